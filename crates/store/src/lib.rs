@@ -1,1 +1,11 @@
-//! (to come)
+//! Where bytes rest: an append-only log of atomic groups, read by queue and offset.
+//!
+//! It exists so that one file's `fdatasync` decides what is acknowledged: messages and everything else the broker must
+//! remember are entries of the same log. The one idea to know: appending assigns positions at once and in call order;
+//! the returned [`Ticket`] resolves when the promise of the asked [`Durability`] holds, and only then readers see it.
+//!
+//! What a message means is the broker's business, who may append is `auth`'s; the store speaks logs and queue numbers.
+
+mod log;
+
+pub use log::*;

@@ -1,0 +1,237 @@
+//! The seam between the rules and the disk: [`Log`], and the few types it speaks.
+//!
+//! It is all that differs between one machine and many. Every log passes `store::suite`.
+
+use bytes::Bytes;
+use sluice_model::{Message, Millis, Offset, Result};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+/// A queue's number in the log. The broker maps (topic, queue) to it; numbers are never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LogQueue(pub u32);
+
+/// A byte position in the endless log: what [`sluice_model::StoredMessage::locator`] carries.
+pub type Lsn = u64;
+
+/// What an entry is. `State` entries are opaque to the store and are handed back in order at start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A message that consumers of its queue can read.
+    Message,
+    /// Something the broker must remember: a catalog change, an offset, a lease, a fired timer.
+    State,
+}
+
+/// What an entry carries.
+#[derive(Debug, Clone)]
+pub enum Payload<'a> {
+    /// A message, encoded by `record`.
+    Message(&'a Message),
+    /// Bytes that only the broker understands. A state entry takes no offset and no place in an index.
+    State(&'a [u8]),
+    /// A batch of several messages kept as the producer sent it, covering `count` offsets. `encoding` (2 and up) names
+    /// the format; the store never looks inside.
+    Batch { encoding: u8, count: u16, bytes: &'a [u8] },
+}
+
+/// One entry to append. Entries given together form an atomic group: after a crash all of them are there, or none.
+#[derive(Debug, Clone)]
+pub struct Append<'a> {
+    /// The queue it belongs to; ignored for state.
+    pub queue: LogQueue,
+    /// Its content.
+    pub payload: Payload<'a>,
+    /// When it is stored, by the broker's clock.
+    pub stored: Millis,
+    /// Set when state has to survive even a full disk: acknowledgements, offsets, deletions.
+    pub reserved_space: bool,
+}
+
+/// When an append counts as done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Durability {
+    /// Written to the operating system: survives the end of the process. Synced at the latest 100 ms or 4 MiB later.
+    Async,
+    /// On the disk: survives a power cut.
+    #[default]
+    Sync,
+}
+
+/// Where an entry went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Placed {
+    /// Its first offset in its queue (0 for state).
+    pub offset: Offset,
+    /// Its record's position.
+    pub lsn: Lsn,
+    /// The size of its record.
+    pub size: u32,
+}
+
+/// The promise of an append: where its entries are, and a future that resolves when they are safe.
+///
+/// Positions are known at once. Dropping the ticket does not undo the append.
+#[must_use = "an append may be acknowledged only when its ticket resolves"]
+pub struct Ticket {
+    /// One place for each entry, in order.
+    pub placed: Vec<Placed>,
+    /// Resolves when the durability asked for holds. An error means that the log has failed for good and that the
+    /// outcome is unknown.
+    pub done: Pin<Box<dyn Future<Output = Result<()>> + Send>>,
+}
+
+/// How much to read.
+#[derive(Debug, Clone)]
+pub struct ReadLimits<'a> {
+    /// At most so many entries.
+    pub max_count: usize,
+    /// At most so many bytes of records; one entry is always returned.
+    pub max_bytes: usize,
+    /// Examine at most so many index entries when a filter skips some.
+    pub max_examined: usize,
+    /// Only entries whose tag hash is among these (false positives are possible), or all.
+    pub tag_hashes: Option<&'a [u32]>,
+}
+
+/// An entry as read back. Its bytes have passed their checksum.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Its queue.
+    pub queue: LogQueue,
+    /// Its first offset.
+    pub offset: Offset,
+    /// How many offsets it covers: 1, or more for a batch.
+    pub count: u16,
+    /// Its record's position.
+    pub lsn: Lsn,
+    /// The size of its record.
+    pub size: u32,
+    /// When it was stored.
+    pub stored: Millis,
+    /// Its content.
+    pub content: Content,
+}
+
+/// The content of an entry as read back.
+#[derive(Debug, Clone)]
+pub enum Content {
+    /// A message.
+    Message(Box<Message>),
+    /// The broker's own.
+    State(Bytes),
+    /// A batch as the producer sent it.
+    Batch { encoding: u8, bytes: Bytes },
+}
+
+/// What a read found.
+#[derive(Debug, Clone, Default)]
+pub struct Batch {
+    /// The entries, by rising offset.
+    pub entries: Vec<Entry>,
+    /// The offset after the last one examined: where to read on, also when a filter let nothing pass.
+    pub next: Offset,
+}
+
+/// The outcome of a read.
+pub enum Read {
+    /// Answered from memory.
+    Ready(Batch),
+    /// The bytes are on disk: call this where blocking is allowed.
+    Cold(Box<dyn FnOnce() -> Result<Batch> + Send>),
+}
+
+/// The offsets that a queue holds: `min` is the first readable one, `next` the one after the last readable one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Bounds {
+    /// The first offset that has not been trimmed.
+    pub min: Offset,
+    /// The offset that the next visible message will have.
+    pub next: Offset,
+}
+
+/// How full the disk is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes of log kept.
+    pub log_bytes: u64,
+    /// How full the file system is, in per mille.
+    pub used_per_mille: u16,
+    /// False when messages are refused.
+    pub accepts_messages: bool,
+}
+
+/// Called on the log's thread after each commit with the queues that have new readable entries. It must be quick.
+pub type Listener = Arc<dyn Fn(&[LogQueue]) + Send + Sync>;
+
+/// An append-only log of atomic groups.
+pub trait Log: Send + Sync + 'static {
+    /// Appends one atomic group. Positions are assigned before this returns, in call order; it never blocks on I/O
+    /// beyond a bounded queue of unwritten bytes.
+    ///
+    /// # Errors
+    /// `StorageFull` when messages are refused; `TooLarge` for an entry over the limit; `Throttled` when too many bytes
+    /// wait to be written; `Unavailable` when the log has failed or is closed. After an error nothing was appended.
+    fn append(&self, group: &[Append<'_>], durability: Durability) -> Result<Ticket>;
+
+    /// The position after the last assigned entry.
+    fn end(&self) -> Lsn;
+
+    /// The readable offsets of a queue; an unknown queue has none.
+    fn bounds(&self, queue: LogQueue) -> Bounds;
+
+    /// The offset that the next append to this queue will get, visible or not.
+    fn next_offset(&self, queue: LogQueue) -> Offset;
+
+    /// Reads entries of a queue from an offset on. An offset outside the bounds gives an empty batch whose `next` is the
+    /// nearest bound.
+    ///
+    /// # Errors
+    /// `Corrupt` when stored bytes fail their checksum (never an empty answer in its place).
+    fn read(&self, queue: LogQueue, from: Offset, limits: &ReadLimits<'_>) -> Result<Read>;
+
+    /// Reads the entry whose record starts at `lsn`, or nothing when there is none (any more) or it is not yet readable.
+    /// May block on the disk.
+    ///
+    /// # Errors
+    /// `Corrupt`, as for [`Log::read`].
+    fn read_at(&self, lsn: Lsn) -> Result<Option<Entry>>;
+
+    /// The first offset whose store time is `time` or later; the queue's end when there is none.
+    /// May block on the disk.
+    fn offset_at(&self, queue: LogQueue, time: Millis) -> Result<Offset>;
+
+    /// Registers the one listener for new readable entries.
+    fn listen(&self, listener: Listener);
+
+    /// Forgets a deleted topic's queue: its entries become unreadable, its number is never used again.
+    fn forget(&self, queue: LogQueue);
+
+    /// Hands every state entry and every message entry's header from `from` on to `visit`, in log order. Used at start,
+    /// before anything else. `Content::Message` is given complete.
+    ///
+    /// # Errors
+    /// `Corrupt` when bytes before acknowledged data are damaged.
+    fn replay(&self, from: Lsn, visit: &mut dyn FnMut(Entry)) -> Result<()>;
+
+    /// The newest checkpoint: the position up to which it tells everything, and its content.
+    fn checkpoint(&self) -> Result<Option<(Lsn, Bytes)>>;
+
+    /// Stores a checkpoint that tells everything before `at`. May block on the disk: it first waits until the log is
+    /// durable up to `at`. Keeps the newest two.
+    fn write_checkpoint(&self, at: Lsn, state: &[u8]) -> Result<()>;
+
+    /// Deletes sealed parts of the log that hold only entries stored before `older_than` and lie wholly before `pinned`
+    /// and before the older checkpoint. Returns the first position kept.
+    fn trim(&self, older_than: Millis, pinned: Lsn) -> Result<Lsn>;
+
+    /// How full the disk is.
+    fn space(&self) -> Space;
+
+    /// Resolves when the log has failed for good, with the reason.
+    fn failed(&self) -> Pin<Box<dyn Future<Output = sluice_model::Error> + Send>>;
+
+    /// Writes and syncs what waits, marks a clean end, and refuses further appends. Blocks.
+    fn close(&self) -> Result<()>;
+}

@@ -1,0 +1,98 @@
+//! Bytes on their way out: an encoded frame, in one piece or several.
+
+use bytes::{Bytes, BytesMut};
+
+/// One encoded frame. Several parts spare the copy of a large body: they are written together, without joining.
+#[derive(Clone, Debug)]
+pub struct Output {
+    pub(super) parts: Parts,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Parts {
+    One(Bytes),
+    Two(Bytes, Bytes),
+    Many(Vec<Bytes>),
+}
+
+impl Output {
+    /// Nothing to write.
+    pub fn empty() -> Self {
+        Bytes::new().into()
+    }
+
+    /// Bytes in all parts together.
+    pub fn len(&self) -> usize {
+        match &self.parts {
+            Parts::One(part) => part.len(),
+            Parts::Two(head, body) => head.len() + body.len(),
+            Parts::Many(parts) => parts.iter().map(Bytes::len).sum(),
+        }
+    }
+
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl From<Bytes> for Output {
+    fn from(bytes: Bytes) -> Self {
+        Self { parts: Parts::One(bytes) }
+    }
+}
+
+impl From<BytesMut> for Output {
+    fn from(bytes: BytesMut) -> Self {
+        bytes.freeze().into()
+    }
+}
+
+impl From<Vec<u8>> for Output {
+    fn from(bytes: Vec<u8>) -> Self {
+        Bytes::from(bytes).into()
+    }
+}
+
+impl From<&'static [u8]> for Output {
+    fn from(bytes: &'static [u8]) -> Self {
+        Bytes::from_static(bytes).into()
+    }
+}
+
+impl From<(Bytes, Bytes)> for Output {
+    fn from((head, body): (Bytes, Bytes)) -> Self {
+        Self { parts: Parts::Two(head, body) }
+    }
+}
+
+impl From<Vec<Bytes>> for Output {
+    fn from(parts: Vec<Bytes>) -> Self {
+        Self { parts: Parts::Many(parts) }
+    }
+}
+
+/// The answer to one request.
+#[derive(Debug)]
+pub struct Reply {
+    pub(super) output: Output,
+    pub(super) close: bool,
+}
+
+impl Reply {
+    /// Write this and go on.
+    pub fn new(output: impl Into<Output>) -> Self {
+        Self { output: output.into(), close: false }
+    }
+
+    /// The work is done and the wire wants no answer (a one-way request).
+    pub fn nothing() -> Self {
+        Self::new(Output::empty())
+    }
+
+    /// Close the connection once this is written; later frames are not handled.
+    pub fn then_close(mut self) -> Self {
+        self.close = true;
+        self
+    }
+}

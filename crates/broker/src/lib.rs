@@ -1,1 +1,17 @@
-//! (to come)
+//! The messaging rules, and the one service that every front-end calls.
+//!
+//! It exists so that a rule is written once and holds on every wire. The one idea to know: a verb of [`Broker`] asks
+//! for the [`sluice_auth::Permit`], lets the sans-I/O core decide which log entries the request amounts to, appends
+//! them as one atomic group, and hands back a promise that resolves when they are as safe as asked.
+//!
+//! There is no socket, frame or status code here (front-ends), no file (store), no secret (auth).
+
+mod config;
+mod core;
+mod request;
+mod service;
+
+pub use config::Config;
+pub use request::*;
+pub use service::{Broker, Client, ClientEvent, Cursor, Holder, Promise};
+pub use sluice_store::Durability;

@@ -1,0 +1,89 @@
+//! The broker's settings.
+
+use serde::{Deserialize, Serialize};
+use sluice_model::units::{ByteSize, Span};
+
+/// The rules that can be set. Defaults in brackets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Make a topic when a permitted sender or subscriber first names it [true].
+    pub auto_create: bool,
+    /// Queues of a topic made without saying how many [8, RocketMQ's convention].
+    pub default_queues: u32,
+    /// The most queues one topic may have [1024].
+    pub max_queues: u32,
+    /// The most topics [100000]. Each idle queue costs a few hundred bytes of memory.
+    pub max_topics: usize,
+    /// The most groups [100000].
+    pub max_groups: usize,
+    /// The largest message body [4MiB, as stock RocketMQ clients assume].
+    pub max_message_size: ByteSize,
+    /// The most bytes of headers, names and values together [32767B: RocketMQ writes their length in 15 bits].
+    pub max_headers_size: ByteSize,
+    /// The most headers of one message [1000].
+    pub max_headers: usize,
+    /// The most messages in one atomic batch [1000].
+    pub max_batch: usize,
+    /// The most body bytes in one atomic batch [16MiB].
+    pub max_batch_size: ByteSize,
+    /// The furthest a delayed delivery may lie ahead [40d].
+    pub max_delay: Span,
+    /// The most delayed messages waiting [4000000, about 40 bytes of memory each].
+    pub max_timers: usize,
+    /// How long messages are kept [3d]; whole log segments go when all of their messages are older.
+    pub retention: Span,
+    /// Deliveries before a message goes to its group's dead-letter topic [16].
+    pub max_attempts: u32,
+    /// The longest lease, and the longest extension of one [12h].
+    pub max_lease: Span,
+    /// The longest a receive or pull may wait for messages [60s].
+    pub max_wait: Span,
+    /// The most messages one receive, pull or browse returns [1000].
+    pub max_fetch: usize,
+    /// The most body bytes one receive, pull or browse returns; one message is always returned [4MiB].
+    pub max_fetch_size: ByteSize,
+    /// The most unsettled deliveries per group and queue; then receive waits [20000].
+    pub max_in_flight: usize,
+    /// The most members of one group [10000].
+    pub max_members: usize,
+    /// A member that sends no heartbeat for this long has left [120s, as in RocketMQ].
+    pub member_timeout: Span,
+    /// How long a queue lock of an orderly consumer lives without renewal [60s, as in RocketMQ].
+    pub queue_lock: Span,
+    /// Write a checkpoint after so many bytes of log [256MiB], which bounds the recovery time.
+    pub checkpoint_bytes: ByteSize,
+    /// Write a checkpoint after this long if anything changed [60s].
+    pub checkpoint_interval: Span,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            auto_create: true,
+            default_queues: 8,
+            max_queues: 1024,
+            max_topics: 100_000,
+            max_groups: 100_000,
+            max_message_size: ByteSize::mib(4),
+            max_headers_size: ByteSize(32_767),
+            max_headers: 1000,
+            max_batch: 1000,
+            max_batch_size: ByteSize::mib(16),
+            max_delay: Span::secs(40 * 86_400),
+            max_timers: 4_000_000,
+            retention: Span::secs(3 * 86_400),
+            max_attempts: 16,
+            max_lease: Span::secs(12 * 3600),
+            max_wait: Span::secs(60),
+            max_fetch: 1000,
+            max_fetch_size: ByteSize::mib(4),
+            max_in_flight: 20_000,
+            max_members: 10_000,
+            member_timeout: Span::secs(120),
+            queue_lock: Span::secs(60),
+            checkpoint_bytes: ByteSize::mib(256),
+            checkpoint_interval: Span::secs(60),
+        }
+    }
+}

@@ -1,0 +1,345 @@
+//! What can be asked of the broker, and what it answers: the union of what the wires can say.
+
+use bytestring::ByteString;
+use serde::{Deserialize, Serialize};
+use sluice_model::units::Span;
+use sluice_model::{Filter, GroupName, Message, MessageType, Millis, Offset, QueueId, StoredMessage, TopicName};
+use sluice_store::Durability;
+use std::time::Duration;
+
+/// Which queue of its topic a message goes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum QueueChoice {
+    /// By the ordering group's hash when there is one, else the next in turn.
+    #[default]
+    Any,
+    /// This one; out of range is `InvalidArgument`.
+    Exactly(QueueId),
+}
+
+/// Messages for one topic, stored as one atomic group.
+#[derive(Debug, Clone)]
+pub struct SendRequest {
+    /// The topic.
+    pub topic: TopicName,
+    /// The messages, in order. Several go to one queue, at consecutive offsets.
+    pub messages: Vec<Message>,
+    /// Which queue.
+    pub queue: QueueChoice,
+    /// How many queues an unknown topic gets when auto-creation is on; `None` never creates.
+    pub create: Option<u32>,
+    /// When it counts as stored; `None` is the topic's level. It can only raise that level.
+    pub durability: Option<Durability>,
+}
+
+impl SendRequest {
+    /// One message, to any queue, creating the topic with the default number of queues.
+    pub fn one(topic: TopicName, message: Message) -> Self {
+        Self { topic, messages: vec![message], queue: QueueChoice::Any, create: Some(0), durability: None }
+    }
+}
+
+/// Where a sent message went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    /// Its id: the sender's, or the one the broker gave.
+    pub id: ByteString,
+    /// The queue it is in, or will be in.
+    pub queue: QueueId,
+    /// Its offset; of a delayed message, the offset among waiting ones.
+    pub offset: Offset,
+    /// Its record's locator.
+    pub locator: u64,
+    /// When it was stored.
+    pub stored: Millis,
+    /// True when it waits for its time: `offset` is then not one of the topic's.
+    pub delayed: bool,
+}
+
+/// Where reading begins when there is no progress yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum StartAt {
+    /// The first message kept.
+    #[default]
+    Earliest,
+    /// The next message to come.
+    Latest,
+    /// The first message stored at this time or later.
+    Time(Millis),
+}
+
+/// How long a delivery is a consumer's own.
+#[derive(Debug, Clone, Copy)]
+pub enum Lease<'a> {
+    /// For this long; then others get it.
+    For(Duration),
+    /// As long as the holder lives: dropping it returns everything at once.
+    Held(&'a crate::Holder),
+}
+
+/// A receive under lease.
+#[derive(Debug, Clone)]
+pub struct ReceiveRequest<'a> {
+    /// The group.
+    pub group: &'a GroupName,
+    /// The topic. Messages of this topic that wait in the group's retry topic are served too.
+    pub topic: &'a TopicName,
+    /// What to deliver; what does not pass counts as consumed by this group.
+    pub filter: &'a Filter,
+    /// At most so many.
+    pub max: usize,
+    /// How long each delivery is leased.
+    pub lease: Lease<'a>,
+    /// How long to wait for the first message.
+    pub wait: Duration,
+    /// Where an unknown group begins. Whoever uses a group first decides for every wire.
+    pub start: StartAt,
+    /// How many queues an unknown topic gets when auto-creation is on (0: the default); `None` never creates.
+    pub create: Option<u32>,
+}
+
+/// What a change of a lease gave.
+#[derive(Debug, Clone)]
+pub struct Extended {
+    /// The handle that works from now on; the old one stays good until its own lease ends.
+    pub receipt: sluice_model::ReceiptHandle,
+    /// The new end of the lease.
+    pub until: Millis,
+}
+
+/// A read by offset.
+#[derive(Debug, Clone)]
+pub struct PullRequest<'a> {
+    /// The topic.
+    pub topic: &'a TopicName,
+    /// The queue.
+    pub queue: QueueId,
+    /// The first offset wanted.
+    pub offset: Offset,
+    /// At most so many messages.
+    pub max: usize,
+    /// At most so many bytes; one message is always returned.
+    pub max_bytes: usize,
+    /// Which ones.
+    pub filter: &'a Filter,
+    /// The group that reads, when one does: it must be allowed to.
+    pub group: Option<&'a GroupName>,
+    /// How long to wait when the offset is the queue's end.
+    pub wait: Duration,
+}
+
+/// What a pull found.
+#[derive(Debug, Clone)]
+pub struct Pulled {
+    /// The messages that passed the filter.
+    pub messages: Vec<StoredMessage>,
+    /// Where to read on: after the last message examined, or the nearest bound when the offset was outside.
+    pub next: Offset,
+    /// The first offset kept.
+    pub min: Offset,
+    /// The offset of the next message to come.
+    pub max: Offset,
+}
+
+/// A change of several things at once, stored as one atomic group: all of it happens, or nothing.
+#[derive(Debug, Clone, Default)]
+pub struct Work {
+    /// Messages to send.
+    pub sends: Vec<SendRequest>,
+    /// Deliveries to acknowledge.
+    pub acks: Vec<sluice_model::ReceiptHandle>,
+}
+
+/// A topic's settings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TopicSpec {
+    /// How many queues; may grow, not shrink.
+    pub queues: u32,
+    /// The only kind of message it takes, or any.
+    pub kind: Option<MessageType>,
+    /// When its messages count as stored; `None` is the broker's setting.
+    pub durability: Option<DurabilitySetting>,
+    /// RocketMQ's permission bits: 4 read, 2 write, 1 inherit.
+    pub perm: u8,
+    /// Free attributes, kept for the clients that set them.
+    pub attributes: Vec<(String, String)>,
+}
+
+impl TopicSpec {
+    /// A readable and writable topic of so many queues that takes every kind of message.
+    pub fn with_queues(queues: u32) -> Self {
+        Self { queues, kind: None, durability: None, perm: 6, attributes: Vec::new() }
+    }
+}
+
+/// [`Durability`] as a setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DurabilitySetting {
+    /// See [`Durability::Async`].
+    Async,
+    /// See [`Durability::Sync`].
+    Sync,
+}
+
+/// A topic as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicView {
+    /// Its name.
+    pub name: TopicName,
+    /// Its settings.
+    pub spec: TopicSpec,
+    /// The readable offsets of each queue: first kept, next to come.
+    pub bounds: Vec<(Offset, Offset)>,
+    /// When it was made.
+    pub created: Millis,
+}
+
+/// A group's settings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupSpec {
+    /// Where it begins on a queue that it has not read.
+    pub start: StartAt,
+    /// Deliveries before a message goes to the dead-letter topic; `None` is the broker's setting.
+    pub max_attempts: Option<u32>,
+    /// How long a nacked message waits when the consumer does not say; attempt n takes the n-th step, the last one
+    /// repeats. Empty: at once.
+    pub retry_delays: Vec<Span>,
+    /// False: the group may not consume.
+    pub enabled: bool,
+    /// False: members may not read in broadcasting mode.
+    pub broadcast: bool,
+    /// Free attributes, kept for the clients that set them.
+    pub attributes: Vec<(String, String)>,
+}
+
+impl Default for GroupSpec {
+    fn default() -> Self {
+        Self {
+            start: StartAt::Earliest,
+            max_attempts: None,
+            retry_delays: Vec::new(),
+            enabled: true,
+            broadcast: true,
+            attributes: Vec::new(),
+        }
+    }
+}
+
+/// A group as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupView {
+    /// Its name.
+    pub name: GroupName,
+    /// Its settings.
+    pub spec: GroupSpec,
+    /// How many live members it has.
+    pub members: usize,
+    /// The topics it has progress on.
+    pub topics: Vec<TopicName>,
+    /// When it was made.
+    pub created: Millis,
+}
+
+/// A group's progress on one queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// The topic.
+    pub topic: TopicName,
+    /// The queue.
+    pub queue: QueueId,
+    /// Everything below is consumed.
+    pub committed: Offset,
+    /// The first offset kept.
+    pub min: Offset,
+    /// The offset of the next message to come.
+    pub end: Offset,
+    /// Deliveries that are leased and not settled.
+    pub in_flight: usize,
+}
+
+impl Progress {
+    /// How many messages are not consumed yet.
+    pub fn lag(&self) -> u64 {
+        self.end.saturating_sub(self.committed.max(self.min))
+    }
+}
+
+/// How a member's group shares messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sharing {
+    /// Each message goes to one member.
+    Clustering,
+    /// Each message goes to every member.
+    Broadcasting,
+}
+
+/// How a member fetches, as its client says; only shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fetching {
+    /// It pulls when it likes.
+    Pull,
+    /// It is pushed to (by long polls).
+    Push,
+    /// It receives under lease.
+    Lease,
+}
+
+/// What a member wants from one topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subscription {
+    /// The topic.
+    pub topic: TopicName,
+    /// The parsed condition.
+    pub filter: Filter,
+    /// The condition as written.
+    pub expression: ByteString,
+    /// The client's version of it: a higher one replaces a lower one.
+    pub version: i64,
+}
+
+/// A client that takes part in a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Membership {
+    /// The group.
+    pub group: GroupName,
+    /// The client's id within the group.
+    pub client_id: ByteString,
+    /// How the group shares.
+    pub sharing: Sharing,
+    /// How this client fetches.
+    pub fetching: Fetching,
+    /// Where the group begins, if it is new.
+    pub start: StartAt,
+    /// What it reads. `None` keeps what is known.
+    pub subscriptions: Option<Vec<Subscription>>,
+    /// The client's language and version, as it says; only shown.
+    pub agent: ByteString,
+}
+
+/// A live member of a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// The client's id.
+    pub client_id: ByteString,
+    /// Its address.
+    pub peer: std::net::SocketAddr,
+    /// How it fetches.
+    pub fetching: Fetching,
+    /// Its language and version, as it says.
+    pub agent: ByteString,
+    /// What it reads.
+    pub subscriptions: Vec<Subscription>,
+    /// When it was last heard of.
+    pub last_seen: Millis,
+}
+
+/// What joining a group changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Joined {
+    /// The membership or its subscriptions are new.
+    pub changed: bool,
+    /// The group's subscriptions are known (false after `subscriptions: None` for a group that the broker does not
+    /// know: the client should tell them).
+    pub subscriptions_known: bool,
+}

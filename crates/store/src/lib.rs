@@ -6,6 +6,12 @@
 //!
 //! What a message means is the broker's business, who may append is `auth`'s; the store speaks logs and queue numbers.
 
+mod block_on;
+mod index;
 mod log;
+mod memory;
+pub mod record;
+mod wake;
 
 pub use log::*;
+pub use memory::MemoryLog;

@@ -2,9 +2,11 @@
 //!
 //! It is all that differs between one machine and many. Every log passes `store::suite`.
 
+pub use crate::wake::Done;
 use bytes::Bytes;
 use sluice_model::{Message, Millis, Offset, Result};
 use std::future::Future;
+use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -33,7 +35,14 @@ pub enum Payload<'a> {
     State(&'a [u8]),
     /// A batch of several messages kept as the producer sent it, covering `count` offsets. `encoding` (2 and up) names
     /// the format; the store never looks inside.
-    Batch { encoding: u8, count: u16, bytes: &'a [u8] },
+    Batch {
+        /// The format, 2 and up.
+        encoding: u8,
+        /// How many offsets it covers, at least 1.
+        count: u16,
+        /// The batch itself.
+        bytes: &'a [u8],
+    },
 }
 
 /// One entry to append. Entries given together form an atomic group: after a crash all of them are there, or none.
@@ -76,10 +85,43 @@ pub struct Placed {
 #[must_use = "an append may be acknowledged only when its ticket resolves"]
 pub struct Ticket {
     /// One place for each entry, in order.
-    pub placed: Vec<Placed>,
+    pub placed: Places,
     /// Resolves when the durability asked for holds. An error means that the log has failed for good and that the
     /// outcome is unknown.
-    pub done: Pin<Box<dyn Future<Output = Result<()>> + Send>>,
+    pub done: Done,
+}
+
+/// The places of a group's entries, in order; nearly always one, which needs no allocation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Places(PlacesInner);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum PlacesInner {
+    One([Placed; 1]),
+    Many(Vec<Placed>),
+}
+
+impl Deref for Places {
+    type Target = [Placed];
+
+    fn deref(&self) -> &[Placed] {
+        match &self.0 {
+            PlacesInner::One(one) => one,
+            PlacesInner::Many(many) => many,
+        }
+    }
+}
+
+impl FromIterator<Placed> for Places {
+    fn from_iter<I: IntoIterator<Item = Placed>>(places: I) -> Self {
+        let mut places = places.into_iter();
+        match (places.next(), places.next()) {
+            (Some(one), None) => Self(PlacesInner::One([one])),
+            (first, second) => {
+                Self(PlacesInner::Many(first.into_iter().chain(second).chain(places).collect()))
+            }
+        }
+    }
 }
 
 /// How much to read.
@@ -122,7 +164,12 @@ pub enum Content {
     /// The broker's own.
     State(Bytes),
     /// A batch as the producer sent it.
-    Batch { encoding: u8, bytes: Bytes },
+    Batch {
+        /// The format, 2 and up.
+        encoding: u8,
+        /// The batch itself.
+        bytes: Bytes,
+    },
 }
 
 /// What a read found.

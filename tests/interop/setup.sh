@@ -1,0 +1,82 @@
+#!/usr/bin/env bash
+# Installs the stock clients that the interop suites and the examples drive, through the package managers.
+#
+#   tests/interop/setup.sh                 everything
+#   tests/interop/setup.sh ruby curl       only these: java ruby perl node python curl
+#
+# Quick when nothing is missing. System packages come from apt (Debian 12 or a relative, as root or through
+# sudo); the rest lands in target/interop-tools and tests/interop/node/node_modules.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+tools=$(cd "$here/../.." && pwd)/target/interop-tools
+wanted=${*:-java ruby perl node python curl}
+missing=()
+
+need() { # need COMMAND PACKAGE...: the packages are missing unless the command is there
+  command -v "$1" >/dev/null || missing+=("${@:2}")
+}
+
+find_missing() {
+  local part
+  for part in $wanted; do
+    case $part in
+      java) need javac default-jdk-headless; need mvn maven ;;
+      ruby) need ruby ruby; ruby -rstomp -e1 2>/dev/null || missing+=(ruby-stomp) ;;
+      perl)
+        need perl perl
+        perl -MNet::Stomp -MIO::Socket::SSL -MJSON -e1 2>/dev/null ||
+          missing+=(libnet-stomp-perl libio-socket-ssl-perl libjson-perl)
+        ;;
+      node) need node nodejs; need npm npm ;;
+      python) venv_works || missing+=(python3 python3-venv) ;;
+      curl) need curl curl ca-certificates; need jq jq; need openssl openssl ;;
+      *) echo "setup.sh: unknown part '$part'; known: java ruby perl node python curl" >&2; exit 2 ;;
+    esac
+  done
+}
+
+venv_works() {
+  [ -x "$tools/python/bin/python" ] || python3 -c 'import venv, ensurepip' 2>/dev/null
+}
+
+install_missing() {
+  [ ${#missing[@]} -eq 0 ] && return
+  local sudo=
+  if ! command -v apt-get >/dev/null; then
+    echo "setup.sh: this system has no apt-get; install these (Debian's names) yourself: ${missing[*]}" >&2
+    exit 2
+  fi
+  if [ "$(id -u)" != 0 ]; then
+    command -v sudo >/dev/null ||
+      { echo "setup.sh: neither root nor sudo here; as root run: apt-get install ${missing[*]}" >&2; exit 2; }
+    sudo=sudo
+  fi
+  $sudo apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+# A stamp is the list that was installed: another list, or an interrupted installation, starts afresh.
+install_python() {
+  cmp -s "$here/python/requirements.txt" "$tools/python/installed" && return
+  rm -rf "$tools/python"
+  python3 -m venv "$tools/python"
+  "$tools/python/bin/pip" install --quiet --disable-pip-version-check -r "$here/python/requirements.txt"
+  cp "$here/python/requirements.txt" "$tools/python/installed"
+}
+
+install_node() {
+  cmp -s "$here/node/package-lock.json" "$here/node/node_modules/.installed" && return
+  (cd "$here/node" && npm ci --silent --no-audit --no-fund)
+  cp "$here/node/package-lock.json" "$here/node/node_modules/.installed"
+}
+
+find_missing
+install_missing
+mkdir -p "$tools"
+for part in $wanted; do
+  case $part in
+    python) install_python ;;
+    node) install_node ;;
+  esac
+done

@@ -1,0 +1,35 @@
+package sluice.interop;
+
+import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
+import org.apache.rocketmq.client.producer.DefaultMQProducer;
+import org.apache.rocketmq.common.message.Message;
+import org.apache.rocketmq.common.message.MessageAccessor;
+import org.apache.rocketmq.common.protocol.heartbeat.MessageModel;
+
+/** What the 4.9 client spells differently from the 5.x client. Its twin is in client5. */
+final class Dialect {
+    /** The client has no method for it; the property that a 5.x broker reads can be set all the same. */
+    static final boolean HAS_TIMERS = false;
+
+    private Dialect() {}
+
+    static void broadcast(DefaultMQPushConsumer consumer) {
+        consumer.setMessageModel(MessageModel.BROADCASTING);
+    }
+
+    static void deliverAfter(Message message, long millis) {
+        MessageAccessor.putProperty(message, "TIMER_DELAY_MS", Long.toString(millis));
+    }
+
+    static void deliverAt(Message message, long epochMillis) {
+        MessageAccessor.putProperty(message, "TIMER_DELIVER_MS", Long.toString(epochMillis));
+    }
+
+    static String[] compressions() {
+        return new String[] {"ZLIB"};
+    }
+
+    static void compressWith(DefaultMQProducer producer, String name) {
+        // zlib is the only one
+    }
+}

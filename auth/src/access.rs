@@ -1,11 +1,13 @@
 //! Actions, resources, and the evidence of a passed check.
 
 use crate::Session;
-use sluice_model::{GroupName, TopicName};
+use serde::{Deserialize, Serialize};
+use sluice_model::{Error, GroupName, Result, TopicName};
 use std::fmt;
+use std::str::FromStr;
 
 /// What someone wants to do. The words are those of RocketMQ's ACL 2.0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Action {
     /// Send to a topic.
     Pub,
@@ -21,6 +23,82 @@ pub enum Action {
     Get,
     /// See which there are.
     List,
+}
+
+impl Action {
+    /// Every action.
+    pub const ALL: [Self; 7] =
+        [Self::Pub, Self::Sub, Self::Create, Self::Update, Self::Delete, Self::Get, Self::List];
+
+    const fn bit(self) -> u8 {
+        1 << self as u8
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+impl FromStr for Action {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|action| action.to_string().eq_ignore_ascii_case(text)).ok_or_else(|| {
+            Error::invalid(format!("{text:?} is no action; there are {:?} and All", Self::ALL))
+        })
+    }
+}
+
+/// A set of actions, written as a list of their names; `All` stands for every one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(try_from = "Vec<String>", into = "Vec<String>")]
+pub struct Actions(u8);
+
+impl Actions {
+    /// Every action.
+    pub fn all() -> Self {
+        Action::ALL.into_iter().collect()
+    }
+
+    /// True when the action is in the set.
+    pub fn contains(self, action: Action) -> bool {
+        self.0 & action.bit() != 0
+    }
+
+    /// True when there is none.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The actions, one by one.
+    pub fn iter(self) -> impl Iterator<Item = Action> {
+        Action::ALL.into_iter().filter(move |action| self.contains(*action))
+    }
+}
+
+impl FromIterator<Action> for Actions {
+    fn from_iter<I: IntoIterator<Item = Action>>(actions: I) -> Self {
+        Self(actions.into_iter().fold(0, |bits, action| bits | action.bit()))
+    }
+}
+
+impl TryFrom<Vec<String>> for Actions {
+    type Error = Error;
+
+    fn try_from(names: Vec<String>) -> Result<Self> {
+        if names.iter().any(|name| name.eq_ignore_ascii_case("All")) {
+            return Ok(Self::all());
+        }
+        names.iter().map(|name| name.parse::<Action>()).collect()
+    }
+}
+
+impl From<Actions> for Vec<String> {
+    fn from(actions: Actions) -> Self {
+        actions.iter().map(|action| action.to_string()).collect()
+    }
 }
 
 /// What it is done to. A permit always speaks of one resource.

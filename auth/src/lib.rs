@@ -5,11 +5,38 @@
 //! rules demand one. Secrets never leave this crate.
 //!
 //! Users and policies are remembered by the broker as [`Change`]s in its log; this crate keeps no file of its own.
+//!
+//! - `auth` — [`Auth`] itself: login, permit, plan, apply, snapshot
+//! - `access` — [`Action`], [`Resource`], [`Permit`]; `session` — [`Session`]; `credentials` — what clients show
+//! - `user`, `policy`, `source` — what is remembered; `directory` — all of it, indexed; `change` — how it changes
+//! - `password`, `signature`, `token`, `certificate` — one kind of proof each
+//! - `config`, `file` — what the operator writes
 
 mod access;
+mod auth;
+mod certificate;
+mod change;
+mod config;
 mod credentials;
+mod directory;
+mod file;
+mod password;
+mod policy;
+mod secret;
 mod session;
+mod signature;
+mod source;
+mod token;
+mod user;
 
-pub use access::{Action, Permit, Resource};
+pub use access::{Action, Actions, Permit, Resource};
+pub use auth::Auth;
+pub use change::{Change, Command};
+pub use config::{Config, JwtAlgorithm, JwtIssuer, Mode};
 pub use credentials::{Credentials, HmacAlgorithm};
+pub use file::AclFile;
+pub use policy::{Decision, NamePattern, Policy, ResourceKind, ResourcePattern};
+pub use secret::{Secret, random_password};
 pub use session::{Principal, Session};
+pub use source::SourceNet;
+pub use user::{AccessKey, UserSpec, UserView};

@@ -1,6 +1,7 @@
 //! A proven identity, and that identity on one connection.
 
 use bytestring::ByteString;
+use sluice_model::Millis;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -8,7 +9,8 @@ use std::sync::Arc;
 #[derive(Debug, PartialEq, Eq)]
 pub struct Principal {
     pub(crate) name: ByteString,
-    pub(crate) superuser: bool,
+    /// Tells a user from a later one of the same name.
+    pub(crate) id: u64,
 }
 
 /// A principal on one connection. Only [`crate::Auth::login`] makes one; cloning is cheap.
@@ -16,6 +18,8 @@ pub struct Principal {
 pub struct Session {
     pub(crate) principal: Arc<Principal>,
     pub(crate) peer: SocketAddr,
+    /// When the proof ends: a token's own end.
+    pub(crate) expires: Option<Millis>,
 }
 
 impl Session {

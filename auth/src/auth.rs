@@ -1,0 +1,306 @@
+//! [`Auth`]: the one place where identities are proven and permissions are checked.
+//!
+//! Two modes, one type: in `open` mode every login is anonymous and everything is permitted, in `acl` mode users and
+//! policies decide. The caller need not know which. Checks take one read lock, never across an await, and no
+//! allocation when they succeed.
+//!
+//! How a command becomes a change is in `plan.rs` beside this file.
+
+mod plan;
+
+use crate::change::Change;
+use crate::directory::{Directory, Entry};
+use crate::password::Passwords;
+use crate::policy::{Outcome, Target, decide};
+use crate::token::Issuers;
+use crate::{
+    Action, Command, Config, Credentials, HmacAlgorithm, Mode, Permit, Policy, Principal, Resource, Secret,
+    Session, UserView, certificate, signature,
+};
+use parking_lot::RwLock;
+use sluice_model::{Clock, Error, ErrorKind, Millis, Result};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// Users, policies and how identities are proven. Shared by `Arc`; everything takes `&self`.
+pub struct Auth {
+    /// None in `open` mode.
+    acl: Option<Acl>,
+    anonymous: Arc<Principal>,
+}
+
+struct Acl {
+    clock: Arc<dyn Clock>,
+    issuers: Issuers,
+    passwords: Passwords,
+    directory: RwLock<Directory>,
+}
+
+/// Whose proof it is, copied out of the directory so that no lock is held while hashing.
+struct Claimed {
+    principal: Arc<Principal>,
+    enabled: bool,
+    password_hash: Option<String>,
+    secret: Option<Secret>,
+}
+
+impl Auth {
+    /// `auth.mode = "open"`: every login is anonymous, everything is permitted.
+    pub fn open() -> Self {
+        Self { acl: None, anonymous: Self::nobody() }
+    }
+
+    /// `auth.mode = "acl"`: users and policies decide, and there are none yet.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] when a token issuer is not configured right or its key cannot be read.
+    pub fn acl(config: Config, clock: Arc<dyn Clock>) -> Result<Self> {
+        let acl = Acl {
+            clock,
+            issuers: Issuers::new(&config)?,
+            passwords: Passwords::new(),
+            directory: RwLock::default(),
+        };
+        Ok(Self { acl: Some(acl), anonymous: Self::nobody() })
+    }
+
+    fn nobody() -> Arc<Principal> {
+        Arc::new(Principal { name: "".into(), id: 0 })
+    }
+
+    /// Which of the two this is.
+    pub fn mode(&self) -> Mode {
+        if self.acl.is_some() { Mode::Acl } else { Mode::Open }
+    }
+
+    /// True when [`Auth::login`] would hash a password, about 50 ms of one core: call it where blocking is allowed.
+    pub fn is_costly(&self, credentials: &Credentials<'_>) -> bool {
+        match (&self.acl, credentials) {
+            (Some(acl), Credentials::Password { user, password }) => acl.must_hash(user, password),
+            _ => false,
+        }
+    }
+
+    /// Proves an identity.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unauthenticated`], with the same words for an unknown user as for a wrong password;
+    /// [`ErrorKind::Throttled`] when too many passwords are being hashed.
+    pub fn login(&self, credentials: Credentials<'_>, peer: SocketAddr) -> Result<Session> {
+        let Some(acl) = &self.acl else {
+            return Ok(Session { principal: self.anonymous.clone(), peer, expires: None });
+        };
+        match acl.prove(credentials) {
+            Ok((principal, expires)) => Ok(Session { principal, peer, expires }),
+            Err(error) => {
+                metrics::counter!("sluice_login_failures_total", "credentials" => kind_of(&credentials))
+                    .increment(1);
+                tracing::info!(%peer, credentials = kind_of(&credentials), reason = %error, "login refused");
+                Err(error)
+            }
+        }
+    }
+
+    /// Checks whether the session may do `action` to `resource`, as things are now.
+    ///
+    /// # Errors
+    /// [`ErrorKind::PermissionDenied`], naming who, what and why; [`ErrorKind::Unauthenticated`] when the token that
+    /// the session was opened with has expired.
+    pub fn permit<'a>(
+        &self,
+        session: &'a Session,
+        action: Action,
+        resource: Resource<'a>,
+    ) -> Result<Permit<'a>> {
+        if let Some(acl) = &self.acl {
+            acl.check(session, action, resource)?;
+        }
+        Ok(Permit { session, action, resource })
+    }
+
+    /// Validates an administrator's command and hashes its passwords (about 50 ms each): what to write to the log.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] for what can never be, [`ErrorKind::Conflict`] and [`ErrorKind::AlreadyExists`]
+    /// for what contradicts the users there are, [`ErrorKind::Unsupported`] in `open` mode.
+    pub fn plan(&self, command: Command) -> Result<Change> {
+        let Some(acl) = &self.acl else {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                "there are no users in auth.mode=open; set auth.mode=acl",
+            ));
+        };
+        plan::plan(&acl.directory, command).map(Change)
+    }
+
+    /// Takes over a change that is in the log, now or on replay. In `open` mode nothing is remembered.
+    pub fn apply(&self, change: &Change) {
+        if let Some(acl) = &self.acl {
+            acl.directory.write().apply(&change.0);
+        }
+    }
+
+    /// Changes that rebuild all users and policies from nothing, for a checkpoint.
+    pub fn snapshot(&self) -> Vec<Change> {
+        self.read(|directory| directory.snapshot().into_iter().map(Change).collect())
+    }
+
+    /// All users, by name, without secrets.
+    pub fn users(&self) -> Vec<UserView> {
+        self.read(|directory| directory.entries().map(|entry| entry.user.view()).collect())
+    }
+
+    /// All policies, by the name of their user.
+    pub fn policies(&self) -> Vec<Policy> {
+        self.read(|directory| directory.entries().flat_map(|entry| entry.policies.clone()).collect())
+    }
+
+    fn read<T: Default>(&self, look: impl FnOnce(&Directory) -> T) -> T {
+        self.acl.as_ref().map_or_else(T::default, |acl| look(&acl.directory.read()))
+    }
+}
+
+impl Acl {
+    fn prove(&self, credentials: Credentials<'_>) -> Result<(Arc<Principal>, Option<Millis>)> {
+        match credentials {
+            Credentials::Anonymous => Err(Error::new(
+                ErrorKind::Unauthenticated,
+                "this broker asks for credentials, and none were given",
+            )),
+            Credentials::Password { user, password } => Ok((self.prove_password(user, password)?, None)),
+            Credentials::Hmac { access_key, algorithm, content, signature } => {
+                Ok((self.prove_signature(access_key, algorithm, content, signature)?, None))
+            }
+            Credentials::Bearer { token } => {
+                let proven = self.issuers.verify(token, self.clock.now())?;
+                Ok((self.named(proven.users.iter().map(String::as_str))?, Some(proven.expires)))
+            }
+            Credentials::Certificate { der } => {
+                let name = certificate::common_name(der).ok_or_else(refused)?;
+                Ok((self.named([name.as_str()])?, None))
+            }
+        }
+    }
+
+    /// The user that a login by password is about: by name, or by access key, with that key's secret alone.
+    fn claimed(&self, name: &str) -> Option<Claimed> {
+        let directory = self.directory.read();
+        if let Some(entry) = directory.entry(name) {
+            let secret = entry.user.secret.clone();
+            return Some(Claimed::new(entry, entry.user.password_hash.clone(), secret));
+        }
+        Self::claimed_key(&directory, name)
+    }
+
+    fn claimed_key(directory: &Directory, key: &str) -> Option<Claimed> {
+        let entry = directory.owner_of_key(key)?;
+        let secret = entry.user.keys().find(|(own, _)| *own == key).map(|(_, secret)| secret.clone());
+        Some(Claimed::new(entry, None, secret))
+    }
+
+    fn must_hash(&self, user: &str, password: &str) -> bool {
+        let Some(claimed) = self.claimed(user) else { return true };
+        if claimed.secret.is_some_and(|secret| secret.matches(password)) {
+            return false;
+        }
+        let hash = claimed.password_hash.as_deref();
+        !hash.is_some_and(|hash| self.passwords.remembers(user, hash, password, self.clock.now()))
+    }
+
+    fn prove_password(&self, user: &str, password: &str) -> Result<Arc<Principal>> {
+        let claimed = self.claimed(user);
+        let secret = claimed.as_ref().and_then(|claimed| claimed.secret.as_ref());
+        let right = secret.is_some_and(|secret| secret.matches(password)) || {
+            let hash = claimed.as_ref().and_then(|claimed| claimed.password_hash.as_deref());
+            self.passwords.verify(user, hash, password, self.clock.now())?
+        };
+        accept(claimed, right)
+    }
+
+    fn prove_signature(
+        &self,
+        access_key: &str,
+        algorithm: HmacAlgorithm,
+        content: &[&[u8]],
+        signed: &[u8],
+    ) -> Result<Arc<Principal>> {
+        let claimed = Self::claimed_key(&self.directory.read(), access_key);
+        // An unknown key is checked too, against a secret that no client has, so that both take the same time.
+        let unknown = Secret::new("");
+        let secret = claimed.as_ref().and_then(|claimed| claimed.secret.as_ref());
+        let right =
+            signature::verify(algorithm, secret.unwrap_or(&unknown), content, signed) && secret.is_some();
+        accept(claimed, right)
+    }
+
+    /// The first of these users that exists.
+    fn named<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Result<Arc<Principal>> {
+        let directory = self.directory.read();
+        let claimed = names.into_iter().find_map(|name| directory.entry(name));
+        accept(claimed.map(|entry| Claimed::new(entry, None, None)), true)
+    }
+
+    fn check(&self, session: &Session, action: Action, resource: Resource<'_>) -> Result<()> {
+        if session.expires.is_some_and(|expires| self.clock.now() >= expires) {
+            return Err(Error::new(ErrorKind::Unauthenticated, "the token of this connection has expired"));
+        }
+        let outcome = {
+            let directory = self.directory.read();
+            match directory.entry(&session.principal.name) {
+                Some(entry) if entry.principal.id != session.principal.id || !entry.user.enabled => None,
+                Some(entry) if entry.user.superuser => Some(Outcome::Allowed),
+                Some(entry) => Some(decide(
+                    &entry.policies,
+                    action,
+                    Target::from(resource),
+                    session.peer.ip().to_canonical(),
+                )),
+                None => None,
+            }
+        };
+        let why = match outcome {
+            Some(Outcome::Allowed) => return Ok(()),
+            Some(Outcome::Denied) => "the decision is deny",
+            Some(Outcome::NoMatch) => "no matched policies",
+            None => "the user is disabled or deleted",
+        };
+        Err(denied(session, action, resource, why))
+    }
+}
+
+impl Claimed {
+    fn new(entry: &Entry, password_hash: Option<String>, secret: Option<Secret>) -> Self {
+        Self { principal: entry.principal.clone(), enabled: entry.user.enabled, password_hash, secret }
+    }
+}
+
+fn accept(claimed: Option<Claimed>, right: bool) -> Result<Arc<Principal>> {
+    match claimed {
+        Some(claimed) if right && claimed.enabled => Ok(claimed.principal),
+        _ => Err(refused()),
+    }
+}
+
+/// One text for everything that can be wrong: it must not tell which users there are.
+fn refused() -> Error {
+    Error::new(ErrorKind::Unauthenticated, "unknown user, or wrong password or signature")
+}
+
+fn denied(session: &Session, action: Action, resource: Resource<'_>, why: &str) -> Error {
+    let (name, from) = (&session.principal.name, session.peer.ip().to_canonical());
+    let message = format!("User:{name} has no permission to {action} {resource} from {from}, {why}");
+    Error::new(ErrorKind::PermissionDenied, message)
+}
+
+fn kind_of(credentials: &Credentials<'_>) -> &'static str {
+    match credentials {
+        Credentials::Anonymous => "none",
+        Credentials::Password { .. } => "password",
+        Credentials::Hmac { .. } => "hmac",
+        Credentials::Bearer { .. } => "bearer",
+        Credentials::Certificate { .. } => "certificate",
+    }
+}
+
+#[cfg(test)]
+mod tests;

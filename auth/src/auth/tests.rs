@@ -1,0 +1,307 @@
+use super::*;
+use crate::{AccessKey, AclFile, UserSpec};
+use hmac::{Hmac, KeyInit, Mac};
+use sluice_model::{GroupName, ManualClock, TopicName};
+
+const NOW: Millis = 1_700_000_000_000;
+
+fn peer() -> SocketAddr {
+    "10.0.0.1:40000".parse().unwrap()
+}
+
+fn acl() -> (Auth, Arc<ManualClock>) {
+    let clock = Arc::new(ManualClock::new(NOW));
+    (Auth::acl(Config::default(), clock.clone()).unwrap(), clock)
+}
+
+fn run(auth: &Auth, command: Command) -> Result<()> {
+    auth.plan(command).map(|change| auth.apply(&change))
+}
+
+fn put(auth: &Auth, spec: UserSpec) {
+    run(auth, Command::PutUser(spec)).unwrap();
+}
+
+fn alice() -> UserSpec {
+    UserSpec {
+        password: Some("wonderland".into()),
+        secret: Some("rabbit-hole".into()),
+        access_keys: Some(vec![AccessKey { key: "AK1".into(), secret: "tea-party".into() }]),
+        ..UserSpec::named("alice")
+    }
+}
+
+fn password<'a>(user: &'a str, password: &'a str) -> Credentials<'a> {
+    Credentials::Password { user, password }
+}
+
+fn kind<T>(result: Result<T>) -> Option<ErrorKind> {
+    result.err().map(|error| error.kind())
+}
+
+#[test]
+fn open_mode_lets_everyone_do_everything() {
+    let auth = Auth::open();
+    assert_eq!(auth.mode(), Mode::Open);
+    let session = auth.login(password("anyone", "anything"), peer()).unwrap();
+    assert!(session.is_anonymous());
+    assert!(!auth.is_costly(&password("anyone", "anything")));
+    auth.permit(&session, Action::Delete, Resource::Cluster).unwrap();
+    assert_eq!(kind(auth.plan(Command::DeleteUser("x".into()))), Some(ErrorKind::Unsupported));
+}
+
+#[test]
+fn a_password_or_a_secret_opens_the_door() {
+    let (auth, clock) = acl();
+    put(&auth, alice());
+    assert!(auth.is_costly(&password("alice", "wonderland")));
+    assert_eq!(auth.login(password("alice", "wonderland"), peer()).unwrap().principal(), "alice");
+    assert!(!auth.is_costly(&password("alice", "wonderland")));
+    clock.advance(60_000);
+    assert!(auth.is_costly(&password("alice", "wonderland")));
+
+    assert!(!auth.is_costly(&password("alice", "rabbit-hole")));
+    assert_eq!(auth.login(password("alice", "rabbit-hole"), peer()).unwrap().principal(), "alice");
+    assert_eq!(auth.login(password("AK1", "tea-party"), peer()).unwrap().principal(), "alice");
+}
+
+#[test]
+fn every_wrong_login_gets_the_same_words_and_pays_the_same() {
+    let (auth, _) = acl();
+    put(&auth, alice());
+    put(&auth, UserSpec { enabled: Some(false), secret: Some("s".into()), ..UserSpec::named("gone") });
+    let expected = auth.login(password("nobody", "x"), peer()).unwrap_err().to_string();
+    for (user, pass) in [
+        ("alice", "wrong"),
+        ("alice", "tea-party"),
+        ("AK1", "wonderland"),
+        ("AK1", "rabbit-hole"),
+        ("gone", "s"),
+        ("", ""),
+    ] {
+        let error = auth.login(password(user, pass), peer()).unwrap_err();
+        assert_eq!(
+            (error.kind(), error.to_string()),
+            (ErrorKind::Unauthenticated, expected.clone()),
+            "{user} {pass}"
+        );
+    }
+    assert!(auth.is_costly(&password("nobody", "x")) && auth.is_costly(&password("alice", "wrong")));
+    assert_eq!(kind(auth.login(Credentials::Anonymous, peer())), Some(ErrorKind::Unauthenticated));
+    assert_eq!(
+        kind(auth.login(password("alice", &"x".repeat(5000)), peer())),
+        Some(ErrorKind::Unauthenticated)
+    );
+}
+
+#[test]
+fn a_new_password_ends_the_old_one_at_once() {
+    let (auth, _) = acl();
+    put(&auth, UserSpec { password: Some("old".into()), ..UserSpec::named("bob") });
+    auth.login(password("bob", "old"), peer()).unwrap();
+    put(&auth, UserSpec { password: Some("new".into()), ..UserSpec::named("bob") });
+    assert_eq!(kind(auth.login(password("bob", "old"), peer())), Some(ErrorKind::Unauthenticated));
+    auth.login(password("bob", "new"), peer()).unwrap();
+}
+
+fn sign(secret: &str, content: &[u8]) -> Vec<u8> {
+    let mut mac = Hmac::<sha1::Sha1>::new_from_slice(secret.as_bytes()).unwrap();
+    mac.update(content);
+    mac.finalize().into_bytes().to_vec()
+}
+
+#[test]
+fn signatures_are_made_with_the_secret_of_their_key() {
+    let (auth, _) = acl();
+    put(&auth, alice());
+    let login = |access_key, secret| {
+        let signature = sign(secret, b"onetwo");
+        let content: [&[u8]; 2] = [b"one", b"two"];
+        let algorithm = HmacAlgorithm::Sha1;
+        auth.login(
+            Credentials::Hmac { access_key, algorithm, content: &content, signature: &signature },
+            peer(),
+        )
+    };
+    assert_eq!(login("alice", "rabbit-hole").unwrap().principal(), "alice");
+    assert_eq!(login("AK1", "tea-party").unwrap().principal(), "alice");
+    for (key, secret) in [("AK1", "rabbit-hole"), ("alice", "wonderland"), ("unknown", ""), ("alice", "")] {
+        assert_eq!(kind(login(key, secret)), Some(ErrorKind::Unauthenticated), "{key} {secret}");
+    }
+    put(&auth, UserSpec { enabled: Some(false), ..UserSpec::named("alice") });
+    assert_eq!(kind(login("AK1", "tea-party")), Some(ErrorKind::Unauthenticated));
+}
+
+#[test]
+fn a_certificate_speaks_for_the_user_of_its_common_name() {
+    let (auth, _) = acl();
+    put(&auth, alice());
+    let certificate = |name: &str| {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::default();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(rcgen::DnType::CommonName, name);
+        params.self_signed(&key).unwrap().der().to_vec()
+    };
+    let session = auth.login(Credentials::Certificate { der: &certificate("alice") }, peer()).unwrap();
+    assert_eq!(session.principal(), "alice");
+    for der in [certificate("mallory"), b"junk".to_vec()] {
+        let refused = auth.login(Credentials::Certificate { der: &der }, peer());
+        assert_eq!(kind(refused), Some(ErrorKind::Unauthenticated));
+    }
+}
+
+#[test]
+fn a_refusal_names_who_what_and_why() {
+    let (auth, _) = acl();
+    put(&auth, alice());
+    let session = auth.login(password("alice", "rabbit-hole"), peer()).unwrap();
+    let topic = TopicName::new("T").unwrap();
+    let error = auth.permit(&session, Action::Pub, Resource::Topic(&topic)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::PermissionDenied);
+    assert_eq!(
+        error.message(),
+        "User:alice has no permission to Pub Topic:T from 10.0.0.1, no matched policies"
+    );
+    run(&auth, Command::PutPolicy(Policy::deny("alice", "Topic:*", &[Action::Pub]).unwrap())).unwrap();
+    run(&auth, Command::PutPolicy(Policy::allow("alice", "Topic:T", &[Action::Pub]).unwrap())).unwrap();
+    let error = auth.permit(&session, Action::Pub, Resource::Topic(&topic)).unwrap_err();
+    assert!(error.message().ends_with("the decision is deny"), "{error}");
+}
+
+#[test]
+fn the_topics_of_a_group_are_judged_as_the_group() {
+    let (auth, _) = acl();
+    put(&auth, alice());
+    run(&auth, Command::PutPolicy(Policy::allow("alice", "Group:g", &[Action::Sub]).unwrap())).unwrap();
+    let session = auth.login(password("alice", "rabbit-hole"), peer()).unwrap();
+    let group = GroupName::new("g").unwrap();
+    for topic in [group.retry_topic(), group.dead_letter_topic()] {
+        let permit = auth.permit(&session, Action::Sub, Resource::Topic(&topic)).unwrap();
+        assert_eq!(permit.resource(), Resource::Topic(&topic));
+        assert!(auth.permit(&session, Action::Pub, Resource::Topic(&topic)).is_err());
+    }
+    auth.permit(&session, Action::Sub, Resource::Group(&group)).unwrap();
+    let plain = TopicName::new("g").unwrap();
+    assert!(auth.permit(&session, Action::Sub, Resource::Topic(&plain)).is_err());
+}
+
+#[test]
+fn disabling_deleting_and_recreating_end_open_sessions() {
+    let (auth, _) = acl();
+    put(&auth, UserSpec { superuser: Some(true), secret: Some("s".into()), ..UserSpec::named("root") });
+    put(&auth, UserSpec { superuser: Some(true), secret: Some("s".into()), ..UserSpec::named("eve") });
+    let session = auth.login(password("eve", "s"), peer()).unwrap();
+    let permitted = || auth.permit(&session, Action::Update, Resource::Cluster).is_ok();
+    assert!(permitted());
+    put(&auth, UserSpec { enabled: Some(false), ..UserSpec::named("eve") });
+    assert!(!permitted());
+    put(&auth, UserSpec { enabled: Some(true), ..UserSpec::named("eve") });
+    assert!(permitted());
+    run(&auth, Command::DeleteUser("eve".into())).unwrap();
+    assert!(!permitted());
+    put(&auth, UserSpec { superuser: Some(true), secret: Some("s".into()), ..UserSpec::named("eve") });
+    assert!(!permitted(), "a later user of the same name is someone else");
+}
+
+#[test]
+fn commands_that_contradict_are_refused() {
+    let (auth, _) = acl();
+    run(&auth, Command::Bootstrap { password: "first".into() }).unwrap();
+    auth.login(password("admin", "first"), peer()).unwrap();
+    assert_eq!(kind(run(&auth, Command::Bootstrap { password: "again".into() })), Some(ErrorKind::Conflict));
+    assert_eq!(kind(run(&auth, Command::DeleteUser("admin".into()))), Some(ErrorKind::Conflict));
+    let disabled = UserSpec { enabled: Some(false), ..UserSpec::named("admin") };
+    assert_eq!(kind(run(&auth, Command::PutUser(disabled))), Some(ErrorKind::Conflict));
+
+    put(&auth, alice());
+    let thief = |key: &str| UserSpec {
+        access_keys: Some(vec![AccessKey { key: key.into(), secret: "x".into() }]),
+        ..UserSpec::named("thief")
+    };
+    for key in ["AK1", "alice", "admin"] {
+        assert_eq!(kind(run(&auth, Command::PutUser(thief(key)))), Some(ErrorKind::AlreadyExists), "{key}");
+    }
+    for name in ["", "a b", "a:b", "a\n", &"x".repeat(129)] {
+        assert_eq!(
+            kind(run(&auth, Command::PutUser(UserSpec::named(name)))),
+            Some(ErrorKind::InvalidArgument)
+        );
+    }
+    let unknown = Policy::allow("nobody", "Topic:T", &[Action::Pub]).unwrap();
+    assert_eq!(kind(run(&auth, Command::PutPolicy(unknown))), Some(ErrorKind::InvalidArgument));
+    let empty = Policy::allow("alice", "Topic:T", &[]).unwrap();
+    assert_eq!(kind(run(&auth, Command::PutPolicy(empty))), Some(ErrorKind::InvalidArgument));
+}
+
+const FILE: &str = r#"
+[[users]]
+name = "filed"
+password = "from-the-file"
+[[policies]]
+subject = "filed"
+resource = "Topic:a*"
+actions = ["Pub"]
+[[policies]]
+subject = "alice"
+resource = "Topic:b"
+actions = ["All"]
+decision = "deny"
+source_ips = ["10.0.0.0/8"]
+"#;
+
+#[test]
+fn the_file_owns_what_it_names_and_nothing_else() {
+    let (auth, _) = acl();
+    put(&auth, alice());
+    run(&auth, Command::PutPolicy(Policy::allow("alice", "Topic:own", &[Action::Pub]).unwrap())).unwrap();
+    let file = AclFile::parse(FILE).unwrap();
+    let change = auth.plan(Command::ReplaceFile(file.clone())).unwrap();
+    auth.apply(&change);
+    assert_eq!(auth.plan(Command::ReplaceFile(file)).unwrap(), change, "the same file is the same change");
+    assert_eq!(
+        auth.users().iter().map(|u| (u.name.as_str(), u.from_file)).collect::<Vec<_>>(),
+        [("alice", false), ("filed", true)]
+    );
+    assert_eq!(auth.policies().len(), 3);
+    assert_eq!(kind(run(&auth, Command::DeleteUser("filed".into()))), Some(ErrorKind::Conflict));
+    assert_eq!(kind(run(&auth, Command::PutUser(UserSpec::named("filed")))), Some(ErrorKind::Conflict));
+
+    run(&auth, Command::DeletePolicy { subject: "alice".into(), resource: None }).unwrap();
+    assert_eq!(auth.policies().len(), 2, "those of the file stay");
+
+    run(&auth, Command::ReplaceFile(AclFile::default())).unwrap();
+    assert_eq!(auth.users().iter().map(|u| u.name.as_str()).collect::<Vec<_>>(), ["alice"]);
+    assert!(auth.policies().is_empty());
+}
+
+#[test]
+fn a_snapshot_rebuilds_everything_through_postcard() {
+    let (auth, _) = acl();
+    put(&auth, alice());
+    run(&auth, Command::PutPolicy(Policy::allow("alice", "Group:*", &Action::ALL).unwrap())).unwrap();
+    run(&auth, Command::ReplaceFile(AclFile::parse(FILE).unwrap())).unwrap();
+
+    let (copy, _) = acl();
+    for change in auth.snapshot() {
+        let bytes = postcard::to_stdvec(&change).unwrap();
+        copy.apply(&postcard::from_bytes(&bytes).unwrap());
+    }
+    assert_eq!(copy.snapshot(), auth.snapshot());
+    assert_eq!(copy.users(), auth.users());
+    assert_eq!(copy.policies(), auth.policies());
+    copy.login(password("alice", "wonderland"), peer()).unwrap();
+    copy.login(password("filed", "from-the-file"), peer()).unwrap();
+    copy.login(password("AK1", "tea-party"), peer()).unwrap();
+}
+
+#[test]
+fn secrets_do_not_show() {
+    let (auth, _) = acl();
+    put(&auth, alice());
+    let change = auth.plan(Command::PutUser(alice())).unwrap();
+    let shown = format!("{:?} {change:?} {change} {:?} {:?}", alice(), auth.users(), auth.snapshot());
+    for secret in ["wonderland", "rabbit-hole", "tea-party"] {
+        assert!(!shown.contains(secret), "{shown}");
+    }
+}

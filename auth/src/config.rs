@@ -1,0 +1,91 @@
+//! What the operator decides about authentication: the section `[auth]` of the configuration.
+
+use crate::Secret;
+use serde::{Deserialize, Serialize};
+use sluice_model::units::Span;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Whether clients must prove who they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Everyone may do everything. For loopback only, unless told otherwise in words.
+    #[default]
+    Open,
+    /// Every client logs in, and policies decide.
+    Acl,
+}
+
+/// The section `[auth]`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// `open` (everyone may do everything, on loopback only) or `acl` (users, policies).
+    pub mode: Mode,
+    /// Lets `open` listen beyond loopback, with a warning at every start.
+    pub allow_open_network: bool,
+    /// A file of users and policies, applied at start and on change. None: they live in the store alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
+    /// Issuers whose tokens (JWT) are accepted as Bearer credentials.
+    pub jwt: Vec<JwtIssuer>,
+}
+
+/// One issuer of tokens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JwtIssuer {
+    /// The claim `iss` of its tokens.
+    pub issuer: String,
+    /// What their claim `aud` must contain.
+    pub audience: String,
+    /// The signatures accepted; all of one family, because they share one key.
+    pub algorithms: Vec<JwtAlgorithm>,
+    /// The shared secret of HS256; at least 32 bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<Secret>,
+    /// A file with that secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_file: Option<PathBuf>,
+    /// The public key of RS256, ES256 or EdDSA, as PEM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_key: Option<String>,
+    /// A file with that key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_key_file: Option<PathBuf>,
+    /// How far the issuer's clock may be from ours.
+    #[serde(default = "leeway")]
+    pub leeway: Span,
+    /// The claim that names the user.
+    #[serde(default = "user_claim")]
+    pub user_claim: String,
+    /// The claim that lists roles, looked at when no user has the name of `user_claim`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub roles_claim: Option<String>,
+    /// Which user each role acts as; the first role of the token that is listed here counts.
+    #[serde(default)]
+    pub roles: BTreeMap<String, String>,
+}
+
+/// A signature of a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum JwtAlgorithm {
+    /// HMAC with SHA-256: a shared secret.
+    HS256,
+    /// RSA PKCS#1 v1.5 with SHA-256.
+    RS256,
+    /// ECDSA on P-256 with SHA-256.
+    ES256,
+    /// Ed25519.
+    EdDSA,
+}
+
+/// Machines with synchronised clocks differ by less; a minute forgives those without.
+fn leeway() -> Span {
+    Span::secs(60)
+}
+
+fn user_claim() -> String {
+    "sub".into()
+}

@@ -1,0 +1,154 @@
+//! A user: as an operator writes one, as it is remembered, as it may be shown.
+
+use crate::Secret;
+use serde::{Deserialize, Serialize};
+use sluice_model::{Error, Result};
+
+/// Long enough for e-mail addresses and certificate names; a bound on what is remembered.
+const MAX_NAME: usize = 128;
+/// A bound on what a login makes the hash read.
+pub(crate) const MAX_PASSWORD: usize = 1024;
+/// Enough to rotate keys per machine; a bound on what is remembered.
+const MAX_ACCESS_KEYS: usize = 64;
+
+/// A user as an operator writes one. What is left out stays as it is; a new user is enabled and no superuser.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UserSpec {
+    /// The name, 1 to 128 characters without blanks, colons and control characters.
+    pub name: String,
+    /// Passes every check.
+    pub superuser: Option<bool>,
+    /// May log in.
+    pub enabled: Option<bool>,
+    /// The password; only its hash is kept.
+    pub password: Option<Secret>,
+    /// The password's hash instead, as `$argon2id$…`.
+    pub password_hash: Option<String>,
+    /// The signing secret that goes with the user's name as access key.
+    pub secret: Option<Secret>,
+    /// Further access keys; the list replaces the earlier one.
+    pub access_keys: Option<Vec<AccessKey>>,
+}
+
+/// A name and a secret with which requests are signed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccessKey {
+    /// The public half.
+    pub key: String,
+    /// The signing secret.
+    pub secret: Secret,
+}
+
+/// A user as it is remembered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct User {
+    pub name: String,
+    pub superuser: bool,
+    pub enabled: bool,
+    pub password_hash: Option<String>,
+    pub secret: Option<Secret>,
+    pub access_keys: Vec<AccessKey>,
+    /// Belongs to the operator's file, which alone may change it.
+    pub from_file: bool,
+}
+
+/// A user as it may be shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct UserView {
+    /// The name.
+    pub name: String,
+    /// Passes every check.
+    pub superuser: bool,
+    /// May log in.
+    pub enabled: bool,
+    /// Has a password.
+    pub has_password: bool,
+    /// The access keys, without their secrets; the name is among them when it has a secret.
+    pub access_keys: Vec<String>,
+    /// Belongs to the operator's file.
+    pub from_file: bool,
+}
+
+impl User {
+    pub(crate) fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            superuser: false,
+            enabled: true,
+            password_hash: None,
+            secret: None,
+            access_keys: Vec::new(),
+            from_file: false,
+        }
+    }
+
+    /// Each access key with its secret; the name comes first when it has one.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = (&str, &Secret)> {
+        let own = self.secret.iter().map(|secret| (self.name.as_str(), secret));
+        own.chain(self.access_keys.iter().map(|k| (k.key.as_str(), &k.secret)))
+    }
+
+    pub(crate) fn view(&self) -> UserView {
+        UserView {
+            name: self.name.clone(),
+            superuser: self.superuser,
+            enabled: self.enabled,
+            has_password: self.password_hash.is_some(),
+            access_keys: self.keys().map(|(key, _)| key.to_owned()).collect(),
+            from_file: self.from_file,
+        }
+    }
+}
+
+impl UserSpec {
+    /// A user of this name, everything else left out.
+    pub fn named(name: impl Into<String>) -> Self {
+        Self { name: name.into(), ..Self::default() }
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        check_name("user", &self.name)?;
+        let of = |what: &str| format!("user {:?}: {what}", self.name);
+        if self.password.is_some() && self.password_hash.is_some() {
+            return Err(Error::invalid(of("give password or password_hash, not both")));
+        }
+        if let Some(password) = &self.password {
+            check_secret(&of("the password"), password)?;
+        }
+        if let Some(secret) = &self.secret {
+            check_secret(&of("the secret"), secret)?;
+        }
+        let keys = self.access_keys.as_deref().unwrap_or_default();
+        if keys.len() > MAX_ACCESS_KEYS {
+            return Err(Error::invalid(of(&format!("at most {MAX_ACCESS_KEYS} access keys"))));
+        }
+        for (at, key) in keys.iter().enumerate() {
+            check_name("access key", &key.key)?;
+            check_secret(&of(&format!("the secret of access key {:?}", key.key)), &key.secret)?;
+            if key.key == self.name || keys.iter().skip(at + 1).any(|other| other.key == key.key) {
+                return Err(Error::invalid(of(&format!("access key {:?} is given twice", key.key))));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check_name(what: &str, name: &str) -> Result<()> {
+    let length = name.chars().count();
+    if length == 0 || length > MAX_NAME {
+        return Err(Error::invalid(format!("a {what} name has 1 to {MAX_NAME} characters, not {length}")));
+    }
+    match name.chars().find(|c| c.is_whitespace() || c.is_control() || *c == ':') {
+        None => Ok(()),
+        Some(c) => Err(Error::invalid(format!("a {what} name may not contain {c:?}"))),
+    }
+}
+
+fn check_secret(what: &str, secret: &Secret) -> Result<()> {
+    match secret.expose().len() {
+        1..=MAX_PASSWORD => Ok(()),
+        length => Err(Error::invalid(format!("{what} has 1 to {MAX_PASSWORD} bytes, not {length}"))),
+    }
+}

@@ -11,12 +11,15 @@
 mod accept;
 mod config;
 mod connection;
+mod descriptors;
 mod detect;
 mod drain;
 mod error;
 mod framed;
+mod greet;
 mod limits;
 mod listen_addr;
+mod log_gate;
 mod network;
 mod protocol;
 mod reactors;
@@ -25,11 +28,12 @@ mod units;
 
 pub use config::{ClientAuth, Config, TlsConfig, TlsMode};
 pub use connection::{Connection, TlsFacts, TlsVersion};
+pub use descriptors::raise_descriptor_limit;
 pub use drain::Drain;
 pub use error::Error;
 pub use framed::{
-    Closed, Closing, Decoded, Flow, FramedHandler, FramedLimits, Order, Outbox, Outcome, Output, Reply, SendError,
-    Written, serve_framed,
+    Closed, Closing, Decoded, Flow, FramedHandler, FramedLimits, Order, Outbox, Outcome, Output, Reply,
+    SendError, Written, serve_framed,
 };
 pub use futures_util::future::BoxFuture;
 pub use listen_addr::ListenAddr;

@@ -38,9 +38,9 @@ impl ListenAddr {
     pub fn is_loopback(&self) -> bool {
         match self {
             Self::Off => true,
-            Self::At { .. } => {
-                self.resolve().is_ok_and(|all| !all.is_empty() && all.iter().all(|a| a.ip().to_canonical().is_loopback()))
-            }
+            Self::At { .. } => self
+                .resolve()
+                .is_ok_and(|all| !all.is_empty() && all.iter().all(|a| a.ip().to_canonical().is_loopback())),
         }
     }
 }
@@ -120,7 +120,9 @@ mod tests {
     #[test]
     fn loopback_is_told_apart_from_the_open_network() {
         let is_loopback = |text: &str| text.parse::<ListenAddr>().unwrap().is_loopback();
-        assert!(is_loopback("8080") && is_loopback("[::1]:1") && is_loopback("off") && is_loopback("127.9.9.9:1"));
+        assert!(
+            is_loopback("8080") && is_loopback("[::1]:1") && is_loopback("off") && is_loopback("127.9.9.9:1")
+        );
         assert!(!is_loopback("0.0.0.0:8080") && !is_loopback("[::]:1") && !is_loopback("192.0.2.1:1"));
     }
 }

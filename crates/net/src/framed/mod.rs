@@ -6,7 +6,8 @@
 //! returns a future only for the answer; the loop awaits the futures, in order or in any order, and writes what is
 //! ready with one system call.
 //!
-//! The loop itself is `driver.rs`; what may wait to be written is `outbox.rs` and `write_queue.rs`.
+//! The loop itself is `driver.rs`, its deadlines `timers.rs`; what may wait to be written is `outbox.rs` and
+//! `write_queue.rs`.
 
 mod driver;
 mod in_flight;
@@ -14,6 +15,7 @@ mod limits;
 mod outbox;
 mod output;
 mod read_buffer;
+mod timers;
 mod write_queue;
 
 use bytes::BytesMut;
@@ -46,12 +48,18 @@ pub trait FramedHandler: Send + 'static {
         let _ = out;
     }
 
-    /// When `on_deadline` wants to be called; asked again after every turn of the loop, so it must be cheap.
+    /// Whether the client is rightly silent, because it waits for what we push (a subscription): the idle timeout does
+    /// not apply then.
+    fn expects_pushes(&self) -> bool {
+        false
+    }
+
+    /// When `on_deadline` wants to be called; asked after every turn of the loop, so it must be cheap.
     fn next_deadline(&self) -> Option<Instant> {
         None
     }
 
-    /// The deadline has passed: send a heart-beat through `out`, or give up on the client.
+    /// The deadline has passed: send a heart-beat through `out`, or give up on the client. Must move the deadline.
     fn on_deadline(&mut self, now: Instant, out: &Outbox) -> Flow {
         let _ = (now, out);
         Flow::Continue

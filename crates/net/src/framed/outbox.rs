@@ -89,7 +89,8 @@ impl Outbox {
             last_read: now,
             last_write: now,
         };
-        let shared = Shared { limit, state: Mutex::new(state), driver: AtomicWaker::new(), room: Notify::new() };
+        let shared =
+            Shared { limit, state: Mutex::new(state), driver: AtomicWaker::new(), room: Notify::new() };
         Self { shared: Arc::new(shared) }
     }
 
@@ -198,9 +199,11 @@ impl Outbox {
     }
 
     /// Moves everything that waits into `taken`; its bytes stay counted until `written` says that they have left.
-    pub(super) fn take(&self, taken: &mut VecDeque<Queued>) {
+    /// Also tells whether the connection is to be closed after that, with which last words.
+    pub(super) fn take(&self, taken: &mut VecDeque<Queued>) -> Option<Option<Output>> {
         let mut state = self.shared.state.lock();
         taken.append(&mut state.queue);
+        state.close_asked.clone()
     }
 
     /// Bytes of pushed frames have left; makes room for as many.
@@ -209,10 +212,6 @@ impl Outbox {
         state.bytes = state.bytes.saturating_sub(bytes);
         drop(state);
         self.shared.room.notify_waiters();
-    }
-
-    pub(super) fn close_asked(&self) -> Option<Option<Output>> {
-        self.shared.state.lock().close_asked.clone()
     }
 
     pub(super) fn note_read(&self, now: Instant) {

@@ -30,6 +30,15 @@ impl Output {
         }
     }
 
+    /// All parts in one piece: for tests, and for wires that must see the whole.
+    pub fn to_bytes(&self) -> Bytes {
+        match &self.parts {
+            Parts::One(part) => part.clone(),
+            Parts::Two(head, body) => [&head[..], &body[..]].concat().into(),
+            Parts::Many(parts) => parts.concat().into(),
+        }
+    }
+
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -88,6 +97,16 @@ impl Reply {
     /// The work is done and the wire wants no answer (a one-way request).
     pub fn nothing() -> Self {
         Self::new(Output::empty())
+    }
+
+    /// What will be written.
+    pub fn output(&self) -> &Output {
+        &self.output
+    }
+
+    /// Whether the connection closes after it.
+    pub fn closes(&self) -> bool {
+        self.close
     }
 
     /// Close the connection once this is written; later frames are not handled.

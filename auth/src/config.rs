@@ -89,3 +89,29 @@ fn leeway() -> Span {
 fn user_claim() -> String {
     "sub".into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_section_reads_and_refuses_unknown_keys() {
+        assert_eq!(toml::from_str::<Config>("").unwrap(), Config::default());
+        let text = r#"
+            mode = "acl"
+            file = "acl.toml"
+            [[jwt]]
+            issuer = "id.example"
+            audience = "sluice"
+            algorithms = ["RS256"]
+            public_key_file = "id.pem"
+        "#;
+        let config: Config = toml::from_str(text).unwrap();
+        assert_eq!(config.mode, Mode::Acl);
+        assert_eq!((config.jwt[0].user_claim.as_str(), config.jwt[0].leeway), ("sub", Span::secs(60)));
+        assert_eq!(toml::from_str::<Config>(&toml::to_string(&config).unwrap()).unwrap(), config);
+        for unknown in ["modus = \"acl\"", "mode = \"closed\"", "[[jwt]]\nissuer = \"x\"\nkey = \"y\""] {
+            assert!(toml::from_str::<Config>(unknown).is_err(), "{unknown}");
+        }
+    }
+}

@@ -35,3 +35,39 @@ impl AclFile {
         Ok(file)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Auth, Command, Config};
+    use sluice_model::SystemClock;
+    use std::sync::Arc;
+
+    #[test]
+    fn the_sample_parses_and_applies() {
+        let text = include_str!("../../conf/acl.toml");
+        let file = AclFile::parse(text).unwrap();
+        assert!(file.users.len() >= 2 && file.policies.len() >= 3);
+        let auth = Auth::acl(Config::default(), Arc::new(SystemClock)).unwrap();
+        auth.plan(Command::ReplaceFile(file)).unwrap();
+    }
+
+    #[test]
+    fn mistakes_are_named_with_their_line_and_without_secrets() {
+        let user = "[[users]]\nname = \"a\"\n";
+        for (text, expected) in [
+            ("[[users]]\nname = \"a\"\npasword = \"hunter2\"".to_owned(), "line 3: unknown field `pasword`"),
+            ("[[user]]\nname = \"a\"".to_owned(), "line 1: unknown field `user`"),
+            (format!("{user}password = 7"), "line 3: invalid type: integer `7`"),
+            (format!("{user}{user}"), "user \"a\" is given twice"),
+            (format!("{user}password = \"p\"\npassword_hash = \"h\""), "not both"),
+            ("[[policies]]\nsubject = \"a\"\nresource = \"Topic:a*b\"\nactions = [\"Pub\"]".to_owned(), "line 3: resource"),
+            ("[[policies]]\nsubject = \"a\"\nresource = \"*\"\nactions = [\"Fly\"]".to_owned(), "line 4: \"Fly\" is no action"),
+            ("[[policies]]\nsubject = \"a\"\nresource = \"*\"\nactions = [\"Pub\"]\nsource_ips = [\"ten\"]".to_owned(), "line 5: \"ten\""),
+        ] {
+            let error = AclFile::parse(&text).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error:?} lacks {expected:?}");
+            assert!(!error.contains("hunter2"));
+        }
+    }
+}

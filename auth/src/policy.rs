@@ -221,3 +221,126 @@ impl From<ResourcePattern> for String {
         pattern.to_string()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    #[test]
+    fn patterns_read_as_they_are_written() {
+        for text in
+            ["*", "Topic:*", "Topic:orders", "Topic:orders*", "Group:g", "Group:g*", "Group:*", "Cluster"]
+        {
+            assert_eq!(text.parse::<ResourcePattern>().unwrap().to_string(), text);
+        }
+        assert_eq!("Cluster:*".parse::<ResourcePattern>().unwrap().to_string(), "Cluster");
+        for bad in [
+            "",
+            "topic:x",
+            "Topic:",
+            "Topic:a*b",
+            "Topic:a b",
+            "Cluster:c",
+            "orders",
+            "Topic:%RETRY%g",
+            "Topic:%DLQ%*",
+        ] {
+            assert!(bad.parse::<ResourcePattern>().is_err(), "{bad:?}");
+        }
+    }
+
+    /// The prefixes are written down twice; the model's are the truth.
+    #[test]
+    fn group_topics_are_those_of_the_model() {
+        let group = GroupName::new("g").unwrap();
+        for topic in [group.retry_topic(), group.dead_letter_topic()] {
+            assert_eq!(Target::from(Resource::Topic(&topic)), Target::from(Resource::Group(&group)));
+        }
+    }
+
+    const NAMES: [&str; 5] = ["a", "ab", "abc", "b", "%RETRY%a"];
+    const PATTERNS: [&str; 8] =
+        ["*", "Topic:*", "Topic:a*", "Topic:ab*", "Topic:ab", "Group:a", "Group:*", "Cluster"];
+    const NETS: [&str; 3] = ["10.0.0.0/8", "10.0.0.1", "::/0"];
+
+    fn policies() -> impl Strategy<Value = Vec<Policy>> {
+        let actions = proptest::sample::subsequence(Action::ALL.to_vec(), 1..=7);
+        let nets = proptest::sample::subsequence(NETS.to_vec(), 0..=3);
+        let policy = (select(&PATTERNS[..]), actions, any::<bool>(), nets).prop_map(
+            |(resource, actions, deny, nets)| Policy {
+                decision: if deny { Decision::Deny } else { Decision::Allow },
+                source_ips: nets.into_iter().map(|net| net.parse().unwrap()).collect(),
+                ..Policy::allow("u", resource, &actions).unwrap()
+            },
+        );
+        proptest::collection::vec(policy, 0..6)
+    }
+
+    /// The rule in other words: strings compared the slow way, no early exit.
+    fn naive(policies: &[Policy], action: Action, kind: &str, name: &str, from: IpAddr) -> Outcome {
+        let applies = |p: &&Policy| {
+            let pattern = p.resource.to_string();
+            let full = if kind == "Cluster" { "Cluster".to_owned() } else { format!("{kind}:{name}") };
+            let resource = match pattern.strip_suffix('*') {
+                Some(start) => full.starts_with(start),
+                None => full == pattern,
+            };
+            resource
+                && p.actions.iter().any(|a| a == action)
+                && (p.source_ips.is_empty() || p.source_ips.iter().any(|net| net.contains(from)))
+        };
+        let decisions: Vec<_> = policies.iter().filter(applies).map(|p| p.decision).collect();
+        if decisions.contains(&Decision::Deny) {
+            Outcome::Denied
+        } else if decisions.contains(&Decision::Allow) {
+            Outcome::Allowed
+        } else {
+            Outcome::NoMatch
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_deny_wins_then_an_allow_then_nothing(
+            policies in policies(),
+            action in select(&Action::ALL[..]),
+            name in select(&NAMES[..]),
+            from in select(&["10.0.0.1", "10.2.2.2", "192.168.0.1", "::1"][..]),
+        ) {
+            let from: IpAddr = from.parse().unwrap();
+            let topic = TopicName::new(name).unwrap();
+            let got = decide(&policies, action, Target::from(Resource::Topic(&topic)), from);
+            let (kind, name) = name.strip_prefix("%RETRY%").map_or(("Topic", name), |group| ("Group", group));
+            prop_assert_eq!(got, naive(&policies, action, kind, name, from));
+
+            let mut turned = policies.clone();
+            turned.reverse();
+            prop_assert_eq!(got, decide(&turned, action, Target::from(Resource::Topic(&topic)), from));
+
+            let cluster = decide(&policies, action, Target::from(Resource::Cluster), from);
+            prop_assert_eq!(cluster, naive(&policies, action, "Cluster", "", from));
+        }
+
+        #[test]
+        fn another_deny_never_permits_and_another_allow_never_forbids(
+            policies in policies(),
+            extra in policies(),
+            action in select(&Action::ALL[..]),
+        ) {
+            let from: IpAddr = "10.0.0.1".parse().unwrap();
+            let topic = TopicName::new("ab").unwrap();
+            let target = Target::from(Resource::Topic(&topic));
+            let before = decide(&policies, action, target, from);
+            for policy in extra {
+                let more: Vec<Policy> = policies.iter().cloned().chain([policy.clone()]).collect();
+                let after = decide(&more, action, target, from);
+                match policy.decision {
+                    Decision::Deny => prop_assert!(after == Outcome::Denied || after == before),
+                    Decision::Allow => prop_assert!(after == Outcome::Allowed || after == before),
+                }
+            }
+        }
+    }
+}

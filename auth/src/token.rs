@@ -189,3 +189,6 @@ fn explain(error: jsonwebtoken::errors::Error) -> Error {
     };
     refused(why).with_source(error)
 }
+
+#[cfg(test)]
+mod tests;

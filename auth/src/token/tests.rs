@@ -1,0 +1,188 @@
+use super::*;
+use crate::{Auth, Command, Credentials, Secret, UserSpec};
+use jsonwebtoken::{EncodingKey, Header, encode};
+use serde_json::json;
+use sluice_model::ManualClock;
+use sluice_model::units::Span;
+use std::sync::Arc;
+
+const NOW: Millis = 1_700_000_000_000;
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+/// Made for these tests alone.
+const RSA_PRIVATE: &str = include_str!("test-rsa-private.pem");
+const RSA_PUBLIC: &str = include_str!("test-rsa-public.pem");
+
+fn issuer(algorithm: JwtAlgorithm) -> JwtIssuer {
+    JwtIssuer {
+        issuer: "id.example".into(),
+        audience: "sluice".into(),
+        algorithms: vec![algorithm],
+        secret: None,
+        secret_file: None,
+        public_key: None,
+        public_key_file: None,
+        leeway: Span::secs(60),
+        user_claim: "sub".into(),
+        roles_claim: Some("roles".into()),
+        roles: [("writers".to_owned(), "writer".to_owned())].into(),
+    }
+}
+
+fn hs256() -> JwtIssuer {
+    JwtIssuer { secret: Some(Secret::new(SECRET)), ..issuer(JwtAlgorithm::HS256) }
+}
+
+fn rs256() -> JwtIssuer {
+    JwtIssuer { public_key: Some(RSA_PUBLIC.into()), ..issuer(JwtAlgorithm::RS256) }
+}
+
+fn issuers(issuer: JwtIssuer) -> Issuers {
+    Issuers::new(&Config { jwt: vec![issuer], ..Config::default() }).unwrap()
+}
+
+fn claims() -> Value {
+    json!({ "iss": "id.example", "aud": "sluice", "sub": "alice", "exp": NOW / 1000 + 10 })
+}
+
+fn with(name: &str, value: Value) -> Value {
+    let mut claims = claims();
+    claims[name] = value;
+    claims
+}
+
+fn token(algorithm: Algorithm, claims: &Value, key: &EncodingKey) -> String {
+    encode(&Header::new(algorithm), claims, key).unwrap()
+}
+
+fn hs(claims: &Value) -> String {
+    token(Algorithm::HS256, claims, &EncodingKey::from_secret(SECRET.as_bytes()))
+}
+
+fn why(issuers: &Issuers, token: &str) -> String {
+    issuers.verify(token, NOW).unwrap_err().to_string()
+}
+
+#[test]
+fn a_token_of_each_algorithm_is_accepted() {
+    let proven = issuers(hs256()).verify(&hs(&claims()), NOW).unwrap();
+    assert_eq!(proven, Proven { users: vec!["alice".into()], expires: NOW + 70_000 });
+
+    let rsa = EncodingKey::from_rsa_pem(RSA_PRIVATE.as_bytes()).unwrap();
+    issuers(rs256()).verify(&token(Algorithm::RS256, &claims(), &rsa), NOW).unwrap();
+
+    let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+    let ec = JwtIssuer { public_key: Some(pair.public_key_pem()), ..issuer(JwtAlgorithm::ES256) };
+    let key = EncodingKey::from_ec_pem(pair.serialize_pem().as_bytes()).unwrap();
+    issuers(ec).verify(&token(Algorithm::ES256, &claims(), &key), NOW).unwrap();
+
+    let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+    let ed = JwtIssuer { public_key: Some(pair.public_key_pem()), ..issuer(JwtAlgorithm::EdDSA) };
+    let key = EncodingKey::from_ed_pem(pair.serialize_pem().as_bytes()).unwrap();
+    issuers(ed).verify(&token(Algorithm::EdDSA, &claims(), &key), NOW).unwrap();
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let digits = bytes.chunks(3).flat_map(|chunk| {
+        let bits =
+            chunk.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
+        (0..=chunk.len()).map(move |at| ALPHABET[(bits >> (18 - 6 * at)) as usize & 63] as char)
+    });
+    digits.collect()
+}
+
+#[test]
+fn none_and_key_confusion_are_refused() {
+    let unsigned = |header: Value| {
+        format!("{}.{}.", base64(header.to_string().as_bytes()), base64(claims().to_string().as_bytes()))
+    };
+    for alg in ["none", "None", "NONE", ""] {
+        assert!(
+            why(&issuers(hs256()), &unsigned(json!({ "alg": alg, "typ": "JWT" }))).contains("malformed"),
+            "{alg}"
+        );
+    }
+    assert!(why(&issuers(hs256()), &unsigned(json!({ "alg": "HS256" }))).contains("signature"));
+    // The public key, which everyone has, used as the secret of an HMAC.
+    let forged = token(Algorithm::HS256, &claims(), &EncodingKey::from_secret(RSA_PUBLIC.as_bytes()));
+    assert!(why(&issuers(rs256()), &forged).contains("algorithm"));
+    // The right family, another algorithm.
+    let other = token(Algorithm::HS512, &claims(), &EncodingKey::from_secret(SECRET.as_bytes()));
+    assert!(why(&issuers(hs256()), &other).contains("algorithm"));
+}
+
+#[test]
+fn a_wrong_token_is_refused_with_its_reason() {
+    let issuers = issuers(hs256());
+    let second = NOW / 1000;
+    for (claims, reason) in [
+        (with("exp", json!(second - 60)), "expired"),
+        (with("exp", json!((second - 60) as f64 - 0.5)), "expired"),
+        (with("exp", json!("soon")), "lacks a claim"),
+        (with("exp", Value::Null), "lacks a claim"),
+        (with("nbf", json!(second + 61)), "not valid yet"),
+        (with("aud", json!("another")), "someone else"),
+        (with("aud", json!(["another", "third"])), "someone else"),
+        (with("aud", Value::Null), "lacks a claim"),
+        (with("iss", json!("evil.example")), "issuer is not known"),
+        (with("iss", Value::Null), "no JWT with an issuer"),
+    ] {
+        assert!(why(&issuers, &hs(&claims)).contains(reason), "{claims}: {}", why(&issuers, &hs(&claims)));
+    }
+    issuers.verify(&hs(&with("exp", json!(second - 59))), NOW).unwrap();
+    issuers.verify(&hs(&with("nbf", json!(second + 60))), NOW).unwrap();
+    issuers.verify(&hs(&with("aud", json!(["other", "sluice"]))), NOW).unwrap();
+
+    let stranger = token(Algorithm::HS256, &claims(), &EncodingKey::from_secret(b"another secret"));
+    assert!(why(&issuers, &stranger).contains("signature"));
+    for junk in ["", ".", "..", "a.b.c", &"x".repeat(MAX_TOKEN + 1)] {
+        assert_eq!(issuers.verify(junk, NOW).unwrap_err().kind(), ErrorKind::Unauthenticated);
+    }
+}
+
+#[test]
+fn configuration_that_cannot_work_is_refused() {
+    let refused = |issuer: JwtIssuer| match Issuers::new(&Config { jwt: vec![issuer], ..Config::default() }) {
+        Ok(_) => panic!("accepted"),
+        Err(error) => error.to_string(),
+    };
+    let mixed = vec![JwtAlgorithm::RS256, JwtAlgorithm::HS256];
+    assert!(refused(JwtIssuer { algorithms: mixed, ..rs256() }).contains("families"));
+    assert!(refused(JwtIssuer { algorithms: vec![], ..rs256() }).contains("empty"));
+    assert!(refused(JwtIssuer { secret: Some("short".into()), ..hs256() }).contains("32 bytes"));
+    assert!(refused(JwtIssuer { secret: None, ..hs256() }).contains("takes secret"));
+    assert!(refused(JwtIssuer { public_key: Some(RSA_PUBLIC.into()), ..hs256() }).contains("no public key"));
+    assert!(refused(JwtIssuer { secret: Some(SECRET.into()), ..rs256() }).contains("no secret"));
+    assert!(refused(JwtIssuer { public_key: Some("junk".into()), ..rs256() }).contains("does not fit"));
+    assert!(refused(JwtIssuer { secret_file: Some("/nowhere".into()), ..hs256() }).contains("not both"));
+    let twice = Config { jwt: vec![hs256(), hs256()], ..Config::default() };
+    assert!(Issuers::new(&twice).is_err());
+}
+
+#[test]
+fn the_token_names_a_user_or_a_role_does_and_the_session_ends_with_it() {
+    let clock = Arc::new(ManualClock::new(NOW));
+    let auth = Auth::acl(Config { jwt: vec![hs256()], ..Config::default() }, clock.clone()).unwrap();
+    for name in ["alice", "writer"] {
+        let superuser = UserSpec { superuser: Some(true), ..UserSpec::named(name) };
+        auth.apply(&auth.plan(Command::PutUser(superuser)).unwrap());
+    }
+    let login = |claims: &Value| {
+        auth.login(Credentials::Bearer { token: &hs(claims) }, "127.0.0.1:1".parse().unwrap())
+    };
+    let mut stranger = with("sub", json!("stranger"));
+    assert_eq!(login(&stranger).unwrap_err().kind(), ErrorKind::Unauthenticated);
+    for roles in [json!(["readers", "writers"]), json!("readers writers")] {
+        stranger["roles"] = roles;
+        assert_eq!(login(&stranger).unwrap().principal(), "writer");
+    }
+    stranger["roles"] = json!({ "writers": true });
+    assert!(login(&stranger).is_err());
+
+    let session = login(&claims()).unwrap();
+    assert_eq!(session.principal(), "alice");
+    auth.permit(&session, crate::Action::Get, crate::Resource::Cluster).unwrap();
+    clock.advance(70_000);
+    let late = auth.permit(&session, crate::Action::Get, crate::Resource::Cluster).unwrap_err();
+    assert_eq!(late.kind(), ErrorKind::Unauthenticated);
+}

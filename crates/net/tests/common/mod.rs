@@ -25,6 +25,9 @@ use tokio_rustls::TlsConnector;
 
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
+/// Of the last connection: server name, ALPN name, whether it showed a certificate, the protocol's word.
+pub type Facts = (Option<String>, Option<Bytes>, bool, &'static str);
+
 /// What the tests see of all connections of one protocol.
 #[derive(Default)]
 pub struct Seen {
@@ -33,7 +36,7 @@ pub struct Seen {
     pub most_running: AtomicUsize,
     pub closed: Mutex<HashMap<&'static str, usize>>,
     pub outbox: Mutex<Option<Outbox>>,
-    pub facts: Mutex<Option<(Option<String>, Option<Bytes>, bool, &'static str)>>,
+    pub facts: Mutex<Option<Facts>>,
     pub pushed: AtomicUsize,
     pub written: AtomicUsize,
 }

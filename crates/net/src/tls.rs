@@ -117,6 +117,13 @@ impl Tls {
     }
 }
 
+impl TlsConfig {
+    /// Whether the settings make sense and the files can be used, without keeping anything.
+    pub fn check(&self) -> Result<(), Error> {
+        Tls::load(self).map(drop)
+    }
+}
+
 fn files_of(config: &TlsConfig) -> Result<Option<Files>, Error> {
     let refuse = |why: &str| Err(Error::TlsSettings(why.to_owned()));
     match (&config.cert, &config.key) {

@@ -1,0 +1,38 @@
+//! What is wrong although each value by itself is right.
+
+use sluice_auth::Mode;
+use tracing_subscriber::EnvFilter;
+
+use super::{Config, ConfigError};
+
+impl Config {
+    /// Refuses what would be unsafe, or without effect.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let refuse = |message: String| Err(ConfigError::Contradiction(message));
+        if !self.listen.named().iter().any(|(_, at)| at.is_on()) {
+            return refuse("every listener is off; set one of listen.*".to_owned());
+        }
+        if let Some(name) = self.exposed_listeners().first()
+            && !self.auth.allow_open_network
+        {
+            return refuse(format!(
+                "listen.{name} is reachable from other machines while auth.mode is open, so anyone could read and \
+                 write everything; set auth.mode = \"acl\", or auth.allow_open_network = true if that is meant"
+            ));
+        }
+        if let Err(error) = EnvFilter::try_new(&self.log.level) {
+            return refuse(format!("log.level: {error}"));
+        }
+        self.tls.check().map_err(|error| ConfigError::Contradiction(error.to_string()))?;
+        self.advertise.check()
+    }
+
+    /// The listeners that other machines can reach without showing who they are.
+    pub fn exposed_listeners(&self) -> Vec<&'static str> {
+        if self.auth.mode != Mode::Open {
+            return Vec::new();
+        }
+        let exposed = self.listen.named().into_iter().filter(|(_, at)| !at.is_loopback());
+        exposed.map(|(name, _)| name).collect()
+    }
+}

@@ -9,6 +9,7 @@
 //! Nothing here knows what a message is. Wires live in `protocols/*`; the binary that lists them is `crates/server`.
 
 mod accept;
+mod advertised;
 mod config;
 mod connection;
 mod descriptors;
@@ -26,6 +27,7 @@ mod reactors;
 mod tls;
 mod units;
 
+pub use advertised::{Advertised, Asked};
 pub use config::{ClientAuth, Config, TlsConfig, TlsMode};
 pub use connection::{Connection, TlsFacts, TlsVersion};
 pub use descriptors::raise_descriptor_limit;

@@ -140,7 +140,7 @@ fn contradictions_are_refused() {
     let off = "[listen]\nnamesrv='off'\nremoting='off'\nhttp='off'\nstomp='off'";
     assert!(refused(off, &[]).contains("every listener is off"));
     assert!(refused("tls.cert = 'x.pem'", &[]).contains("cert needs key"));
-    assert!(refused("advertise.host = 'http://x'", &[]).contains("advertise.host"));
+    assert!(refused("advertise.host = 'http://x'", &[]).contains("advertise: "));
     assert!(refused("log.level = 'sluice=loud'", &[]).contains("log.level"));
 }
 

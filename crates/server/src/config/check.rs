@@ -1,9 +1,10 @@
 //! What is wrong although each value by itself is right.
 
 use sluice_auth::Mode;
+use sluice_net::Advertised;
 use tracing_subscriber::EnvFilter;
 
-use super::{Config, ConfigError};
+use super::{Advertise, Config, ConfigError};
 
 impl Config {
     /// Refuses what would be unsafe, or without effect.
@@ -24,7 +25,7 @@ impl Config {
             return refuse(format!("log.level: {error}"));
         }
         self.tls.check().map_err(|error| ConfigError::Contradiction(error.to_string()))?;
-        self.advertise.check()
+        self.advertise.remoting().map(drop)
     }
 
     /// The listeners that other machines can reach without showing who they are.
@@ -34,5 +35,13 @@ impl Config {
         }
         let exposed = self.listen.named().into_iter().filter(|(_, at)| !at.is_loopback());
         exposed.map(|(name, _)| name).collect()
+    }
+}
+
+impl Advertise {
+    /// What RocketMQ clients are told of the broker.
+    pub fn remoting(&self) -> Result<Advertised, ConfigError> {
+        Advertised::new(self.remoting.as_deref(), self.host.as_deref())
+            .map_err(|why| ConfigError::Contradiction(format!("advertise: {why}")))
     }
 }

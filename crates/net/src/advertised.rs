@@ -5,43 +5,67 @@
 //! configured, else what the client itself named, else what the connection was accepted on.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::config::{Advertise, ConfigError};
+use crate::Connection;
 
-/// The configured addresses and what is known of the network around us.
+/// Where the clients of one listener are sent: what is configured, and what is known of the network around us.
+#[derive(Debug, Default)]
 pub struct Advertised {
+    own: Option<(String, u16)>,
     host: Option<String>,
-    remoting: Option<(String, u16)>,
     gateway: Option<IpAddr>,
+    /// The listener's real port, once it is bound.
+    port: OnceLock<u16>,
     warned: AtomicBool,
 }
 
 /// What is known of the connection on which the question came.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked<'a> {
-    /// The host that the client named itself: TLS SNI, HTTP Host.
+    /// The host that the client named itself: TLS server name, HTTP Host.
     pub named: Option<&'a str>,
+    /// Our end of the connection.
     pub local: SocketAddr,
+    /// The client's end.
     pub peer: SocketAddr,
 }
 
+impl<'a> From<&'a Connection> for Asked<'a> {
+    fn from(conn: &'a Connection) -> Self {
+        Self { named: conn.sni(), local: conn.local, peer: conn.peer }
+    }
+}
+
 impl Advertised {
-    /// From the section `[advertise]`.
-    pub fn new(config: &Advertise) -> Self {
-        Self {
-            host: config.host.clone(),
-            remoting: config.remoting.as_deref().and_then(split_host_port),
-            gateway: std::fs::read_to_string("/proc/net/route").ok().as_deref().and_then(default_gateway),
-            warned: AtomicBool::new(false),
+    /// With `own` (`host:port` of this listener as clients reach it) and `host` (for every listener) as configured.
+    ///
+    /// # Errors
+    /// A sentence about the one that is not of that form.
+    pub fn new(own: Option<&str>, host: Option<&str>) -> Result<Self, String> {
+        if let Some(host) = host.filter(|host| !is_host(host)) {
+            return Err(format!("{host:?} is not a host name or address (without a port)"));
         }
+        let split = |text: &str| split_host_port(text).ok_or_else(|| format!("{text:?} is not host:port"));
+        Ok(Self {
+            own: own.map(split).transpose()?,
+            host: host.map(str::to_owned),
+            gateway: std::fs::read_to_string("/proc/net/route").ok().as_deref().and_then(default_gateway),
+            ..Self::default()
+        })
     }
 
-    /// Host and port of the RocketMQ broker, which really listens on `port`.
-    pub fn remoting(&self, asked: Asked<'_>, port: u16) -> (String, u16) {
-        match &self.remoting {
-            Some(configured) => configured.clone(),
-            None => (self.host(asked), port),
+    /// Tells the listener's real port; the first time counts. Until then it is that of the asking connection.
+    pub fn set_port(&self, port: u16) {
+        let _ = self.port.set(port);
+    }
+
+    /// Host and port to tell this client; an IPv6 host has no brackets.
+    pub fn address(&self, asked: Asked<'_>) -> (String, u16) {
+        match &self.own {
+            Some(own) => own.clone(),
+            None => (self.host(asked), self.port.get().copied().unwrap_or(asked.local.port())),
         }
     }
 
@@ -67,29 +91,19 @@ impl Advertised {
     }
 }
 
-impl Advertise {
-    pub(crate) fn check(&self) -> Result<(), ConfigError> {
-        let wrong = |message: String| Err(ConfigError::Contradiction(message));
-        if let Some(host) = &self.host
-            && (host.is_empty() || (host.contains([':', '/', ' ']) && host.parse::<IpAddr>().is_err()))
-        {
-            return wrong(format!("advertise.host: {host:?} is not a host name or address (without a port)"));
-        }
-        match &self.remoting {
-            Some(address) if split_host_port(address).is_none() => {
-                wrong(format!("advertise.remoting: {address:?} is not host:port"))
-            }
-            _ => Ok(()),
-        }
-    }
+fn is_host(text: &str) -> bool {
+    !text.is_empty() && (!text.contains([':', '/', ' ']) || text.parse::<IpAddr>().is_ok())
 }
 
 fn split_host_port(text: &str) -> Option<(String, u16)> {
     let (host, port) = text.rsplit_once(':')?;
-    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    let legal = !host.is_empty() && (!host.contains([':', '/', ' ']) || host.parse::<IpAddr>().is_ok());
+    let host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(v6) => v6,
+        None if host.contains(':') => return None,
+        None => host,
+    };
     let port = port.parse().ok().filter(|port| *port != 0)?;
-    legal.then(|| (host.to_owned(), port))
+    is_host(host).then(|| (host.to_owned(), port))
 }
 
 /// The gateway of the route to everywhere, from the kernel's table (hexadecimal, in the machine's byte order).
@@ -107,34 +121,29 @@ fn default_gateway(table: &str) -> Option<IpAddr> {
 mod tests {
     use super::*;
 
-    fn advertised(host: Option<&str>, remoting: Option<&str>) -> Advertised {
-        Advertised {
-            host: host.map(str::to_owned),
-            remoting: remoting.and_then(split_host_port),
-            gateway: Some(IpAddr::V4(Ipv4Addr::new(10, 88, 0, 1))),
-            warned: AtomicBool::new(false),
-        }
+    fn advertised(own: Option<&str>, host: Option<&str>) -> Advertised {
+        let gateway = Some(IpAddr::V4(Ipv4Addr::new(10, 88, 0, 1)));
+        Advertised { gateway, ..Advertised::new(own, host).unwrap() }
     }
 
     fn told(advertised: &Advertised, named: Option<&str>, peer: &str) -> String {
-        let asked = Asked {
-            named,
-            local: "10.88.0.7:9876".parse().unwrap(),
-            peer: SocketAddr::new(peer.parse().unwrap(), 5000),
-        };
-        let (host, port) = advertised.remoting(asked, 10_911);
+        let peer = SocketAddr::new(peer.parse().unwrap(), 5000);
+        let (host, port) =
+            advertised.address(Asked { named, local: "10.88.0.7:9876".parse().unwrap(), peer });
         format!("{host}:{port}")
     }
 
     #[test]
     fn configured_before_named_before_local() {
         assert_eq!(
-            told(&advertised(Some("h"), Some("mq.example:1")), Some("sni"), "10.88.0.9"),
+            told(&advertised(Some("mq.example:1"), Some("h")), Some("sni"), "10.88.0.9"),
             "mq.example:1"
         );
-        assert_eq!(told(&advertised(Some("h"), None), Some("sni"), "10.88.0.9"), "h:10911");
-        assert_eq!(told(&advertised(None, None), Some("sni"), "10.88.0.9"), "sni:10911");
+        assert_eq!(told(&advertised(None, Some("h")), Some("sni"), "10.88.0.9"), "h:9876");
         let unset = advertised(None, None);
+        unset.set_port(10_911);
+        assert_eq!(told(&unset, Some("sni"), "10.88.0.9"), "sni:10911");
+        assert!(!unset.warned.load(Ordering::Relaxed));
         assert_eq!(told(&unset, None, "10.88.0.9"), "10.88.0.7:10911");
         assert!(unset.warned.load(Ordering::Relaxed));
     }
@@ -142,8 +151,8 @@ mod tests {
     #[test]
     fn a_peer_that_is_the_gateway_is_told_loopback() {
         let unset = advertised(None, None);
-        assert_eq!(told(&unset, None, "10.88.0.1"), "127.0.0.1:10911");
-        assert_eq!(told(&unset, None, "::ffff:10.88.0.1"), "127.0.0.1:10911");
+        assert_eq!(told(&unset, None, "10.88.0.1"), "127.0.0.1:9876");
+        assert_eq!(told(&unset, None, "::ffff:10.88.0.1"), "127.0.0.1:9876");
         assert!(!unset.warned.load(Ordering::Relaxed));
     }
 
@@ -160,15 +169,13 @@ mod tests {
 
     #[test]
     fn addresses_are_checked() {
-        let check = |host: Option<&str>, remoting: Option<&str>| {
-            Advertise { host: host.map(str::to_owned), remoting: remoting.map(str::to_owned) }.check().is_ok()
-        };
-        assert!(check(Some("mq.example"), Some("mq.example:10911")) && check(Some("::1"), Some("[::1]:5")));
+        assert!(Advertised::new(Some("mq.example:10911"), Some("mq.example")).is_ok());
+        assert!(Advertised::new(Some("[::1]:5"), Some("::1")).is_ok());
         for bad in ["", "h:80", "http://h"] {
-            assert!(!check(Some(bad), None), "{bad}");
+            assert!(Advertised::new(None, Some(bad)).is_err(), "{bad}");
         }
-        for bad in ["h", "h:0", ":1", "h:x", "http://h:1"] {
-            assert!(!check(None, Some(bad)), "{bad}");
+        for bad in ["h", "h:0", ":1", "h:x", "http://h:1", "::1:5"] {
+            assert!(Advertised::new(Some(bad), None).is_err(), "{bad}");
         }
     }
 }

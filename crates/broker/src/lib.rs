@@ -6,12 +6,18 @@
 //!
 //! There is no socket, frame or status code here (front-ends), no file (store), no secret (auth).
 
+mod arrivals;
 mod config;
 mod core;
+mod counts;
+mod ids;
+mod promise;
+mod receipts;
 mod request;
 mod service;
 
 pub use config::Config;
+pub use promise::Promise;
 pub use request::*;
-pub use service::{Broker, Client, ClientEvent, Cursor, Holder, Promise};
+pub use service::{Broker, Client, ClientEvent, Cursor, Holder};
 pub use sluice_store::Durability;

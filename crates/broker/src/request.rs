@@ -3,7 +3,9 @@
 use bytestring::ByteString;
 use serde::{Deserialize, Serialize};
 use sluice_model::units::Span;
-use sluice_model::{Filter, GroupName, Message, MessageType, Millis, Offset, QueueId, StoredMessage, TopicName};
+use sluice_model::{
+    Filter, GroupName, Message, MessageType, Millis, Offset, QueueId, StoredMessage, TopicName,
+};
 use sluice_store::Durability;
 use std::time::Duration;
 

@@ -1,0 +1,179 @@
+//! Who takes part in which group at this moment, and who holds which queue's lock. Nothing of it is stored: clients
+//! say it again.
+
+use crate::{Joined, Member, Membership, Sharing, Subscription};
+use bytestring::ByteString;
+use sluice_model::{Error, ErrorKind, GroupName, Millis, Result, TopicName};
+use sluice_store::LogQueue;
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+
+/// A connection's number.
+pub(crate) type ConnectionId = u64;
+
+#[derive(Debug)]
+struct Live {
+    connection: ConnectionId,
+    member: Member,
+    /// False while the client has not told its subscriptions.
+    told: bool,
+}
+
+#[derive(Debug)]
+struct LiveGroup {
+    sharing: Sharing,
+    members: BTreeMap<ByteString, Live>,
+    locks: HashMap<LogQueue, (ByteString, Millis)>,
+}
+
+/// All live members.
+#[derive(Debug, Default)]
+pub(crate) struct Members {
+    groups: HashMap<GroupName, LiveGroup>,
+}
+
+impl Members {
+    /// Takes a member in, or hears of it again.
+    pub(crate) fn join(
+        &mut self,
+        connection: ConnectionId,
+        peer: SocketAddr,
+        membership: Membership,
+        now: Millis,
+        max_members: usize,
+    ) -> Result<Joined> {
+        let group = self.groups.entry(membership.group.clone()).or_insert_with(|| LiveGroup {
+            sharing: membership.sharing,
+            members: BTreeMap::new(),
+            locks: HashMap::new(),
+        });
+        let known = group.members.get(&membership.client_id);
+        if known.is_none() && group.members.len() >= max_members {
+            return Err(Error::new(
+                ErrorKind::Throttled,
+                format!("group {} has {max_members} members already", membership.group),
+            ));
+        }
+        group.sharing = membership.sharing;
+        let told = membership.subscriptions.is_some() || known.is_some_and(|k| k.told);
+        let subscriptions = match (membership.subscriptions, known) {
+            (Some(new), known) => merge(new, known.map(|k| &k.member.subscriptions)),
+            (None, Some(known)) => known.member.subscriptions.clone(),
+            (None, None) => Vec::new(),
+        };
+        let changed =
+            known.is_none_or(|k| k.connection != connection || k.member.subscriptions != subscriptions);
+        let member = Member {
+            client_id: membership.client_id.clone(),
+            peer,
+            fetching: membership.fetching,
+            agent: membership.agent,
+            subscriptions,
+            last_seen: now,
+        };
+        group.members.insert(membership.client_id, Live { connection, member, told });
+        Ok(Joined { changed, subscriptions_known: told })
+    }
+
+    /// Lets a connection's members of one group, or of all, go. Returns the groups that lost one.
+    pub(crate) fn leave(&mut self, connection: ConnectionId, group: Option<&GroupName>) -> Vec<GroupName> {
+        self.drop_members(|name, live| live.connection == connection && group.is_none_or(|g| g == name))
+    }
+
+    /// Lets members go that were not heard of since `before`. Returns the groups that lost one.
+    pub(crate) fn expire(&mut self, before: Millis) -> Vec<GroupName> {
+        self.drop_members(|_, live| live.member.last_seen < before)
+    }
+
+    fn drop_members(&mut self, gone: impl Fn(&GroupName, &Live) -> bool) -> Vec<GroupName> {
+        let mut changed = Vec::new();
+        self.groups.retain(|name, group| {
+            let before = group.members.len();
+            group.members.retain(|_, live| !gone(name, live));
+            if group.members.len() != before {
+                changed.push(name.clone());
+            }
+            !group.members.is_empty() || !group.locks.is_empty()
+        });
+        changed
+    }
+
+    /// The connections to tell when a group changes; none for a broadcasting one, where nobody shares.
+    pub(crate) fn connections(&self, group: &GroupName) -> Vec<ConnectionId> {
+        match self.groups.get(group) {
+            Some(g) if g.sharing == Sharing::Clustering => g.members.values().map(|l| l.connection).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    pub(crate) fn of(&self, group: &GroupName) -> Vec<Member> {
+        self.groups
+            .get(group)
+            .map_or_else(Vec::new, |g| g.members.values().map(|l| l.member.clone()).collect())
+    }
+
+    pub(crate) fn count(&self, group: &GroupName) -> usize {
+        self.groups.get(group).map_or(0, |g| g.members.len())
+    }
+
+    /// What the group reads from a topic: the newest that any member told.
+    pub(crate) fn subscription(&self, group: &GroupName, topic: &TopicName) -> Option<Subscription> {
+        let members = self.groups.get(group)?.members.values();
+        members
+            .flat_map(|l| &l.member.subscriptions)
+            .filter(|s| &s.topic == topic)
+            .max_by_key(|s| s.version)
+            .cloned()
+    }
+
+    /// Locks a queue for a member, unless another one's lock is younger than `since`.
+    pub(crate) fn lock(
+        &mut self,
+        group: &GroupName,
+        client_id: &str,
+        queue: LogQueue,
+        now: Millis,
+        since: Millis,
+    ) -> bool {
+        let group = self.groups.entry(group.clone()).or_insert_with(|| LiveGroup {
+            sharing: Sharing::Clustering,
+            members: BTreeMap::new(),
+            locks: HashMap::new(),
+        });
+        match group.locks.get(&queue) {
+            Some((holder, locked)) if holder != client_id && *locked > since => false,
+            _ => {
+                group.locks.insert(queue, (client_id.into(), now));
+                true
+            }
+        }
+    }
+
+    pub(crate) fn unlock(&mut self, group: &GroupName, client_id: &str, queue: LogQueue) {
+        if let Some(group) = self.groups.get_mut(group)
+            && group.locks.get(&queue).is_some_and(|(holder, _)| holder == client_id)
+        {
+            group.locks.remove(&queue);
+        }
+    }
+
+    /// True when a lock younger than `since` exists in the group.
+    pub(crate) fn has_locks(&self, group: &GroupName, since: Millis) -> bool {
+        self.groups.get(group).is_some_and(|g| g.locks.values().any(|(_, locked)| *locked > since))
+    }
+
+    /// Forgets locks that nobody renewed since `before`.
+    pub(crate) fn expire_locks(&mut self, before: Millis) {
+        for group in self.groups.values_mut() {
+            group.locks.retain(|_, (_, locked)| *locked > before);
+        }
+        self.groups.retain(|_, g| !g.members.is_empty() || !g.locks.is_empty());
+    }
+}
+
+/// A subscription is replaced only by one of the same or a higher version.
+fn merge(new: Vec<Subscription>, known: Option<&Vec<Subscription>>) -> Vec<Subscription> {
+    let newer =
+        |s: &Subscription| known?.iter().find(|k| k.topic == s.topic && k.version > s.version).cloned();
+    new.into_iter().map(|s| newer(&s).unwrap_or(s)).collect()
+}

@@ -1,0 +1,58 @@
+//! What the broker writes to its log besides messages.
+//!
+//! Encoded with postcard: variants and fields are only ever added at the end.
+
+use crate::{GroupSpec, TopicSpec};
+use serde::{Deserialize, Serialize};
+use sluice_auth::Change;
+use sluice_model::{Error, ErrorKind, GroupName, Millis, Offset, Result, TopicName};
+use sluice_store::Lsn;
+
+/// One change of state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Record {
+    /// The broker started; the number rises for ever, so that lease ids of earlier lives are never given again.
+    Boot { number: u32 },
+    /// The key that receipt handles are sealed with; made once.
+    ReceiptKey([u8; 32]),
+    /// A topic is made, or its settings change. `queues` are its numbers in the log.
+    Topic { name: TopicName, spec: TopicSpec, queues: Vec<u32>, created: Millis },
+    /// A topic is gone, with its queues.
+    TopicGone(TopicName),
+    /// A group is made, or its settings change.
+    Group { name: GroupName, number: u32, spec: GroupSpec, created: Millis },
+    /// A group is gone, with its progress.
+    GroupGone(GroupName),
+    /// Everything below the offset is consumed, and nothing from it on.
+    Offset { group: u32, queue: u32, offset: Offset },
+    /// Deliveries were leased, and the group's cursor moved to `next`. An `until` of 0 is a lease that ends with its
+    /// holder, so with this life of the broker.
+    Lease { group: u32, queue: u32, next: Offset, until: Millis, lease: u64, deliveries: Vec<(Offset, u32)> },
+    /// A delivery is consumed.
+    Settled { group: u32, queue: u32, offset: Offset },
+    /// A delivery came back and is visible again from `visible_at` on.
+    Returned { group: u32, queue: u32, offset: Offset, visible_at: Millis, attempt: u32 },
+    /// A lease ends at another time, under another id.
+    Extended { group: u32, queue: u32, offset: Offset, until: Millis, lease: u64 },
+    /// The message that follows in the same atomic group waits for its time.
+    Delayed { target: u32, due: Millis },
+    /// The waiting message whose record is at `lsn` has been delivered to its queue.
+    Fired { due: Millis, lsn: Lsn },
+    /// Users or policies changed.
+    Access(Box<Change>),
+}
+
+impl Record {
+    /// The bytes that go to the log.
+    pub(crate) fn encode(&self) -> Result<Vec<u8>> {
+        postcard::to_stdvec(self).map_err(Error::internal)
+    }
+
+    /// Reads them back.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
+        postcard::from_bytes(bytes).map_err(|e| {
+            Error::new(ErrorKind::Corrupt, "a state record in the log is not readable by this version")
+                .with_source(e)
+        })
+    }
+}

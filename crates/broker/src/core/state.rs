@@ -1,0 +1,246 @@
+//! Everything the broker knows, and how records change it.
+
+use super::catalog::Catalog;
+use super::members::Members;
+use super::progress::{GroupQueue, SavedCell, Until};
+use super::record::Record;
+use super::timers::{Timer, Timers};
+use crate::{GroupSpec, StartAt, TopicSpec};
+use serde::{Deserialize, Serialize};
+use sluice_auth::Change;
+use sluice_model::{Error, ErrorKind, GroupName, Millis, Offset, Result, TopicName};
+use sluice_store::{LogQueue, Lsn};
+use std::collections::{BTreeSet, HashMap};
+
+/// What applying a record asks of the outside.
+#[derive(Debug, Default)]
+pub(crate) struct Effects {
+    /// Users or policies to apply.
+    pub(crate) access: Vec<Change>,
+    /// Queues whose topic is gone.
+    pub(crate) forgotten: Vec<LogQueue>,
+}
+
+/// The state.
+#[derive(Debug, Default)]
+pub(crate) struct Core {
+    pub(crate) catalog: Catalog,
+    pub(crate) timers: Timers,
+    pub(crate) members: Members,
+    pub(crate) receipt_key: [u8; 32],
+    progress: HashMap<(u32, LogQueue), GroupQueue, foldhash::fast::RandomState>,
+    read_by: HashMap<u32, BTreeSet<LogQueue>>,
+    boot: u32,
+    last_lease: u32,
+}
+
+impl Core {
+    pub(crate) fn boot(&self) -> u32 {
+        self.boot
+    }
+
+    /// An id for one batch of leases, never given before, in no life of the broker.
+    pub(crate) fn new_lease(&mut self) -> u64 {
+        self.last_lease = self.last_lease.wrapping_add(1);
+        u64::from(self.boot) << 32 | u64::from(self.last_lease)
+    }
+
+    pub(crate) fn progress(&self, group: u32, queue: LogQueue) -> Option<&GroupQueue> {
+        self.progress.get(&(group, queue))
+    }
+
+    /// Existing progress, to read or lease from.
+    pub(crate) fn progress_mut(&mut self, group: u32, queue: LogQueue) -> Option<&mut GroupQueue> {
+        self.progress.get_mut(&(group, queue))
+    }
+
+    /// Progress, made at `start` when there is none.
+    pub(crate) fn progress_or_start(
+        &mut self,
+        group: u32,
+        queue: LogQueue,
+        start: Offset,
+    ) -> &mut GroupQueue {
+        self.progress.entry((group, queue)).or_insert_with(|| {
+            self.read_by.entry(group).or_default().insert(queue);
+            GroupQueue::starting_at(start)
+        })
+    }
+
+    /// The queues a group has progress on.
+    pub(crate) fn queues_read_by(&self, group: u32) -> impl Iterator<Item = LogQueue> + '_ {
+        self.read_by.get(&group).into_iter().flatten().copied()
+    }
+
+    /// Everything that a holder holds: by group and queue, the offsets and how often each was delivered.
+    #[allow(clippy::type_complexity, reason = "said once, taken apart at once")]
+    pub(crate) fn held_by(&self, holder: u64) -> Vec<(u32, LogQueue, Vec<(Offset, u32)>)> {
+        let all =
+            self.progress.iter().map(|((group, queue), progress)| (*group, *queue, progress.held_by(holder)));
+        all.filter(|(_, _, held)| !held.is_empty()).collect()
+    }
+
+    /// Changes the state as the record says.
+    pub(crate) fn apply(&mut self, record: &Record) -> Effects {
+        let mut effects = Effects::default();
+        match record {
+            Record::Boot { number } => self.boot = *number,
+            Record::ReceiptKey(key) => self.receipt_key = *key,
+            Record::Topic { name, spec, queues, created } => {
+                self.catalog.put_topic(name.clone(), spec.clone(), queues, *created);
+            }
+            Record::TopicGone(name) => effects.forgotten = self.remove_topic(name),
+            Record::Group { name, number, spec, created } => {
+                self.catalog.put_group(name.clone(), *number, spec.clone(), *created);
+            }
+            Record::GroupGone(name) => self.remove_group(name),
+            Record::Offset { group, queue, offset } => {
+                self.progress_or_start(*group, LogQueue(*queue), *offset).set(*offset);
+            }
+            Record::Lease { group, queue, next, until, lease, deliveries } => {
+                let until = if *until == 0 { None } else { Some(Until::Time(*until)) };
+                self.lease(*group, LogQueue(*queue), *next, until, *lease, deliveries);
+            }
+            Record::Settled { group, queue, offset } => {
+                self.at(*group, *queue, |progress| progress.settle(*offset));
+            }
+            Record::Returned { group, queue, offset, visible_at, attempt } => {
+                self.at(*group, *queue, |progress| progress.put_back(*offset, *attempt, *visible_at));
+            }
+            Record::Extended { group, queue, offset, until, lease } => {
+                self.at(*group, *queue, |progress| progress.extend(*offset, *lease, *until));
+            }
+            // The timer itself comes with the message that follows: see `delayed`.
+            Record::Delayed { .. } => {}
+            Record::Fired { due, lsn } => self.timers.remove(*due, *lsn),
+            Record::Access(change) => effects.access.push((**change).clone()),
+        }
+        effects
+    }
+
+    /// Moves a group's cursor and leases deliveries. Without an `until` (a holder of an earlier life) they are
+    /// deliverable again at once.
+    pub(crate) fn lease(
+        &mut self,
+        group: u32,
+        queue: LogQueue,
+        next: Offset,
+        until: Option<Until>,
+        lease: u64,
+        deliveries: &[(Offset, u32)],
+    ) {
+        let start = deliveries.first().map_or(next, |(offset, _)| *offset);
+        let progress = self.progress_or_start(group, queue, start);
+        for (offset, attempt) in deliveries {
+            match until {
+                Some(until) => progress.lease(*offset, *attempt, lease, until),
+                None => progress.put_back(*offset, *attempt, 0),
+            }
+        }
+        progress.advance(next);
+    }
+
+    /// A delayed message has been appended.
+    pub(crate) fn delayed(&mut self, due: Millis, lsn: Lsn, target: LogQueue) {
+        self.timers.insert(Timer { due, lsn, target });
+    }
+
+    fn at(&mut self, group: u32, queue: u32, change: impl FnOnce(&mut GroupQueue)) {
+        if let Some(progress) = self.progress.get_mut(&(group, LogQueue(queue))) {
+            change(progress);
+        }
+    }
+
+    fn remove_topic(&mut self, name: &TopicName) -> Vec<LogQueue> {
+        let Some(topic) = self.catalog.remove_topic(name) else { return Vec::new() };
+        self.progress.retain(|(_, queue), _| !topic.queues.contains(queue));
+        for queues in self.read_by.values_mut() {
+            queues.retain(|q| !topic.queues.contains(q));
+        }
+        topic.queues.clone()
+    }
+
+    fn remove_group(&mut self, name: &GroupName) {
+        if let Some(group) = self.catalog.remove_group(name) {
+            for queue in self.read_by.remove(&group.number).into_iter().flatten() {
+                self.progress.remove(&(group.number, queue));
+            }
+        }
+    }
+
+    /// Everything, for a checkpoint. `access` is what rebuilds users and policies.
+    pub(crate) fn save(&self, access: Vec<Change>) -> Result<Vec<u8>> {
+        let topics = self.catalog.topics().values();
+        let groups = self.catalog.groups().values();
+        let snapshot = Snapshot {
+            boot: self.boot,
+            receipt_key: self.receipt_key,
+            counters: self.catalog.counters(),
+            topics: topics
+                .map(|t| (t.name.clone(), t.spec.clone(), t.queues.iter().map(|q| q.0).collect(), t.created))
+                .collect(),
+            groups: groups.map(|g| (g.name.clone(), g.number, g.spec.clone(), g.created)).collect(),
+            progress: self
+                .progress
+                .iter()
+                .map(|((group, queue), progress)| {
+                    let (next, cells) = progress.save();
+                    (*group, queue.0, next, cells)
+                })
+                .collect(),
+            timers: self.timers.iter().map(|t| (t.due, t.lsn, t.target.0)).collect(),
+            access,
+        };
+        postcard::to_stdvec(&snapshot).map_err(Error::internal)
+    }
+
+    /// The state of a checkpoint, and the users and policies to apply.
+    pub(crate) fn load(bytes: &[u8]) -> Result<(Self, Vec<Change>)> {
+        let snapshot: Snapshot = postcard::from_bytes(bytes).map_err(|e| {
+            Error::new(ErrorKind::Corrupt, "the checkpoint is not readable by this version").with_source(e)
+        })?;
+        let mut core = Self { boot: snapshot.boot, receipt_key: snapshot.receipt_key, ..Self::default() };
+        for (name, spec, queues, created) in snapshot.topics {
+            core.catalog.put_topic(name, spec, &queues, created);
+        }
+        for (name, number, spec, created) in snapshot.groups {
+            core.catalog.put_group(name, number, spec, created);
+        }
+        core.catalog.restore_counters(snapshot.counters);
+        for (group, queue, next, cells) in snapshot.progress {
+            let queue = LogQueue(queue);
+            core.read_by.entry(group).or_default().insert(queue);
+            core.progress.insert((group, queue), GroupQueue::restore(next, cells));
+        }
+        for (due, lsn, target) in snapshot.timers {
+            core.timers.insert(Timer { due, lsn, target: LogQueue(target) });
+        }
+        Ok((core, snapshot.access))
+    }
+}
+
+/// A checkpoint's content. Fields are only ever added at the end.
+#[derive(Serialize, Deserialize)]
+struct Snapshot {
+    boot: u32,
+    receipt_key: [u8; 32],
+    counters: (u32, u32),
+    topics: Vec<(TopicName, TopicSpec, Vec<u32>, Millis)>,
+    groups: Vec<(GroupName, u32, GroupSpec, Millis)>,
+    progress: Vec<(u32, u32, Offset, Vec<SavedCell>)>,
+    timers: Vec<(Millis, Lsn, u32)>,
+    access: Vec<Change>,
+}
+
+/// The offset at which `start` lies, given a queue's bounds and where a time lies.
+pub(crate) fn start_offset(
+    start: StartAt,
+    (min, next): (Offset, Offset),
+    at_time: impl FnOnce(Millis) -> Offset,
+) -> Offset {
+    match start {
+        StartAt::Earliest => min,
+        StartAt::Latest => next,
+        StartAt::Time(time) => at_time(time).clamp(min, next),
+    }
+}

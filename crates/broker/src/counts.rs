@@ -1,0 +1,50 @@
+//! What the service counts, for every wire alike.
+
+use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
+
+/// Handles are made once: counting on the hot path is one atomic addition.
+pub(crate) struct Counts {
+    pub(crate) sent: Counter,
+    pub(crate) sent_bytes: Counter,
+    pub(crate) refused: Counter,
+    pub(crate) delivered: Counter,
+    pub(crate) pulled: Counter,
+    pub(crate) settled: Counter,
+    pub(crate) returned: Counter,
+    pub(crate) dead_lettered: Counter,
+    pub(crate) fired: Counter,
+    pub(crate) denied: Counter,
+    pub(crate) checkpoints: Counter,
+    pub(crate) timers: Gauge,
+}
+
+impl Counts {
+    pub(crate) fn new() -> Self {
+        describe_counter!("sluice_messages_sent_total", "Messages stored for senders");
+        describe_counter!("sluice_messages_sent_bytes_total", "Bytes of bodies stored for senders");
+        describe_counter!("sluice_messages_refused_total", "Sends refused, messages counted");
+        describe_counter!("sluice_messages_delivered_total", "Messages handed out under lease");
+        describe_counter!("sluice_messages_pulled_total", "Messages read by offset");
+        describe_counter!("sluice_messages_settled_total", "Leased deliveries acknowledged");
+        describe_counter!("sluice_messages_returned_total", "Leased deliveries given back");
+        describe_counter!("sluice_messages_dead_lettered_total", "Messages moved to a dead-letter topic");
+        describe_counter!("sluice_timers_fired_total", "Delayed messages delivered to their queue");
+        describe_counter!("sluice_permits_denied_total", "Requests denied by policy");
+        describe_counter!("sluice_checkpoints_total", "Checkpoints written");
+        describe_gauge!("sluice_timers_waiting", "Delayed messages that wait for their time");
+        Self {
+            sent: counter!("sluice_messages_sent_total"),
+            sent_bytes: counter!("sluice_messages_sent_bytes_total"),
+            refused: counter!("sluice_messages_refused_total"),
+            delivered: counter!("sluice_messages_delivered_total"),
+            pulled: counter!("sluice_messages_pulled_total"),
+            settled: counter!("sluice_messages_settled_total"),
+            returned: counter!("sluice_messages_returned_total"),
+            dead_lettered: counter!("sluice_messages_dead_lettered_total"),
+            fired: counter!("sluice_timers_fired_total"),
+            denied: counter!("sluice_permits_denied_total"),
+            checkpoints: counter!("sluice_checkpoints_total"),
+            timers: gauge!("sluice_timers_waiting"),
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! Topics, groups, users: making, changing, showing, removing.
+
+use super::offsets::unknown_group;
+use super::produce::unknown_topic;
+use super::{Broker, Inner};
+use crate::core::catalog::{Group, QueueBounds, Topic};
+use crate::core::record::Record;
+use crate::core::state::Core;
+use crate::{GroupSpec, GroupView, StartAt, TopicSpec, TopicView};
+use sluice_auth::{Action, Change, Command, Resource, Session};
+use sluice_model::{Error, ErrorKind, GroupName, Result, TopicName};
+use sluice_store::Durability;
+use std::collections::BTreeSet;
+use std::ops::Bound;
+use std::sync::Arc;
+
+const SEE_TOPIC: [Action; 4] = [Action::Get, Action::Sub, Action::Pub, Action::List];
+const SEE_GROUP: [Action; 3] = [Action::Get, Action::Sub, Action::List];
+
+impl Broker {
+    /// Makes a topic, or changes an existing one's settings; its queues may become more, not fewer. True when it is new.
+    /// Permit: Create or Update on the topic.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for fewer queues than before or more than the limit; `Throttled` at the limit of topics.
+    pub async fn put_topic(&self, session: &Session, topic: &TopicName, spec: TopicSpec) -> Result<bool> {
+        let exists = self.0.core.lock().catalog.topic(topic).is_some();
+        self.0.permit_topic(session, &[if exists { Action::Update } else { Action::Create }], topic)?;
+        let (new, done) = {
+            let mut core = self.0.core.lock();
+            let new = core.catalog.topic(topic).is_none();
+            (new, self.0.write_topic(&mut core, topic, spec)?)
+        };
+        match done {
+            Some(done) => done.await.map(|()| new),
+            None => Ok(false),
+        }
+    }
+
+    /// Makes an unknown topic with so many queues (0: the default) as auto-creation would; an existing one stays as it
+    /// is. Permit: Pub, Sub or Create on the topic.
+    ///
+    /// # Errors
+    /// `TopicNotFound` when auto-creation is off.
+    pub fn ensure_topic(&self, session: &Session, topic: &TopicName, queues: u32) -> Result<()> {
+        self.0.permit_topic(session, &[Action::Pub, Action::Sub, Action::Create], topic)?;
+        let mut core = self.0.core.lock();
+        if core.catalog.topic(topic).is_none() && !self.0.config.auto_create {
+            return Err(unknown_topic(topic));
+        }
+        self.0.make_topic(&mut core, topic, queues).map(drop)
+    }
+
+    /// Deletes a topic with its messages and every group's progress on it. Permit: Delete on the topic.
+    ///
+    /// # Errors
+    /// `TopicNotFound`.
+    pub async fn delete_topic(&self, session: &Session, topic: &TopicName) -> Result<()> {
+        self.0.permit_topic(session, &[Action::Delete], topic)?;
+        let (done, queues) = {
+            let mut core = self.0.core.lock();
+            let queues = core.catalog.topic(topic).ok_or_else(|| unknown_topic(topic))?.queues.clone();
+            let record = Record::TopicGone(topic.clone());
+            (self.0.record(&mut core, &[record], Durability::Sync)?.done, queues)
+        };
+        // Waiting readers find that the topic is gone.
+        self.0.arrivals.arrived(&queues);
+        done.await
+    }
+
+    /// One topic. Permit: Get, Sub, Pub or List on it.
+    ///
+    /// # Errors
+    /// `TopicNotFound`.
+    pub fn topic(&self, session: &Session, topic: &TopicName) -> Result<TopicView> {
+        self.0.permit_topic(session, &SEE_TOPIC, topic)?;
+        let topic = self.0.topic_of(topic)?;
+        Ok(self.0.view_topic(&topic))
+    }
+
+    /// The topics this session may see, by name, from the first one after `after`.
+    ///
+    /// # Errors
+    /// None today; listing shows what may be seen and hides the rest.
+    pub fn topics(&self, session: &Session, after: Option<&str>, limit: usize) -> Result<Vec<TopicView>> {
+        let topics: Vec<Arc<Topic>> = {
+            let core = self.0.core.lock();
+            let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+            let visible = core.catalog.topics().range::<str, _>((from, Bound::Unbounded)).map(|(_, t)| t);
+            let visible = visible.filter(|t| self.0.may_see(session, &SEE_TOPIC, Resource::Topic(&t.name)));
+            visible.take(limit).cloned().collect()
+        };
+        Ok(topics.iter().map(|t| self.0.view_topic(t)).collect())
+    }
+
+    /// Makes a group, or changes it. True when it is new. Permit: Create or Update on the group.
+    ///
+    /// # Errors
+    /// `Throttled` at the limit of groups; `InvalidArgument` for settings that make no sense.
+    pub async fn put_group(&self, session: &Session, group: &GroupName, spec: GroupSpec) -> Result<bool> {
+        let exists = self.0.core.lock().catalog.group(group).is_some();
+        self.0.permit_group(session, &[if exists { Action::Update } else { Action::Create }], group)?;
+        if spec.max_attempts == Some(0) {
+            return Err(Error::invalid("a group delivers each message at least once"));
+        }
+        let (new, done) = {
+            let mut core = self.0.core.lock();
+            let known = core.catalog.group(group).cloned();
+            if known.as_ref().is_some_and(|k| k.spec == spec) {
+                return Ok(false);
+            }
+            (known.is_none(), self.0.write_group(&mut core, group, spec)?)
+        };
+        done.await.map(|()| new)
+    }
+
+    /// Deletes a group and its progress. Its dead letters stay. Permit: Delete on the group.
+    ///
+    /// # Errors
+    /// `GroupNotFound`.
+    pub async fn delete_group(&self, session: &Session, group: &GroupName) -> Result<()> {
+        self.0.permit_group(session, &[Action::Delete], group)?;
+        let done = {
+            let mut core = self.0.core.lock();
+            if core.catalog.group(group).is_none() {
+                return Err(unknown_group(group));
+            }
+            self.0.record(&mut core, &[Record::GroupGone(group.clone())], Durability::Sync)?.done
+        };
+        done.await
+    }
+
+    /// One group. Permit: Get, Sub or List on it.
+    ///
+    /// # Errors
+    /// `GroupNotFound`.
+    pub fn group(&self, session: &Session, group: &GroupName) -> Result<GroupView> {
+        self.0.permit_group(session, &SEE_GROUP, group)?;
+        let core = self.0.core.lock();
+        let group = core.catalog.group(group).ok_or_else(|| unknown_group(group))?;
+        Ok(view_group(&core, group))
+    }
+
+    /// The groups this session may see, by name, from the first one after `after`.
+    ///
+    /// # Errors
+    /// None today; listing shows what may be seen and hides the rest.
+    pub fn groups(&self, session: &Session, after: Option<&str>, limit: usize) -> Result<Vec<GroupView>> {
+        let core = self.0.core.lock();
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let visible = core.catalog.groups().range::<str, _>((from, Bound::Unbounded)).map(|(_, g)| g);
+        let visible = visible.filter(|g| self.0.may_see(session, &SEE_GROUP, Resource::Group(&g.name)));
+        Ok(visible.take(limit).map(|g| view_group(&core, g)).collect())
+    }
+
+    /// Changes users or policies. Permit: Update on the cluster. Hashes passwords where blocking is allowed.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a command that makes no sense.
+    pub async fn change_access(&self, session: &Session, command: Command) -> Result<()> {
+        self.0.permit(session, &[Action::Update], Resource::Cluster)?;
+        self.change_access_as_operator(command).await
+    }
+
+    /// Changes users or policies as whoever runs the process says: the first administrator, the operator's file.
+    ///
+    /// # Errors
+    /// As for [`Broker::change_access`].
+    pub async fn change_access_as_operator(&self, command: Command) -> Result<()> {
+        let auth = Arc::clone(&self.0.auth);
+        let change: Change = super::log::blocking(move || auth.plan(command)).await?;
+        let done = {
+            let mut core = self.0.core.lock();
+            self.0.record(&mut core, &[Record::Access(Box::new(change))], Durability::Sync)?.done
+        };
+        done.await
+    }
+}
+
+impl Inner {
+    fn may_see(&self, session: &Session, actions: &[Action], resource: Resource<'_>) -> bool {
+        actions.iter().any(|action| self.auth.permit(session, *action, resource).is_ok())
+    }
+
+    /// A topic that is there afterwards: as it is, or made with so many queues (0: the default).
+    pub(super) fn make_topic(&self, core: &mut Core, name: &TopicName, queues: u32) -> Result<Arc<Topic>> {
+        if let Some(topic) = core.catalog.topic(name) {
+            return Ok(Arc::clone(topic));
+        }
+        let queues = if queues == 0 { self.config.default_queues } else { queues };
+        // Whoever's message makes the topic waits for that message, and so for this record before it.
+        let _ = self.write_topic(core, name, TopicSpec::with_queues(queues.min(self.config.max_queues)))?;
+        core.catalog.topic(name).cloned().ok_or_else(|| unknown_topic(name))
+    }
+
+    fn write_topic(
+        &self,
+        core: &mut Core,
+        name: &TopicName,
+        spec: TopicSpec,
+    ) -> Result<Option<sluice_store::Done>> {
+        let known = core.catalog.topic(name).cloned();
+        if known.as_ref().is_some_and(|k| k.spec == spec) {
+            return Ok(None);
+        }
+        let have: &[_] = known.as_ref().map_or(&[], |k| &k.queues);
+        if spec.queues == 0 || spec.queues > self.config.max_queues {
+            return Err(Error::invalid(format!("a topic has 1 to {} queues", self.config.max_queues)));
+        }
+        if (spec.queues as usize) < have.len() {
+            let text = format!("topic {name} has {} queues; their number may grow, not shrink", have.len());
+            return Err(Error::invalid(text));
+        }
+        if known.is_none() && core.catalog.topics().len() >= self.config.max_topics {
+            let text = format!("there are {} topics already", self.config.max_topics);
+            return Err(Error::new(ErrorKind::Throttled, text));
+        }
+        let queues = core.catalog.numbers_for(have, spec.queues);
+        let created = known.map_or_else(|| self.clock.now(), |k| k.created);
+        let record = Record::Topic { name: name.clone(), spec, queues, created };
+        let ticket = self.record(core, &[record], Durability::Sync)?;
+        tracing::info!(topic = %name, "topic written");
+        Ok(Some(ticket.done))
+    }
+
+    /// A group that is there afterwards: as it is, or made to begin at `start`.
+    pub(super) fn group_or_new(
+        &self,
+        core: &mut Core,
+        name: &GroupName,
+        start: StartAt,
+    ) -> Result<Arc<Group>> {
+        if let Some(group) = core.catalog.group(name) {
+            return Ok(Arc::clone(group));
+        }
+        // As for topics: what follows in the log waits for this record.
+        drop(self.write_group(core, name, GroupSpec { start, ..GroupSpec::default() })?);
+        core.catalog.group(name).cloned().ok_or_else(|| unknown_group(name))
+    }
+
+    fn write_group(&self, core: &mut Core, name: &GroupName, spec: GroupSpec) -> Result<sluice_store::Done> {
+        let known = core.catalog.group(name).cloned();
+        if known.is_none() && core.catalog.groups().len() >= self.config.max_groups {
+            let text = format!("there are {} groups already", self.config.max_groups);
+            return Err(Error::new(ErrorKind::Throttled, text));
+        }
+        let number = known.as_ref().map_or_else(|| core.catalog.next_group_number(), |k| k.number);
+        let created = known.map_or_else(|| self.clock.now(), |k| k.created);
+        let record = Record::Group { name: name.clone(), number, spec, created };
+        let ticket = self.record(core, &[record], Durability::Sync)?;
+        tracing::info!(group = %name, "group written");
+        Ok(ticket.done)
+    }
+
+    fn view_topic(&self, topic: &Topic) -> TopicView {
+        let bounds: QueueBounds = topic
+            .queues
+            .iter()
+            .map(|q| {
+                let bounds = self.log.bounds(*q);
+                (bounds.min, bounds.next)
+            })
+            .collect();
+        TopicView { name: topic.name.clone(), spec: topic.spec.clone(), bounds, created: topic.created }
+    }
+}
+
+fn view_group(core: &Core, group: &Group) -> GroupView {
+    let read = core.queues_read_by(group.number).filter_map(|q| Some(core.catalog.owner(q)?.0.name.clone()));
+    let topics: BTreeSet<TopicName> = read.collect();
+    GroupView {
+        name: group.name.clone(),
+        spec: group.spec.clone(),
+        members: core.members.count(&group.name),
+        topics: topics.into_iter().collect(),
+        created: group.created,
+    }
+}

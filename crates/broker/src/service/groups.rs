@@ -1,0 +1,196 @@
+//! Membership: who consumes in a group by queue, who is told when that changes, and who holds a queue's lock.
+
+use super::{Broker, Inner};
+use crate::core::members::ConnectionId;
+use crate::{Joined, Member, Membership, Sharing, Subscription};
+use parking_lot::Mutex;
+use sluice_auth::{Action, Session};
+use sluice_model::{Error, ErrorKind, GroupName, QueueId, Result, TopicName};
+use std::collections::{BTreeSet, HashMap};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use tokio::sync::Notify;
+
+/// What the broker tells a client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClientEvent {
+    /// The group's members or their subscriptions changed: share the queues anew.
+    GroupChanged(GroupName),
+}
+
+/// Events that a connection has not fetched. One per group at most, so they are bounded by its memberships.
+#[derive(Debug, Default)]
+pub(super) struct Mailbox {
+    changed: Mutex<BTreeSet<GroupName>>,
+    notify: Notify,
+}
+
+/// The connections that take part in groups.
+pub(super) type Clients = HashMap<ConnectionId, Arc<Mailbox>>;
+
+/// One client's connection as the broker knows it: its memberships and its events. Dropping it leaves every group.
+pub struct Client {
+    broker: Arc<Inner>,
+    connection: ConnectionId,
+    peer: SocketAddr,
+    mailbox: Arc<Mailbox>,
+}
+
+impl Client {
+    /// Takes part in a group, or says so again (a heartbeat). Makes the group, and its retry topic, when they are new.
+    /// Permits: Sub on the group and on each topic.
+    ///
+    /// # Errors
+    /// `PermissionDenied`, also for broadcasting in a group that forbids it; `Throttled` when the group is full.
+    pub fn join(&self, session: &Session, membership: Membership) -> Result<Joined> {
+        let broker = &self.broker;
+        broker.permit_group(session, &[Action::Sub], &membership.group)?;
+        for subscription in membership.subscriptions.iter().flatten() {
+            broker.permit_topic(session, &[Action::Sub], &subscription.topic)?;
+        }
+        let group = membership.group.clone();
+        let joined = {
+            let mut core = broker.core.lock();
+            let known = broker.group_or_new(&mut core, &group, membership.start)?;
+            if membership.sharing == Sharing::Broadcasting && !known.spec.broadcast {
+                let text = format!("group {group} may not consume in broadcasting mode");
+                return Err(Error::new(ErrorKind::PermissionDenied, text));
+            }
+            broker.make_topic(&mut core, &group.retry_topic(), 1)?;
+            let now = broker.clock.now();
+            core.members.join(self.connection, self.peer, membership, now, broker.config.max_members)?
+        };
+        if joined.changed {
+            broker.tell_group(&group);
+        }
+        Ok(joined)
+    }
+
+    /// Leaves a group; the others are told.
+    pub fn leave(&self, group: &GroupName) {
+        let left = self.broker.core.lock().members.leave(self.connection, Some(group));
+        left.iter().for_each(|g| self.broker.tell_group(g));
+    }
+
+    /// The next event. Repeated ones for one group are merged. Cancel-safe.
+    pub async fn event(&self) -> ClientEvent {
+        loop {
+            let told = self.mailbox.notify.notified();
+            if let Some(group) = self.mailbox.changed.lock().pop_first() {
+                return ClientEvent::GroupChanged(group);
+            }
+            told.await;
+        }
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.broker.clients.lock().remove(&self.connection);
+        let left = self.broker.core.lock().members.leave(self.connection, None);
+        left.iter().for_each(|g| self.broker.tell_group(g));
+    }
+}
+
+impl Broker {
+    /// Registers a connection that will join groups.
+    pub fn client(&self, session: &Session) -> Client {
+        let connection = self.0.next_number.fetch_add(1, Ordering::Relaxed);
+        let mailbox = Arc::new(Mailbox::default());
+        self.0.clients.lock().insert(connection, Arc::clone(&mailbox));
+        Client { broker: Arc::clone(&self.0), connection, peer: session.peer(), mailbox }
+    }
+
+    /// A group's live members. Permit: Sub or Get on the group.
+    ///
+    /// # Errors
+    /// `PermissionDenied`. An unknown group has no members.
+    pub fn members(&self, session: &Session, group: &GroupName) -> Result<Vec<Member>> {
+        self.0.permit_group(session, &[Action::Sub, Action::Get], group)?;
+        Ok(self.0.core.lock().members.of(group))
+    }
+
+    /// What the group's members told about this topic: the newest subscription. Permit: Sub on the group.
+    ///
+    /// # Errors
+    /// `PermissionDenied`.
+    pub fn subscription(
+        &self,
+        session: &Session,
+        group: &GroupName,
+        topic: &TopicName,
+    ) -> Result<Option<Subscription>> {
+        self.0.permit_group(session, &[Action::Sub], group)?;
+        Ok(self.0.core.lock().members.subscription(group, topic))
+    }
+
+    /// Locks queues for one member of a group, so that it alone consumes them in order; returns those it now holds. A
+    /// lock that is not renewed ends by itself. Permit: Sub on the group.
+    ///
+    /// # Errors
+    /// `PermissionDenied`. Unknown queues are not locked.
+    pub fn lock_queues(
+        &self,
+        session: &Session,
+        group: &GroupName,
+        client_id: &str,
+        queues: &[(TopicName, QueueId)],
+    ) -> Result<Vec<(TopicName, QueueId)>> {
+        self.0.permit_group(session, &[Action::Sub], group)?;
+        let now = self.now();
+        let since = now.saturating_sub(self.0.config.queue_lock.as_millis());
+        let mut core = self.0.core.lock();
+        let mut locked = Vec::with_capacity(queues.len());
+        for (topic, queue) in queues {
+            let log = core.catalog.topic(topic).and_then(|t| t.log_queue(*queue));
+            if log.is_some_and(|log| core.members.lock(group, client_id, log, now, since)) {
+                locked.push((topic.clone(), *queue));
+            }
+        }
+        Ok(locked)
+    }
+
+    /// Frees queues that this member holds. Permit: Sub on the group.
+    ///
+    /// # Errors
+    /// `PermissionDenied`.
+    pub fn unlock_queues(
+        &self,
+        session: &Session,
+        group: &GroupName,
+        client_id: &str,
+        queues: &[(TopicName, QueueId)],
+    ) -> Result<()> {
+        self.0.permit_group(session, &[Action::Sub], group)?;
+        let mut core = self.0.core.lock();
+        for (topic, queue) in queues {
+            if let Some(log) = core.catalog.topic(topic).and_then(|t| t.log_queue(*queue)) {
+                core.members.unlock(group, client_id, log);
+            }
+        }
+        Ok(())
+    }
+
+    /// True when a member of the group holds a queue lock: such a group consumes in order. Permit: Sub on the group.
+    ///
+    /// # Errors
+    /// `PermissionDenied`.
+    pub fn has_queue_locks(&self, session: &Session, group: &GroupName) -> Result<bool> {
+        self.0.permit_group(session, &[Action::Sub], group)?;
+        let since = self.now().saturating_sub(self.0.config.queue_lock.as_millis());
+        Ok(self.0.core.lock().members.has_locks(group, since))
+    }
+}
+
+impl Inner {
+    /// Tells a group's members that it changed.
+    pub(super) fn tell_group(&self, group: &GroupName) {
+        let connections = self.core.lock().members.connections(group);
+        let clients = self.clients.lock();
+        for mailbox in connections.iter().filter_map(|c| clients.get(c)) {
+            mailbox.changed.lock().insert(group.clone());
+            mailbox.notify.notify_one();
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! A group's place in each queue, shared by every wire.
+
+use super::{Broker, Inner};
+use crate::core::catalog::Topic;
+use crate::core::record::Record;
+use crate::core::state::Core;
+use crate::{Progress, Promise, StartAt};
+use sluice_auth::{Action, Session};
+use sluice_model::{Error, ErrorKind, GroupName, Millis, Offset, QueueId, Result, TopicName};
+use sluice_store::{Durability, LogQueue};
+use std::sync::Arc;
+
+impl Broker {
+    /// Stores a group's offset on a queue: everything below is consumed. A lower one than before is a rewind. Makes the
+    /// group when it is unknown. Permit: Sub on the group.
+    ///
+    /// # Errors
+    /// `TopicNotFound`; `InvalidArgument` for a queue that the topic has not.
+    pub fn commit_offset(
+        &self,
+        session: &Session,
+        group: &GroupName,
+        topic: &TopicName,
+        queue: QueueId,
+        offset: Offset,
+    ) -> Result<Promise<()>> {
+        self.0.permit_group(session, &[Action::Sub, Action::Update], group)?;
+        let (_, log) = self.0.queue_of(topic, queue)?;
+        let mut core = self.0.core.lock();
+        let group = self.0.group_or_new(&mut core, group, StartAt::default())?;
+        if core.progress(group.number, log).is_some_and(|p| p.committed() == offset && p.next() == offset) {
+            return Ok(Promise::kept(()));
+        }
+        let record = Record::Offset { group: group.number, queue: log.0, offset };
+        let ticket = self.0.record(&mut core, &[record], Durability::Async)?;
+        Ok(Promise::new(ticket.done, ()))
+    }
+
+    /// A group's offset on a queue, if it has any. Permit: Sub or Get on the group.
+    ///
+    /// # Errors
+    /// `PermissionDenied`. An unknown group, topic or queue has no offset.
+    pub fn committed(
+        &self,
+        session: &Session,
+        group: &GroupName,
+        topic: &TopicName,
+        queue: QueueId,
+    ) -> Result<Option<Offset>> {
+        self.0.permit_group(session, &[Action::Sub, Action::Get], group)?;
+        let core = self.0.core.lock();
+        let number = core.catalog.group(group).map(|g| g.number);
+        let log = core.catalog.topic(topic).and_then(|t| t.log_queue(queue));
+        Ok(number.zip(log).and_then(|(number, log)| core.progress(number, log)).map(|p| p.committed()))
+    }
+
+    /// A queue's first offset kept, and the one of the next message. Permit: Pub, Sub or Get on the topic.
+    ///
+    /// # Errors
+    /// `TopicNotFound`; `InvalidArgument` for a queue that the topic has not.
+    pub fn bounds(&self, session: &Session, topic: &TopicName, queue: QueueId) -> Result<(Offset, Offset)> {
+        self.0.permit_topic(session, &[Action::Sub, Action::Get, Action::Pub], topic)?;
+        let (_, log) = self.0.queue_of(topic, queue)?;
+        let bounds = self.0.log.bounds(log);
+        Ok((bounds.min, bounds.next))
+    }
+
+    /// The first offset stored at `time` or later; the queue's end when there is none. Permit: Sub or Get on the topic.
+    ///
+    /// # Errors
+    /// `TopicNotFound`; `InvalidArgument` for a queue that the topic has not.
+    pub async fn offset_at(
+        &self,
+        session: &Session,
+        topic: &TopicName,
+        queue: QueueId,
+        time: Millis,
+    ) -> Result<Offset> {
+        self.0.permit_topic(session, &[Action::Sub, Action::Get], topic)?;
+        let (_, queue) = self.0.queue_of(topic, queue)?;
+        let log = Arc::clone(&self.0.log);
+        super::log::blocking(move || log.offset_at(queue, time)).await
+    }
+
+    /// A group's progress on one topic, or on all that it has progress on. Permit: Sub or Get on the group.
+    ///
+    /// # Errors
+    /// `GroupNotFound`, `TopicNotFound`.
+    pub fn progress(
+        &self,
+        session: &Session,
+        group: &GroupName,
+        topic: Option<&TopicName>,
+    ) -> Result<Vec<Progress>> {
+        self.0.permit_group(session, &[Action::Sub, Action::Get], group)?;
+        if let Some(topic) = topic {
+            self.0.topic_of(topic)?;
+        }
+        let core = self.0.core.lock();
+        let number = core.catalog.group(group).ok_or_else(|| unknown_group(group))?.number;
+        Ok(self.0.progress_of(&core, number, topic))
+    }
+
+    /// Moves a group on a topic to `to`; with `dry_run` it only says where that is. Returns the progress as it is then.
+    /// Permit: Update on the group, or Sub.
+    ///
+    /// # Errors
+    /// `GroupNotFound`, `TopicNotFound`.
+    pub async fn reset_offsets(
+        &self,
+        session: &Session,
+        group: &GroupName,
+        topic: &TopicName,
+        to: StartAt,
+        dry_run: bool,
+    ) -> Result<Vec<Progress>> {
+        self.0.permit_group(session, &[Action::Update, Action::Sub], group)?;
+        let topic = self.0.topic_of(topic)?;
+        let inner = Arc::clone(&self.0);
+        let queues = topic.queues.clone();
+        let starts = super::log::blocking(move || {
+            queues.into_iter().map(|q| Ok((q, inner.start_of(q, to)?))).collect::<Result<Vec<_>>>()
+        });
+        let starts = starts.await?;
+        let (progress, done) = self.0.move_group(group, &topic, &starts, dry_run)?;
+        if let Some(done) = done {
+            done.await?;
+            self.0.arrivals.arrived(&topic.queues);
+        }
+        Ok(progress)
+    }
+}
+
+impl Inner {
+    fn move_group(
+        &self,
+        group: &GroupName,
+        topic: &Topic,
+        starts: &[(LogQueue, Offset)],
+        dry_run: bool,
+    ) -> Result<(Vec<Progress>, Option<sluice_store::Done>)> {
+        let mut core = self.core.lock();
+        let number = core.catalog.group(group).ok_or_else(|| unknown_group(group))?.number;
+        if dry_run {
+            let would_be = topic.each_queue().zip(starts).map(|((queue, log), (_, offset))| {
+                let bounds = self.log.bounds(log);
+                Progress {
+                    topic: topic.name.clone(),
+                    queue,
+                    committed: *offset,
+                    min: bounds.min,
+                    end: bounds.next,
+                    in_flight: 0,
+                }
+            });
+            return Ok((would_be.collect(), None));
+        }
+        let records: Vec<_> = starts
+            .iter()
+            .map(|(q, offset)| Record::Offset { group: number, queue: q.0, offset: *offset })
+            .collect();
+        let ticket = self.record(&mut core, &records, Durability::Sync)?;
+        Ok((self.progress_of(&core, number, Some(&topic.name)), Some(ticket.done)))
+    }
+
+    fn progress_of(&self, core: &Core, group: u32, topic: Option<&TopicName>) -> Vec<Progress> {
+        let rows = core.queues_read_by(group).filter_map(|log| {
+            let (owner, queue) = core.catalog.owner(log)?;
+            let progress = core.progress(group, log)?;
+            let bounds = self.log.bounds(log);
+            topic.is_none_or(|t| *t == owner.name).then(|| Progress {
+                topic: owner.name.clone(),
+                queue,
+                committed: progress.committed(),
+                min: bounds.min,
+                end: bounds.next,
+                in_flight: progress.in_flight(),
+            })
+        });
+        let mut rows: Vec<_> = rows.collect();
+        rows.sort_by(|a, b| (&a.topic, a.queue).cmp(&(&b.topic, b.queue)));
+        rows
+    }
+}
+
+pub(super) fn unknown_group(group: &GroupName) -> Error {
+    Error::new(ErrorKind::GroupNotFound, format!("group \"{group}\" does not exist"))
+}

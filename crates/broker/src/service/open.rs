@@ -1,0 +1,131 @@
+//! Opening the service on a log, and closing it.
+
+use super::{Broker, Inner};
+use crate::Config;
+use crate::arrivals::Arrivals;
+use crate::core::catalog::TIMER_QUEUE;
+use crate::core::record::Record;
+use crate::core::state::Core;
+use crate::counts::Counts;
+use crate::ids::Ids;
+use parking_lot::Mutex;
+use sluice_auth::Auth;
+use sluice_model::{Clock, Millis, Result, SystemClock};
+use sluice_store::{Content, Durability, Entry, Log, LogQueue, MemoryLog};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
+use tokio::sync::Notify;
+
+impl Broker {
+    /// Opens the service on a log: loads the newest checkpoint and replays what follows it.
+    ///
+    /// # Errors
+    /// `Corrupt` when the log or the checkpoint cannot be read; nothing is changed then.
+    pub fn open(log: Arc<dyn Log>, auth: Arc<Auth>, clock: Arc<dyn Clock>, config: Config) -> Result<Self> {
+        let mut core = rebuild(&*log, &auth)?;
+        let random: u32 = rand::random();
+        let first_start = core.boot() == 0;
+        let mut records = vec![Record::Boot { number: core.boot() + 1 }];
+        if first_start {
+            records.push(Record::ReceiptKey(rand::random()));
+        }
+        let arrivals = Arc::new(Arrivals::default());
+        let for_log = Arc::clone(&arrivals);
+        log.listen(Arc::new(move |queues| for_log.arrived(queues)));
+        let next_checkpoint = log.end().saturating_add(config.checkpoint_bytes.0);
+        let inner = Inner {
+            log,
+            auth,
+            clock,
+            config,
+            core: Mutex::new(Core::default()),
+            clients: Mutex::default(),
+            arrivals,
+            sooner: Notify::new(),
+            checkpoint_wanted: Notify::new(),
+            next_checkpoint: AtomicU64::new(next_checkpoint),
+            ids: Ids::new(random),
+            counts: Counts::new(),
+            next_number: AtomicU64::new(1),
+            turn: AtomicU32::new(0),
+            failed: Arc::new(AtomicBool::new(false)),
+        };
+        let _ = inner.record(&mut core, &records, Durability::Sync)?;
+        *inner.core.lock() = core;
+        Ok(Self(Arc::new(inner)))
+    }
+
+    /// A broker on a log in memory with open access and the machine's clock: for tests.
+    #[allow(clippy::expect_used, reason = "an empty memory log always opens")]
+    pub fn in_memory() -> Self {
+        let log = Arc::new(MemoryLog::new());
+        Self::open(log, Arc::new(Auth::open()), Arc::new(SystemClock), Config::default())
+            .expect("an empty log opens")
+    }
+
+    /// Writes a checkpoint and closes the log. Blocks.
+    ///
+    /// # Errors
+    /// What the log says; then the end is not marked clean, and the next start replays.
+    pub fn close(&self) -> Result<()> {
+        let checkpoint = self.0.write_checkpoint();
+        self.0.log.close()?;
+        checkpoint
+    }
+
+    /// Resolves when the log has failed for good: nothing more can be promised.
+    pub async fn failed(&self) -> sluice_model::Error {
+        let error = self.0.log.failed().await;
+        self.0.failed.store(true, std::sync::atomic::Ordering::Relaxed);
+        error
+    }
+}
+
+fn rebuild(log: &dyn Log, auth: &Auth) -> Result<Core> {
+    let (from, mut core) = match log.checkpoint()? {
+        Some((at, bytes)) => {
+            let (core, access) = Core::load(&bytes)?;
+            access.iter().for_each(|change| auth.apply(change));
+            (at, core)
+        }
+        None => (0, Core::default()),
+    };
+    let mut replay = Replay { core: &mut core, auth, log, delayed: None, failure: None };
+    log.replay(from, &mut |entry| replay.visit(entry))?;
+    replay.failure.map_or(Ok(core), Err)
+}
+
+/// Applies entries of the log in order.
+struct Replay<'a> {
+    core: &'a mut Core,
+    auth: &'a Auth,
+    log: &'a dyn Log,
+    /// A [`Record::Delayed`] whose message is the next entry.
+    delayed: Option<(Millis, LogQueue)>,
+    failure: Option<sluice_model::Error>,
+}
+
+impl Replay<'_> {
+    fn visit(&mut self, entry: Entry) {
+        if self.failure.is_some() {
+            return;
+        }
+        match &entry.content {
+            Content::State(bytes) => match Record::decode(bytes) {
+                Ok(Record::Delayed { target, due }) => self.delayed = Some((due, LogQueue(target))),
+                Ok(record) => {
+                    let effects = self.core.apply(&record);
+                    effects.access.iter().for_each(|change| self.auth.apply(change));
+                    effects.forgotten.iter().for_each(|queue| self.log.forget(*queue));
+                }
+                Err(e) => self.failure = Some(e),
+            },
+            Content::Message(_) if entry.queue == TIMER_QUEUE => {
+                if let Some((due, target)) = self.delayed.take() {
+                    self.core.delayed(due, entry.lsn, target);
+                }
+            }
+            Content::Message(_) | Content::Batch { .. } => {}
+        }
+    }
+}

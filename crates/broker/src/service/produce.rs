@@ -1,0 +1,368 @@
+//! Sending: which queue a message goes to, what is refused, and how it reaches the log.
+
+use super::log::Item;
+use super::{Broker, Inner};
+use crate::core::catalog::{TIMER_QUEUE, Topic};
+use crate::core::record::Record;
+use crate::core::state::Core;
+use crate::{Config, DurabilitySetting, Promise, QueueChoice, SendRequest, Sent, Work};
+use sluice_auth::{Action, Permit, Resource, Session};
+use sluice_model::{Error, ErrorKind, Headers, Message, MessageType, Millis, QueueId, Result, TopicName};
+use sluice_store::{Durability, LogQueue, Ticket};
+use std::sync::Arc;
+
+/// RocketMQ's permission bit for writing.
+const PERM_WRITE: u8 = 2;
+
+impl Broker {
+    /// Stores messages of one topic as one atomic group; several go to one queue, at consecutive offsets. A message
+    /// whose `deliver_at` lies ahead waits until then. Permit: Pub on the topic.
+    ///
+    /// The messages are in the log, in call order, when this returns; the promise resolves when they are as safe as asked.
+    ///
+    /// # Errors
+    /// `TopicNotFound` when the topic is unknown and may not be made; `TooLarge`, `InvalidArgument`, `Conflict` (not the
+    /// topic's kind of message); `StorageFull`, `Throttled`, `Unavailable` from the log. Nothing was stored then.
+    pub fn send(&self, session: &Session, request: SendRequest) -> Result<Promise<Vec<Sent>>> {
+        let sent = self.0.send(session, request);
+        if sent.is_err() {
+            self.0.counts.refused.increment(1);
+        }
+        sent
+    }
+
+    /// Refuses what [`Broker::send`] would refuse for what the request is, and stores nothing.
+    ///
+    /// # Errors
+    /// As for [`Broker::send`], except those of the log.
+    pub fn check_send(&self, session: &Session, request: &SendRequest) -> Result<()> {
+        let permit = self.0.permit_send(session, &request.topic)?;
+        let known = self.0.core.lock().catalog.topic(&request.topic).cloned();
+        match known {
+            Some(topic) => self.0.plan(&permit, &topic, request.clone(), self.now()).map(drop),
+            None if self.0.may_create(request.create) => {
+                self.0.check_messages(None, &request.messages, self.now())
+            }
+            None => Err(unknown_topic(&request.topic)),
+        }
+    }
+
+    /// Sends to several topics and acknowledges deliveries as one atomic group: all of it happens, or nothing. Permits:
+    /// Pub on each topic, Sub on each delivery's group.
+    ///
+    /// # Errors
+    /// As for [`Broker::send`] and [`Broker::ack`]; nothing happened then.
+    pub fn work(&self, session: &Session, work: Work) -> Result<Promise<Vec<Sent>>> {
+        self.0.work(session, work)
+    }
+}
+
+/// Messages ready for the log.
+struct Plan {
+    queue: QueueId,
+    target: LogQueue,
+    durability: Durability,
+    messages: Vec<Message>,
+}
+
+impl Plan {
+    fn has_delayed(&self, now: Millis) -> bool {
+        self.messages.iter().any(|m| is_delayed(m, now))
+    }
+}
+
+fn is_delayed(message: &Message, now: Millis) -> bool {
+    message.deliver_at.is_some_and(|at| at > now)
+}
+
+impl Inner {
+    fn send(&self, session: &Session, request: SendRequest) -> Result<Promise<Vec<Sent>>> {
+        let now = self.clock.now();
+        let name = request.topic.clone();
+        let permit = self.permit_send(session, &name)?;
+        let topic = self.topic_to_write(&permit, &name, request.create)?;
+        let plan = self.plan(&permit, &topic, request, now)?;
+        if plan.has_delayed(now) {
+            return self.append_plans(std::slice::from_ref(&plan), Vec::new(), now);
+        }
+        // The hot path: no state changes, so no lock is held.
+        let items: Vec<_> = plan.messages.iter().map(|m| Item::Message(plan.target, m)).collect();
+        let ticket = self.append(&items, now, plan.durability, false)?;
+        self.count_sent(&plan);
+        let sent = plan.messages.into_iter().zip(ticket.placed.iter());
+        let sent = sent.map(|(message, placed)| Sent {
+            id: message.id,
+            queue: plan.queue,
+            offset: placed.offset,
+            locator: placed.lsn,
+            stored: now,
+            delayed: false,
+        });
+        Ok(Promise::new(ticket.done, sent.collect()))
+    }
+
+    fn work(&self, session: &Session, work: Work) -> Result<Promise<Vec<Sent>>> {
+        let now = self.clock.now();
+        let mut plans = Vec::with_capacity(work.sends.len());
+        for request in work.sends {
+            let name = request.topic.clone();
+            let permit = self.permit_send(session, &name)?;
+            let topic = self.topic_to_write(&permit, &name, request.create)?;
+            plans.push(self.plan(&permit, &topic, request, now)?);
+        }
+        let messages: usize = plans.iter().map(|p| p.messages.len()).sum();
+        if messages > self.config.max_batch || work.acks.len() > self.config.max_batch {
+            return Err(too_large(format!(
+                "at most {} messages or acknowledgements in one step",
+                self.config.max_batch
+            )));
+        }
+        let acks = self.settlements(session, &work.acks, now)?;
+        if plans.is_empty() && acks.is_empty() {
+            return Ok(Promise::kept(Vec::new()));
+        }
+        self.append_plans(&plans, acks, now)
+    }
+
+    /// Appends everything as one atomic group together with the timers and settlements that it entails.
+    fn append_plans(&self, plans: &[Plan], settled: Vec<Record>, now: Millis) -> Result<Promise<Vec<Sent>>> {
+        let mut core = self.core.lock();
+        self.still_held(&core, &settled)?;
+        let delayed: usize = plans.iter().flat_map(|p| &p.messages).filter(|m| is_delayed(m, now)).count();
+        if delayed > 0 && core.timers.len() + delayed > self.config.max_timers {
+            let text = format!("{} messages wait for their time already", self.config.max_timers);
+            return Err(Error::new(ErrorKind::Throttled, text));
+        }
+        let markers: Vec<Option<Record>> = plans
+            .iter()
+            .flat_map(|p| p.messages.iter().map(|m| (p.target, m)))
+            .map(|(target, m)| {
+                let due = m.deliver_at.filter(|at| *at > now)?;
+                Some(Record::Delayed { target: target.0, due })
+            })
+            .collect();
+        let mut items: Vec<Item<'_>> = settled.iter().map(Item::Record).collect();
+        let mut at = Vec::with_capacity(markers.len());
+        let each = plans.iter().flat_map(|p| p.messages.iter().map(move |m| (p, m)));
+        for ((plan, message), marker) in each.zip(&markers) {
+            if let Some(marker) = marker {
+                items.push(Item::Record(marker));
+            }
+            at.push(items.len());
+            items.push(Item::Message(if marker.is_some() { TIMER_QUEUE } else { plan.target }, message));
+        }
+        let durability = plans.iter().map(|p| p.durability).max().unwrap_or(Durability::Async);
+        let ticket = self.append(&items, now, durability, false)?;
+        for record in &settled {
+            self.carry_out(core.apply(record));
+        }
+        let sent = self.placed(&mut core, plans, &markers, &at, &ticket, now);
+        drop(core);
+        for plan in plans {
+            self.count_sent(plan);
+        }
+        self.counts.settled.increment(settled.len() as u64);
+        Ok(Promise::new(ticket.done, sent))
+    }
+
+    /// Says where each message went, and starts the timers.
+    fn placed(
+        &self,
+        core: &mut Core,
+        plans: &[Plan],
+        markers: &[Option<Record>],
+        at: &[usize],
+        ticket: &Ticket,
+        now: Millis,
+    ) -> Vec<Sent> {
+        let before = core.timers.next_due();
+        let each = plans.iter().flat_map(|p| p.messages.iter().map(move |m| (p, m)));
+        let places = at.iter().filter_map(|i| ticket.placed.get(*i));
+        let mut sent = Vec::with_capacity(at.len());
+        for (((plan, message), marker), placed) in each.zip(markers).zip(places) {
+            if let Some(Record::Delayed { due, .. }) = marker {
+                core.delayed(*due, placed.lsn, plan.target);
+            }
+            sent.push(Sent {
+                id: message.id.clone(),
+                queue: plan.queue,
+                offset: placed.offset,
+                locator: placed.lsn,
+                stored: now,
+                delayed: marker.is_some(),
+            });
+        }
+        if core.timers.next_due() != before {
+            self.sooner.notify_one();
+        }
+        sent
+    }
+
+    fn count_sent(&self, plan: &Plan) {
+        self.counts.sent.increment(plan.messages.len() as u64);
+        self.counts.sent_bytes.increment(plan.messages.iter().map(|m| m.body_bytes().len() as u64).sum());
+    }
+
+    /// Who may send. What goes to a group's retry or dead-letter topic comes from the group's own consumers.
+    fn permit_send<'a>(&self, session: &'a Session, topic: &'a TopicName) -> Result<Permit<'a>> {
+        let of_group = topic.retry_group().is_some() || topic.dead_letter_group().is_some();
+        self.permit_topic(session, &[if of_group { Action::Sub } else { Action::Pub }], topic)
+    }
+
+    /// Decides queue, ids and times, and refuses what may not be stored.
+    fn plan(
+        &self,
+        permit: &Permit<'_>,
+        topic: &Arc<Topic>,
+        request: SendRequest,
+        now: Millis,
+    ) -> Result<Plan> {
+        let mut messages = request.messages;
+        self.check_messages(Some(topic), &messages, now)?;
+        if topic.spec.perm & PERM_WRITE == 0 {
+            return Err(Error::new(
+                ErrorKind::PermissionDenied,
+                format!("topic {} takes no messages", topic.name),
+            ));
+        }
+        let queue = match (request.queue, messages.first().and_then(|m| m.ordering_group.as_ref())) {
+            (QueueChoice::Exactly(queue), _) => queue,
+            (QueueChoice::Any, Some(group)) => by_ordering_group(group.as_bytes(), topic.queues.len()),
+            (QueueChoice::Any, None) => topic.next_in_turn(),
+        };
+        let Some(target) = topic.log_queue(queue) else {
+            let text = format!("topic {} has no queue {queue}; it has {}", topic.name, topic.queues.len());
+            return Err(Error::invalid(text));
+        };
+        let session = permit.session();
+        for message in &mut messages {
+            if message.id.is_empty() {
+                message.id = self.ids.next(now);
+            }
+            if message.born == 0 {
+                message.born = now;
+            }
+            message.provenance.principal = session.principal().clone();
+            message.provenance.peer = message.provenance.peer.or(Some(session.peer()));
+        }
+        let durability = topic.spec.durability.map_or(Durability::Sync, Durability::from);
+        let durability = request.durability.map_or(durability, |asked| asked.max(durability));
+        Ok(Plan { queue, target, durability, messages })
+    }
+
+    fn check_messages(&self, topic: Option<&Topic>, messages: &[Message], now: Millis) -> Result<()> {
+        let config = &self.config;
+        if messages.is_empty() {
+            return Err(Error::invalid("nothing to send"));
+        }
+        if messages.len() > config.max_batch {
+            return Err(too_large(format!("at most {} messages in one batch", config.max_batch)));
+        }
+        let total: usize = messages.iter().map(|m| m.body_bytes().len()).sum();
+        if messages.len() > 1 && total > config.max_batch_size.bytes() {
+            return Err(too_large(format!("a batch may have at most {} of bodies", config.max_batch_size)));
+        }
+        messages.iter().try_for_each(|m| check_message(config, topic, m, now))
+    }
+
+    pub(super) fn may_create(&self, create: Option<u32>) -> bool {
+        create.is_some() && self.config.auto_create
+    }
+
+    /// The topic to write to, made if it is unknown and may be.
+    fn topic_to_write(
+        &self,
+        permit: &Permit<'_>,
+        name: &TopicName,
+        create: Option<u32>,
+    ) -> Result<Arc<Topic>> {
+        debug_assert!(matches!(permit.resource(), Resource::Topic(t) if t == name));
+        let mut core = self.core.lock();
+        if let Some(topic) = core.catalog.topic(name) {
+            return Ok(Arc::clone(topic));
+        }
+        if name.retry_group().is_some() || name.dead_letter_group().is_some() {
+            return self.make_topic(&mut core, name, 1);
+        }
+        match create {
+            Some(queues) if self.config.auto_create => self.make_topic(&mut core, name, queues),
+            _ => Err(unknown_topic(name)),
+        }
+    }
+}
+
+fn check_message(config: &Config, topic: Option<&Topic>, message: &Message, now: Millis) -> Result<()> {
+    let body = message.body_bytes().len();
+    if body > config.max_message_size.bytes() {
+        return Err(too_large(format!(
+            "the body has {body} bytes; at most {} are allowed",
+            config.max_message_size
+        )));
+    }
+    let headers = headers_size(&message.headers);
+    if headers > config.max_headers_size.bytes() {
+        return Err(too_large(format!(
+            "the headers have {headers} bytes; at most {} are allowed",
+            config.max_headers_size
+        )));
+    }
+    if message.headers.len() > config.max_headers {
+        return Err(too_large(format!("at most {} headers are allowed", config.max_headers)));
+    }
+    if message.deliver_at.is_some_and(|at| at > now.saturating_add(config.max_delay.as_millis())) {
+        return Err(Error::invalid(format!(
+            "the delivery time lies further ahead than {}",
+            config.max_delay
+        )));
+    }
+    let kind = kind_of(message, now);
+    if kind == MessageType::Transaction {
+        return Err(Error::new(ErrorKind::Unsupported, "transactional messages are not supported yet"));
+    }
+    match topic.and_then(|t| t.spec.kind.map(|kind| (t, kind))) {
+        Some((t, wanted)) if wanted != kind => {
+            let text = format!("topic {} takes only {wanted:?} messages, not {kind:?}", t.name);
+            Err(Error::new(ErrorKind::Conflict, text))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What handling a message asks for, by what it carries.
+fn kind_of(message: &Message, now: Millis) -> MessageType {
+    match message.kind {
+        MessageType::Transaction => MessageType::Transaction,
+        _ if is_delayed(message, now) => MessageType::Delay,
+        _ if message.ordering_group.is_some() => MessageType::Fifo,
+        kind => kind,
+    }
+}
+
+fn headers_size(headers: &Headers) -> usize {
+    headers.iter().map(|(name, value)| name.len() + value.map_or(0, <[u8]>::len)).sum()
+}
+
+/// FNV-1a: a hash that no library update changes, so that an ordering group finds its queue again after a restart.
+fn by_ordering_group(group: &[u8], queues: usize) -> QueueId {
+    let hash = group
+        .iter()
+        .fold(0xCBF2_9CE4_8422_2325_u64, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01B3));
+    QueueId((hash % queues.max(1) as u64) as u32)
+}
+
+fn too_large(text: String) -> Error {
+    Error::new(ErrorKind::TooLarge, text)
+}
+
+pub(super) fn unknown_topic(name: &TopicName) -> Error {
+    Error::new(ErrorKind::TopicNotFound, format!("topic \"{name}\" does not exist"))
+}
+
+impl From<DurabilitySetting> for Durability {
+    fn from(setting: DurabilitySetting) -> Self {
+        match setting {
+            DurabilitySetting::Async => Self::Async,
+            DurabilitySetting::Sync => Self::Sync,
+        }
+    }
+}

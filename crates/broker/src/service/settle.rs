@@ -1,0 +1,184 @@
+//! Settling deliveries: consumed, failed, given back, kept longer, dead.
+
+use super::log::Item;
+use super::{Broker, Inner};
+use crate::core::catalog::Group;
+use crate::core::record::Record;
+use crate::core::state::Core;
+use crate::receipts::Receipt;
+use crate::{Extended, Promise};
+use sluice_auth::{Action, Session};
+use sluice_model::{Error, ErrorKind, Millis, ReceiptHandle, Result};
+use sluice_store::Durability;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What a nack without a delay of a group without steps waits.
+const AT_ONCE: Duration = Duration::ZERO;
+
+impl Broker {
+    /// Settles a delivery as consumed. Permit (as for everything here): Sub on the delivery's group.
+    ///
+    /// An acknowledgement that a power cut loses brings the message again; it never loses one.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a text that is no handle; `ReceiptExpired` when the lease has ended or the delivery is
+    /// settled already.
+    pub fn ack(&self, session: &Session, receipt: &ReceiptHandle) -> Result<Promise<()>> {
+        let (mut core, held) = self.0.held(session, receipt)?;
+        let ticket = self.0.record(&mut core, &[held.settled()], Durability::Async)?;
+        self.0.counts.settled.increment(1);
+        Ok(Promise::new(ticket.done, ()))
+    }
+
+    /// Gives a delivery back as failed: it is delivered again after `delay` (`None`: the group's step, else at once). Was
+    /// it the last attempt, the next receive sends it to the dead-letter topic in place of delivering it.
+    ///
+    /// # Errors
+    /// As for [`Broker::ack`].
+    pub fn nack(
+        &self,
+        session: &Session,
+        receipt: &ReceiptHandle,
+        delay: Option<Duration>,
+    ) -> Result<Promise<()>> {
+        let (mut core, held) = self.0.held(session, receipt)?;
+        let delay = delay.or_else(|| Inner::step(&held.group, held.attempt)).unwrap_or(AT_ONCE);
+        let delay = delay.min(self.0.config.max_lease.0).as_millis() as u64;
+        let visible_at = if delay == 0 { 0 } else { self.now() + delay };
+        self.0.put_back(&mut core, &held, visible_at, held.attempt)
+    }
+
+    /// Gives a delivery back untouched, at once, without counting it as an attempt.
+    ///
+    /// # Errors
+    /// As for [`Broker::ack`].
+    pub fn release(&self, session: &Session, receipt: &ReceiptHandle) -> Result<Promise<()>> {
+        let (mut core, held) = self.0.held(session, receipt)?;
+        self.0.put_back(&mut core, &held, 0, held.attempt.saturating_sub(1))
+    }
+
+    /// Sets the lease's end to `lease` from now. A lease that ends with its holder ends at that time from now on.
+    ///
+    /// # Errors
+    /// As for [`Broker::ack`]; `InvalidArgument` for a lease over the limit.
+    pub fn change_invisible(
+        &self,
+        session: &Session,
+        receipt: &ReceiptHandle,
+        lease: Duration,
+    ) -> Result<Promise<Extended>> {
+        if lease.is_zero() || lease > self.0.config.max_lease.0 {
+            return Err(Error::invalid(format!("a lease lasts from 1ms to {}", self.0.config.max_lease)));
+        }
+        let until = self.now() + lease.as_millis() as u64;
+        let (mut core, held) = self.0.held(session, receipt)?;
+        let lease = core.new_lease();
+        let Receipt { group, queue, offset, .. } = held.receipt;
+        let record = Record::Extended { group, queue: queue.0, offset, until, lease };
+        let ticket = self.0.record(&mut core, &[record], Durability::Async)?;
+        let receipt = Receipt { lease, ..held.receipt }.seal(&core.receipt_key);
+        Ok(Promise::new(ticket.done, Extended { receipt, until }))
+    }
+
+    /// Sends a delivery to the group's dead-letter topic and settles it, as one atomic group.
+    ///
+    /// # Errors
+    /// As for [`Broker::ack`]; `MessageNotFound` when the message is no longer kept.
+    pub async fn dead_letter(&self, session: &Session, receipt: &ReceiptHandle, reason: &str) -> Result<()> {
+        let (queue, offset) = {
+            let (_core, held) = self.0.held(session, receipt)?;
+            (held.receipt.queue, held.receipt.offset)
+        };
+        let message = self.0.message_in(queue, offset).await?;
+        let done = {
+            let (mut core, held) = self.0.held(session, receipt)?;
+            let dead = [(message, held.attempt)];
+            let (queue, copies) = self.0.dead_letters_for(&mut core, &held.group, &dead, reason)?;
+            let settled = held.settled();
+            let copies = copies.iter().map(|m| Item::Message(queue, m));
+            let items: Vec<_> = copies.chain([Item::Record(&settled)]).collect();
+            let ticket = self.0.append(&items, self.now(), Durability::Sync, true)?;
+            self.0.carry_out(core.apply(&settled));
+            ticket.done
+        };
+        self.0.counts.dead_lettered.increment(1);
+        done.await
+    }
+}
+
+/// A delivery whose lease holds.
+pub(super) struct Held {
+    receipt: Receipt,
+    group: Arc<Group>,
+    attempt: u32,
+}
+
+impl Held {
+    fn settled(&self) -> Record {
+        let Receipt { group, queue, offset, .. } = self.receipt;
+        Record::Settled { group, queue: queue.0, offset }
+    }
+}
+
+type CoreGuard<'a> = parking_lot::MutexGuard<'a, Core>;
+
+impl Inner {
+    /// Opens a handle, asks for the permit, and looks whether the lease holds.
+    fn held(&self, session: &Session, handle: &ReceiptHandle) -> Result<(CoreGuard<'_>, Held)> {
+        let core = self.core.lock();
+        let held = self.held_in(&core, session, handle, self.clock.now())?;
+        Ok((core, held))
+    }
+
+    fn held_in(&self, core: &Core, session: &Session, handle: &ReceiptHandle, now: Millis) -> Result<Held> {
+        let receipt = Receipt::open(&core.receipt_key, handle)?;
+        let group = core.catalog.group_by_number(receipt.group).cloned().ok_or_else(expired)?;
+        self.permit_group(session, &[Action::Sub], &group.name)?;
+        let progress = core.progress(receipt.group, receipt.queue).ok_or_else(expired)?;
+        let attempt = progress.held(receipt.offset, receipt.lease, now).ok_or_else(expired)?;
+        Ok(Held { receipt, group, attempt })
+    }
+
+    /// What settles these deliveries, for an atomic step.
+    pub(super) fn settlements(
+        &self,
+        session: &Session,
+        handles: &[ReceiptHandle],
+        now: Millis,
+    ) -> Result<Vec<Record>> {
+        let core = self.core.lock();
+        handles.iter().map(|h| Ok(self.held_in(&core, session, h, now)?.settled())).collect()
+    }
+
+    /// Refuses a step whose deliveries were settled by someone else since they were looked at.
+    pub(super) fn still_held(&self, core: &Core, settled: &[Record]) -> Result<()> {
+        let open = settled.iter().all(|record| match record {
+            Record::Settled { group, queue, offset } => core
+                .progress(*group, sluice_store::LogQueue(*queue))
+                .is_some_and(|p| p.attempts(*offset).is_some() && !p.is_ready(*offset)),
+            _ => true,
+        });
+        if open { Ok(()) } else { Err(expired()) }
+    }
+
+    fn put_back(
+        &self,
+        core: &mut Core,
+        held: &Held,
+        visible_at: Millis,
+        attempt: u32,
+    ) -> Result<Promise<()>> {
+        let Receipt { group, queue, offset, .. } = held.receipt;
+        let record = Record::Returned { group, queue: queue.0, offset, visible_at, attempt };
+        let ticket = self.record(core, &[record], Durability::Async)?;
+        self.counts.returned.increment(1);
+        // Waiting receives look again: at once, or to wait for the new time.
+        self.arrivals.arrived(&[queue]);
+        Ok(Promise::new(ticket.done, ()))
+    }
+}
+
+fn expired() -> Error {
+    Error::new(ErrorKind::ReceiptExpired, "the delivery's lease has ended, or it is settled already")
+}

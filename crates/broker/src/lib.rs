@@ -7,6 +7,7 @@
 //! There is no socket, frame or status code here (front-ends), no file (store), no secret (auth).
 
 mod arrivals;
+pub mod body;
 mod config;
 mod core;
 mod counts;

@@ -1,1 +1,96 @@
-fn main() {}
+//! The tasks of this repository: `cargo xtask verify`, `fix`, `test`, `fuzz`, `crash`, `bench`.
+//!
+//! It exists so that the README, the continuous integration and everyone's terminal run the same code, and so that a
+//! rule worth having is a check that names the better way.
+//!
+//! - `verify` — what is checked without running anything; `fix` repairs what can be repaired
+//! - `suite` — the one command that installs what the tests need and runs every test
+//! - `fuzz`, `crash`, `bench` — decoders under random bytes, the broker under `kill -9`, and how fast it is
+//! - `load` — a broker as a child process, and the smallest clients that can put load on it
+
+mod bench;
+mod crash;
+mod fuzz;
+mod load;
+mod shell;
+mod suite;
+mod verify;
+
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(about = "The tasks of this repository", disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Check formatting, lints, dependencies, words, sizes, reasons, examples and paths.
+    Verify {
+        /// Only these checks.
+        checks: Vec<String>,
+    },
+    /// Format, and apply what clippy can repair.
+    Fix,
+    /// Install what the tests need and run them: all, unit, interop, examples, fuzz or crash.
+    Test {
+        /// Which part.
+        #[arg(default_value = "all")]
+        part: suite::Part,
+    },
+    /// Build the fuzz targets and run them.
+    Fuzz {
+        /// Only these targets.
+        targets: Vec<String>,
+        /// How long each target runs; 0 only replays the corpus.
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+    },
+    /// Kill the broker under load, again and again, and look for what was lost.
+    Crash {
+        /// How often.
+        #[arg(long, default_value_t = 20)]
+        rounds: u32,
+        /// At most so long, whatever rounds are left.
+        #[arg(long)]
+        minutes: Option<u64>,
+        /// Repeats the random choices of an earlier run.
+        #[arg(long)]
+        seed: Option<u64>,
+    },
+    /// Measure start, idle cost and throughput, beside the limits of this machine.
+    Bench {
+        /// What to measure.
+        #[arg(default_value = "smoke")]
+        what: bench::What,
+    },
+    /// The server that the broker is compared with; `bench` starts it.
+    #[command(hide = true)]
+    BareServer {
+        /// The file it writes.
+        file: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().task {
+        Task::Verify { checks } => verify::verify(&checks),
+        Task::Fix => verify::fix(),
+        Task::Test { part } => suite::run(part),
+        Task::Fuzz { targets, seconds } => fuzz::run(&targets, seconds),
+        Task::Crash { rounds, minutes, seed } => crash::run(rounds, minutes, seed),
+        Task::Bench { what } => bench::run(what),
+        Task::BareServer { file } => bench::serve(&file),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! The limit that a broker really has: a server of one thread that reads frames from sockets, writes them to a
+//! pre-written file, syncs at the end of its turn, and answers. No protocol, no rules, no index.
+
+use super::probe::{HEADER, Prewritten};
+use crate::load::frames::length_prefixed;
+use crate::shell::Result;
+use rustix::event::{PollFd, PollFlags, poll};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+/// The server as a process of its own, as the broker is one.
+pub struct Server {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Server {
+    pub fn start(file: &Path) -> Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        let mut child = command.arg("bare-server").arg(file).stdout(Stdio::piped()).spawn()?;
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().ok_or("no output")?).read_line(&mut line)?;
+        let address =
+            line.trim().parse().map_err(|error| format!("the bare server said {line:?}: {error}"))?;
+        Ok(Self { child, address })
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+struct Client {
+    stream: TcpStream,
+    incoming: Vec<u8>,
+    /// How many frames of this turn wait for the sync.
+    pending: usize,
+    gone: bool,
+}
+
+/// Serves until it is killed.
+pub fn serve(path: &Path) -> Result {
+    let mut file = Prewritten::new(path)?;
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    listener.set_nonblocking(true)?;
+    println!("{}", listener.local_addr()?);
+    let mut clients: Vec<Client> = Vec::new();
+    let mut turn = Vec::new();
+    loop {
+        let (accepts, readable) = ready(&listener, &clients)?;
+        for at in readable {
+            if let Some(client) = clients.get_mut(at) {
+                client.read(&mut turn);
+            }
+        }
+        if !turn.is_empty() {
+            file.commit(&turn)?;
+            turn.clear();
+            clients.iter_mut().for_each(Client::answer);
+        }
+        clients.retain(|client| !client.gone);
+        if accepts {
+            while let Ok((stream, _)) = listener.accept() {
+                stream.set_nonblocking(true)?;
+                stream.set_nodelay(true)?;
+                clients.push(Client { stream, incoming: Vec::new(), pending: 0, gone: false });
+            }
+        }
+    }
+}
+
+fn ready(listener: &TcpListener, clients: &[Client]) -> Result<(bool, Vec<usize>)> {
+    let streams = clients.iter().map(|client| PollFd::new(&client.stream, PollFlags::IN));
+    let mut polled: Vec<PollFd<'_>> =
+        std::iter::once(PollFd::new(listener, PollFlags::IN)).chain(streams).collect();
+    poll(&mut polled, None)?;
+    let mut flags = polled.iter().map(|fd| !fd.revents().is_empty());
+    let accepts = flags.next().unwrap_or_default();
+    Ok((accepts, flags.enumerate().filter_map(|(at, ready)| ready.then_some(at)).collect()))
+}
+
+impl Client {
+    fn read(&mut self, turn: &mut Vec<u8>) {
+        let mut buffer = [0; 64 * 1024];
+        match self.stream.read(&mut buffer) {
+            Ok(0) => self.gone = true,
+            Ok(n) => self.incoming.extend(buffer.get(..n).unwrap_or_default()),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(_) => self.gone = true,
+        }
+        while let Some(frame) = length_prefixed(&self.incoming) {
+            turn.extend([0; HEADER]);
+            turn.extend(frame);
+            let length = 4 + frame.len();
+            self.incoming.drain(..length);
+            self.pending += 1;
+        }
+    }
+
+    fn answer(&mut self) {
+        let answers = [0; 4].repeat(std::mem::take(&mut self.pending));
+        // Four bytes a frame always fit the socket's buffer in a closed loop.
+        self.gone |= self.stream.write_all(&answers).is_err();
+    }
+}

@@ -1,0 +1,148 @@
+//! Group commit without a broker: threads hand records to one writer, which drains, writes, syncs and wakes.
+//!
+//! The file is written once beforehand, as the broker's segments are, so that a sync has no metadata to flush.
+
+use crate::load::Measured;
+use crate::shell::Result;
+use hdrhistogram::Histogram;
+use parking_lot::{Condvar, Mutex};
+use rustix::fs::fdatasync;
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// Longer than any run writes before it wraps around.
+const FILE: u64 = 256 << 20;
+
+/// A file whose blocks exist already.
+pub struct Prewritten {
+    file: File,
+    at: u64,
+}
+
+impl Prewritten {
+    pub fn new(path: &Path) -> Result<Self> {
+        let mut file = File::create(path)?;
+        let zeros = vec![0; 1 << 20];
+        for _ in 0..FILE >> 20 {
+            file.write_all(&zeros)?;
+        }
+        file.sync_all()?;
+        Ok(Self { file, at: 0 })
+    }
+
+    /// Writes and syncs.
+    pub fn commit(&mut self, bytes: &[u8]) -> Result {
+        if self.at + bytes.len() as u64 > FILE {
+            self.at = 0;
+        }
+        self.file.write_all_at(bytes, self.at)?;
+        fdatasync(&self.file)?;
+        self.at += bytes.len() as u64;
+        Ok(())
+    }
+}
+
+pub struct Probe(Prewritten);
+
+#[derive(Default)]
+struct Queue {
+    waiting: Mutex<Vec<usize>>,
+    arrived: Condvar,
+}
+
+#[derive(Default)]
+struct Producer {
+    committed: Mutex<bool>,
+    woken: Condvar,
+}
+
+impl Probe {
+    pub fn new(path: &Path) -> Result<Self> {
+        Ok(Self(Prewritten::new(path)?))
+    }
+
+    pub fn run(&mut self, producers: usize, record: usize, duration: Duration) -> Result<Measured> {
+        let queue = Queue::default();
+        let states: Vec<Producer> = (0..producers).map(|_| Producer::default()).collect();
+        let stop = AtomicBool::new(false);
+        let latencies = Mutex::new(Histogram::<u64>::new(3)?);
+        let started = Instant::now();
+        std::thread::scope(|scope| {
+            for (at, state) in states.iter().enumerate() {
+                let (queue, stop, latencies) = (&queue, &stop, &latencies);
+                scope.spawn(move || {
+                    let mut own = Vec::new();
+                    while !stop.load(Ordering::Relaxed) {
+                        own.push(state.send(at, queue));
+                    }
+                    let mut all = latencies.lock();
+                    own.iter().for_each(|took| all.saturating_record(took.as_nanos() as u64));
+                });
+            }
+            let written = self.write(&queue, &states, record, started, duration);
+            stop.store(true, Ordering::Relaxed);
+            // Whoever still waits must see the end.
+            states.iter().for_each(Producer::wake);
+            written
+        })?;
+        let latencies = latencies.into_inner();
+        let at = |quantile| Duration::from_nanos(latencies.value_at_quantile(quantile));
+        let per_second = latencies.len() as f64 / started.elapsed().as_secs_f64();
+        Ok(Measured { per_second, p50: at(0.5), p99: at(0.99) })
+    }
+
+    fn write(
+        &mut self,
+        queue: &Queue,
+        states: &[Producer],
+        record: usize,
+        started: Instant,
+        duration: Duration,
+    ) -> Result {
+        let mut batch = Vec::new();
+        while started.elapsed() < duration {
+            {
+                let mut waiting = queue.waiting.lock();
+                if waiting.is_empty() {
+                    queue.arrived.wait_for(&mut waiting, Duration::from_millis(10));
+                }
+                std::mem::swap(&mut *waiting, &mut batch);
+            }
+            if batch.is_empty() {
+                continue;
+            }
+            self.0.commit(&vec![b'x'; batch.len() * (record + HEADER)])?;
+            batch.drain(..).filter_map(|at| states.get(at)).for_each(Producer::wake);
+        }
+        Ok(())
+    }
+}
+
+/// What a record carries beside its body.
+pub const HEADER: usize = 64;
+
+impl Producer {
+    fn send(&self, at: usize, queue: &Queue) -> Duration {
+        let started = Instant::now();
+        *self.committed.lock() = false;
+        queue.waiting.lock().push(at);
+        queue.arrived.notify_one();
+        let mut committed = self.committed.lock();
+        while !*committed {
+            // The writer wakes everyone at the end too; the limit covers a wake-up before this wait.
+            if self.woken.wait_for(&mut committed, Duration::from_secs(1)).timed_out() {
+                break;
+            }
+        }
+        started.elapsed()
+    }
+
+    fn wake(&self) {
+        *self.committed.lock() = true;
+        self.woken.notify_one();
+    }
+}

@@ -1,0 +1,152 @@
+//! What the restarted broker has, compared with what the ledger knows.
+
+use super::ledger::{Entries, Ledger, Queue, id};
+use super::workers::{GROUPS, TOPICS, receive_and_settle};
+use crate::load::{Broker, HttpClient};
+use crate::shell::Result;
+use std::time::{Duration, Instant};
+
+/// Nothing more for so long, with every lease over: the group has seen everything.
+const QUIET: Duration = Duration::from_secs(12);
+/// Many failures have one cause; a few tell as much as all.
+const SHOWN: usize = 20;
+
+/// Looks at all queues from where the last look ended, and at all committed offsets.
+pub fn everything(broker: &Broker, ledger: &Ledger) -> Result<Vec<String>> {
+    let mut client = HttpClient::open(broker.address("http")?)?;
+    let mut wrong = Vec::new();
+    for topic in TOPICS {
+        for (queue, end) in ends(&mut client, topic)? {
+            browse(&mut client, (topic.to_owned(), queue), end, &mut ledger.lock(), &mut wrong)?;
+        }
+    }
+    for (group, topic) in GROUPS {
+        for (queue, committed) in committed(&mut client, group, topic)? {
+            let key = (group.to_owned(), (topic.to_owned(), queue));
+            let known = ledger.lock().committed.get(&key).copied().unwrap_or_default();
+            if committed < known {
+                wrong.push(format!(
+                    "{group} on {topic}/{queue} is committed to {committed}, and was to {known}"
+                ));
+            }
+        }
+    }
+    wrong.append(&mut ledger.lock().repeated);
+    compare(&ledger.lock(), &mut wrong);
+    wrong.truncate(SHOWN);
+    Ok(wrong)
+}
+
+/// The end of each queue of a topic; nothing when there is no such topic.
+fn ends(client: &mut HttpClient, topic: &str) -> Result<Vec<(u32, u64)>> {
+    let answer = match client.get(&format!("/v1/topics/{topic}/offsets")) {
+        Err(error) if error.to_string().contains("topic-not-found") => return Ok(Vec::new()),
+        answer => answer?,
+    };
+    let items = answer["items"].as_array().ok_or("no items")?;
+    let queues =
+        items.iter().map(|item| item["queue"].as_u64()).collect::<Option<Vec<_>>>().ok_or("no queue")?;
+    let mut ends = Vec::new();
+    for queue in queues {
+        let path = format!("/v1/topics/{topic}/queues/{queue}/messages?offset=latest&limit=1");
+        let end = client.get(&path)?["endOffset"].as_u64().ok_or("no endOffset")?;
+        ends.push((queue as u32, end));
+    }
+    Ok(ends)
+}
+
+fn browse(
+    client: &mut HttpClient,
+    queue: Queue,
+    end: u64,
+    entries: &mut Entries,
+    wrong: &mut Vec<String>,
+) -> Result {
+    let mut offset = entries.ends.get(&queue).copied().unwrap_or_default();
+    let place = format!("{}/{}", queue.0, queue.1);
+    if end < offset {
+        wrong.push(format!("{place} ends at {end}, and ended at {offset} before"));
+        return Ok(());
+    }
+    while offset < end {
+        let path = format!("/v1/topics/{}/queues/{}/messages?offset={offset}&limit=100", queue.0, queue.1);
+        let answer = client.get(&path)?;
+        let messages = answer["messages"].as_array().ok_or("no messages")?;
+        if messages.is_empty() {
+            wrong.push(format!("{place} has nothing at {offset}, and ends at {end}"));
+            return Ok(());
+        }
+        for message in messages {
+            let body = message["body"].as_str().unwrap_or_default().to_owned();
+            if message["offset"].as_u64() != Some(offset) {
+                wrong.push(format!("{place} goes on with {} where {offset} should be", message["offset"]));
+                return Ok(());
+            }
+            if entries.sent.get(&body) != Some(&queue.0) {
+                wrong.push(format!("{place}@{offset} has {:?}, which nobody sent so", id(&body)));
+            }
+            if let Some((other, at)) = entries.found.insert(body.clone(), (queue.clone(), offset)) {
+                wrong.push(format!(
+                    "{:?} is at {place}@{offset} and at {}/{}@{at}",
+                    id(&body),
+                    other.0,
+                    other.1
+                ));
+            }
+            offset += 1;
+        }
+    }
+    entries.ends.insert(queue, end);
+    Ok(())
+}
+
+/// Every acknowledged message was found, and where the answer said.
+fn compare(entries: &Entries, wrong: &mut Vec<String>) {
+    for (body, place) in &entries.acknowledged {
+        match (entries.found.get(body), place) {
+            (None, _) => wrong.push(format!("{:?} was acknowledged and is missing", id(body))),
+            (Some(((_, queue), offset)), Some(told)) if (*queue, *offset) != *told => {
+                wrong.push(format!("{:?} is at {queue}@{offset}, and {told:?} was answered", id(body)));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The committed offset of each queue; nothing while the group is unknown.
+pub fn committed(client: &mut HttpClient, group: &str, topic: &str) -> Result<Vec<(u32, u64)>> {
+    let answer = match client.get(&format!("/v1/groups/{group}/offsets?topic={topic}")) {
+        Err(error) if error.to_string().contains("-not-found") => return Ok(Vec::new()),
+        answer => answer?,
+    };
+    let items = answer["items"].as_array().ok_or("no items")?.iter();
+    let numbers =
+        items.filter_map(|item| Some((item["queue"].as_u64()? as u32, item["committed"].as_u64()?)));
+    Ok(numbers.collect())
+}
+
+/// Lets both groups finish: afterwards each must have received everything that was acknowledged to its senders.
+pub fn drain(broker: &Broker, ledger: &Ledger) -> Result<Vec<String>> {
+    let mut client = HttpClient::open(broker.address("http")?)?;
+    let mut wrong = Vec::new();
+    for (group, topic) in GROUPS {
+        let mut last = Instant::now();
+        while last.elapsed() < QUIET && missing(&ledger.lock(), group, topic).next().is_some() {
+            if receive_and_settle(&mut client, group, topic, ledger)? > 0 {
+                last = Instant::now();
+            }
+        }
+        let entries = ledger.lock();
+        wrong.extend(missing(&entries, group, topic).map(|body| format!("{group} never got {:?}", id(body))));
+    }
+    wrong.append(&mut ledger.lock().repeated);
+    wrong.truncate(SHOWN);
+    Ok(wrong)
+}
+
+fn missing<'a>(entries: &'a Entries, group: &str, topic: &str) -> impl Iterator<Item = &'a String> {
+    let received = entries.received.get(group);
+    let sent_here = move |body: &&String| entries.sent.get(*body).is_some_and(|sent| sent == topic);
+    let topic_bodies = entries.acknowledged.keys().filter(sent_here);
+    topic_bodies.filter(move |body| received.is_none_or(|received| !received.contains(*body)))
+}

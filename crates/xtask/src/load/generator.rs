@@ -1,0 +1,156 @@
+//! A closed loop over many connections in one thread: each has so many requests in flight, and an answer is followed
+//! by the next request at once.
+
+use super::frames::Wire;
+use crate::shell::Result;
+use hdrhistogram::Histogram;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::collections::VecDeque;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+/// No answer for so long means that something is broken, not slow.
+const STALLED: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
+
+/// What is sent, how much at a time, how long.
+pub struct Load<'a> {
+    pub address: SocketAddr,
+    pub wire: &'a dyn Wire,
+    pub topic: &'a str,
+    pub connections: usize,
+    pub depth: usize,
+    pub body: usize,
+    pub duration: Duration,
+}
+
+/// What came of it.
+pub struct Measured {
+    pub per_second: f64,
+    pub p50: Duration,
+    pub p99: Duration,
+}
+
+struct Connection {
+    stream: TcpStream,
+    outgoing: Vec<u8>,
+    written: usize,
+    incoming: Vec<u8>,
+    sent_at: VecDeque<Instant>,
+}
+
+impl Load<'_> {
+    pub fn run(&self) -> Result<Measured> {
+        let mut request = Vec::new();
+        self.wire.request(self.topic, &vec![b'x'; self.body], &mut request);
+        let mut connections = (0..self.connections).map(|_| self.connect()).collect::<Result<Vec<_>>>()?;
+        let started = Instant::now();
+        for connection in &mut connections {
+            for _ in 0..self.depth {
+                connection.send(&request, started)?;
+            }
+        }
+        let mut latencies = Histogram::<u64>::new(3)?;
+        while started.elapsed() < self.duration {
+            for at in ready(&connections)? {
+                let Some(connection) = connections.get_mut(at) else { continue };
+                connection.flush()?;
+                connection.receive()?;
+                let now = Instant::now();
+                while let Some(length) = self.wire.answer(&connection.incoming)? {
+                    connection.incoming.drain(..length);
+                    let sent = connection.sent_at.pop_front().ok_or("an answer without a request")?;
+                    latencies.record((now - sent).as_nanos() as u64)?;
+                    connection.send(&request, now)?;
+                }
+            }
+        }
+        let at = |quantile| Duration::from_nanos(latencies.value_at_quantile(quantile));
+        Ok(Measured {
+            per_second: latencies.len() as f64 / started.elapsed().as_secs_f64(),
+            p50: at(0.5),
+            p99: at(0.99),
+        })
+    }
+
+    fn connect(&self) -> Result<Connection> {
+        let mut stream = TcpStream::connect(self.address)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(Duration::from_secs(STALLED.tv_sec.unsigned_abs())))?;
+        let greeting = self.wire.greeting();
+        if !greeting.is_empty() {
+            stream.write_all(&greeting)?;
+            let mut answer = Vec::new();
+            while self.wire.answer(&answer)?.is_none() {
+                let mut byte = [0; 512];
+                match stream.read(&mut byte)? {
+                    0 => return Err("the broker closed the connection".into()),
+                    n => answer.extend(byte.get(..n).unwrap_or_default()),
+                }
+            }
+        }
+        stream.set_nonblocking(true)?;
+        Ok(Connection {
+            stream,
+            outgoing: Vec::new(),
+            written: 0,
+            incoming: Vec::new(),
+            sent_at: VecDeque::new(),
+        })
+    }
+}
+
+/// The connections on which something can be done.
+fn ready(connections: &[Connection]) -> Result<Vec<usize>> {
+    let mut polled: Vec<PollFd<'_>> = connections
+        .iter()
+        .map(|connection| {
+            let waits_to_write = connection.written < connection.outgoing.len();
+            let flags = if waits_to_write { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
+            PollFd::new(&connection.stream, flags)
+        })
+        .collect();
+    if poll(&mut polled, Some(&STALLED))? == 0 {
+        return Err(format!("no answer within {} s", STALLED.tv_sec).into());
+    }
+    let ready = polled.iter().enumerate().filter(|(_, fd)| !fd.revents().is_empty()).map(|(at, _)| at);
+    Ok(ready.collect())
+}
+
+impl Connection {
+    fn send(&mut self, request: &[u8], now: Instant) -> Result {
+        self.outgoing.extend(request);
+        self.sent_at.push_back(now);
+        self.flush()
+    }
+
+    fn flush(&mut self) -> Result {
+        while let Some(rest) = self.outgoing.get(self.written..).filter(|rest| !rest.is_empty()) {
+            match self.stream.write(rest) {
+                Ok(n) => self.written += n,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.outgoing.clear();
+        self.written = 0;
+        Ok(())
+    }
+
+    fn receive(&mut self) -> Result {
+        let mut buffer = [0; 64 * 1024];
+        loop {
+            match self.stream.read(&mut buffer) {
+                Ok(0) => return Err("the broker closed the connection".into()),
+                Ok(n) => {
+                    self.incoming.extend(buffer.get(..n).unwrap_or_default());
+                    if n < buffer.len() {
+                        return Ok(());
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}

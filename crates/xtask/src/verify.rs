@@ -1,0 +1,106 @@
+//! What can be checked without running anything. A failing check names the better way.
+
+mod dependencies;
+mod examples;
+mod paths;
+mod reasons;
+mod sizes;
+mod words;
+
+use crate::shell::{self, Result, cargo, root};
+use std::path::{Path, PathBuf};
+
+/// A check gives what is wrong, one sentence each; an error means that it could not look.
+type Check = fn(&Tree) -> Result<Vec<String>>;
+
+const CHECKS: [(&str, Check); 8] = [
+    ("format", format),
+    ("dependencies", dependencies::check),
+    ("words", words::check),
+    ("reasons", reasons::check),
+    ("examples", examples::check),
+    ("paths", paths::check),
+    ("sizes", sizes::check),
+    ("clippy", clippy),
+];
+
+pub fn verify(only: &[String]) -> Result {
+    if let Some(unknown) = only.iter().find(|name| CHECKS.iter().all(|(known, _)| known != name)) {
+        let known = CHECKS.map(|(name, _)| name).join(" ");
+        return Err(format!("there is no check {unknown:?}; there are: {known}").into());
+    }
+    let tree = Tree::read()?;
+    let mut failed = Vec::new();
+    for (name, check) in CHECKS {
+        if !only.is_empty() && !only.iter().any(|wanted| wanted == name) {
+            continue;
+        }
+        let wrong = check(&tree)?;
+        println!("{name}: {}", if wrong.is_empty() { "ok" } else { "FAILED" });
+        for sentence in &wrong {
+            println!("  {sentence}");
+        }
+        if !wrong.is_empty() {
+            failed.push(name);
+        }
+    }
+    if failed.is_empty() { Ok(()) } else { Err(format!("verify failed: {}", failed.join(", ")).into()) }
+}
+
+pub fn fix() -> Result {
+    shell::run(cargo(&[
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--fix",
+        "--allow-dirty",
+        "--allow-staged",
+    ]))?;
+    shell::run(cargo(&["fmt", "--all"]))
+}
+
+fn format(_: &Tree) -> Result<Vec<String>> {
+    let status = cargo(&["fmt", "--all", "--check"]).status()?;
+    Ok(if status.success() { vec![] } else { vec!["run `cargo xtask fix`".into()] })
+}
+
+fn clippy(_: &Tree) -> Result<Vec<String>> {
+    let status =
+        cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]).status()?;
+    Ok(if status.success() { vec![] } else { vec!["`cargo xtask fix` repairs some of these".into()] })
+}
+
+/// The files of the repository: tracked ones and new ones that are not ignored.
+struct Tree {
+    root: PathBuf,
+    files: Vec<PathBuf>,
+}
+
+impl Tree {
+    fn read() -> Result<Self> {
+        let root = root();
+        let listed = shell::output(shell::command(
+            "git",
+            &["ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        ))?;
+        let files = listed.split('\0').filter(|path| !path.is_empty()).map(PathBuf::from);
+        // A tracked file that is deleted in the working tree is still listed.
+        let files = files.filter(|path| root.join(path).is_file()).collect();
+        Ok(Self { root, files })
+    }
+
+    /// The text files below one of these folders, with their content.
+    fn texts(&self, folders: &[&str], extension: &str) -> Result<Vec<(&Path, String)>> {
+        let wanted = |path: &Path| {
+            path.extension().is_some_and(|e| e == extension)
+                && folders.iter().any(|folder| path.starts_with(folder))
+        };
+        let read = |path: &'_ PathBuf| {
+            std::fs::read_to_string(self.root.join(path))
+                .map_err(|error| format!("{}: {error}", path.display()))
+        };
+        let texts =
+            self.files.iter().filter(|path| wanted(path)).map(|path| Ok((path.as_path(), read(path)?)));
+        texts.collect()
+    }
+}

@@ -1,0 +1,74 @@
+//! Who sent a request: each one carries its own proof.
+//!
+//! A signature covers the values of all fields, in the order of their names, and the body. The one idea to know: there
+//! is no login on this wire, so no session outlives its request; only "nobody, and nobody need be" is remembered.
+
+use crate::codec::Frame;
+use crate::errors::Failure;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use sluice_auth::{Credentials, HmacAlgorithm, Session};
+use sluice_broker::Broker;
+use std::net::SocketAddr;
+
+const ACCESS_KEY: &str = "AccessKey";
+const SIGNATURE: &str = "Signature";
+/// Clients up to V4_9_3 add this field after they have signed.
+const UNIQUE_KEY_QUERY: &str = "_UNIQUE_KEY_QUERY";
+const LAST_TO_ADD_IT_LATE: i32 = 399;
+
+/// One connection's way of telling who sends.
+#[derive(Debug)]
+pub(crate) struct Authenticator {
+    peer: SocketAddr,
+    /// The verified certificate of the TLS handshake.
+    certificate: Option<Vec<u8>>,
+    /// Set once a request without proof was let in, which only an open broker does.
+    anonymous: Option<Session>,
+}
+
+impl Authenticator {
+    pub(crate) fn new(peer: SocketAddr, certificate: Option<Vec<u8>>) -> Self {
+        Self { peer, certificate, anonymous: None }
+    }
+
+    /// Proves who sent this request.
+    pub(crate) fn prove(&mut self, broker: &Broker, frame: &Frame) -> Result<Session, Failure> {
+        if let Some(access_key) = frame.ext.get(ACCESS_KEY) {
+            return self.prove_signature(broker, frame, access_key);
+        }
+        if let Some(session) = &self.anonymous {
+            return Ok(session.clone());
+        }
+        if let Some(der) = &self.certificate {
+            return Ok(broker.login_now(Credentials::Certificate { der }, self.peer)?);
+        }
+        let session = broker.login_now(Credentials::Anonymous, self.peer)?;
+        self.anonymous = Some(session.clone());
+        Ok(session)
+    }
+
+    fn prove_signature(&self, broker: &Broker, frame: &Frame, access_key: &str) -> Result<Session, Failure> {
+        let signature = frame.ext.get(SIGNATURE).map(|s| &s[..]).unwrap_or_default();
+        // What is no base64 is a wrong signature, and is answered as one.
+        let signature = STANDARD.decode(signature).unwrap_or_default();
+        let content = signed_content(frame);
+        let algorithm = HmacAlgorithm::Sha1;
+        let credentials = Credentials::Hmac { access_key, algorithm, content: &content, signature: &signature };
+        Ok(broker.login_now(credentials, self.peer)?)
+    }
+}
+
+/// The pieces that a client signs, in order.
+pub(crate) fn signed_content(frame: &Frame) -> Vec<&[u8]> {
+    let signed_late = frame.head.version <= LAST_TO_ADD_IT_LATE;
+    let mut fields: Vec<(&str, &str)> = frame
+        .ext
+        .iter()
+        .map(|(name, value)| (&name[..], &value[..]))
+        .filter(|(name, _)| *name != SIGNATURE && !(signed_late && *name == UNIQUE_KEY_QUERY))
+        .collect();
+    // As Java orders strings: by UTF-16 code units.
+    fields.sort_by(|(a, _), (b, _)| a.encode_utf16().cmp(b.encode_utf16()));
+    fields.into_iter().map(|(_, value)| value.as_bytes()).chain([&frame.body[..]]).collect()
+}

@@ -1,0 +1,94 @@
+//! The settings of this front-end.
+
+use serde::{Deserialize, Serialize};
+use sluice_model::units::{ByteSize, Span};
+use sluice_net::FramedLimits;
+
+/// Settings of the RocketMQ TCP protocol. Defaults in brackets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The cluster that clients are told of [DefaultCluster, as stock brokers].
+    pub cluster: String,
+    /// The broker's name in routes; offsets that clients keep in files are tied to it [sluice].
+    pub broker_name: String,
+    /// The region that send results carry [DefaultRegion, as stock brokers].
+    pub region: String,
+    /// The `host:port` that routes tell clients [none: the address of the client's own connection].
+    pub advertise: Option<String>,
+    /// What the delay levels 1, 2, … mean [1s 5s 10s 30s 1m … 10m 20m 30m 1h 2h, RocketMQ's].
+    pub delay_levels: Vec<Span>,
+    /// The most messages one pull returns, whatever the client asks for [32, as stock brokers].
+    pub max_pull_messages: usize,
+    /// The most bytes of bodies one pull returns; one message is always returned [256KiB, as stock brokers].
+    pub max_pull_size: ByteSize,
+    /// A queue with fewer messages than this counts as young: a new group starts at its beginning, whatever it asks
+    /// for [100000]. Stock brokers do so while the queue's first message is in memory, and clients rely on it.
+    pub young_queue: u64,
+    /// Limits of one connection. Each waiting pull of a consumer is one request in flight, so there are many [16384].
+    pub connection: FramedLimits,
+}
+
+const SECOND: u64 = 1000;
+const MINUTE: u64 = 60 * SECOND;
+const HOUR: u64 = 60 * MINUTE;
+const DELAY_LEVELS: [u64; 18] = [
+    SECOND,
+    5 * SECOND,
+    10 * SECOND,
+    30 * SECOND,
+    MINUTE,
+    2 * MINUTE,
+    3 * MINUTE,
+    4 * MINUTE,
+    5 * MINUTE,
+    6 * MINUTE,
+    7 * MINUTE,
+    8 * MINUTE,
+    9 * MINUTE,
+    10 * MINUTE,
+    20 * MINUTE,
+    30 * MINUTE,
+    HOUR,
+    2 * HOUR,
+];
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            cluster: "DefaultCluster".into(),
+            broker_name: "sluice".into(),
+            region: "DefaultRegion".into(),
+            advertise: None,
+            delay_levels: DELAY_LEVELS.map(Span::millis).to_vec(),
+            max_pull_messages: 32,
+            max_pull_size: ByteSize::kib(256),
+            young_queue: 100_000,
+            connection: FramedLimits { max_in_flight: 16_384, ..FramedLimits::default() },
+        }
+    }
+}
+
+impl Config {
+    /// How long a delay level waits; levels above the table mean its last one. Nothing for level 0 and below.
+    pub(crate) fn delay_of(&self, level: i64) -> Option<Span> {
+        let at = usize::try_from(level).ok()?.checked_sub(1)?;
+        self.delay_levels.get(at).or(self.delay_levels.last()).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delay_levels_are_clamped() {
+        let config = Config::default();
+        assert_eq!(config.delay_of(1), Some(Span::secs(1)));
+        assert_eq!(config.delay_of(3), Some(Span::secs(10)));
+        assert_eq!(config.delay_of(18), Some(Span::secs(7200)));
+        assert_eq!(config.delay_of(99), Some(Span::secs(7200)));
+        assert_eq!(config.delay_of(0), None);
+        assert_eq!(config.delay_of(-1), None);
+    }
+}

@@ -1,0 +1,59 @@
+//! What went wrong, in this wire's numbers.
+//!
+//! The one idea to know: a code decides what a stock client does next. 2, 14, 16 and 17 make a producer try again, 13
+//! and 29 make it give up, 22 makes a consumer start afresh; so the choice below is about reactions, not about names.
+
+use crate::codes::response::*;
+use sluice_model::{Error, ErrorKind};
+
+/// A request that failed: its response code and the words that go with it.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) code: i32,
+    pub(crate) text: String,
+}
+
+impl Failure {
+    pub(crate) fn new(code: i32, text: impl Into<String>) -> Self {
+        Self { code, text: text.into() }
+    }
+
+    /// A field is missing, unreadable or out of range.
+    pub(crate) fn invalid(text: impl Into<String>) -> Self {
+        Self::new(INVALID_PARAMETER, text)
+    }
+
+    /// The message can never be stored.
+    pub(crate) fn illegal(text: impl Into<String>) -> Self {
+        Self::new(MESSAGE_ILLEGAL, text)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        if matches!(error.kind(), ErrorKind::Internal | ErrorKind::Corrupt) {
+            tracing::error!(error = ?error, "a request failed inside");
+        }
+        Self::new(code_of(error.kind()), error.message())
+    }
+}
+
+pub(crate) fn code_of(kind: ErrorKind) -> i32 {
+    match kind {
+        ErrorKind::InvalidArgument => INVALID_PARAMETER,
+        ErrorKind::Unauthenticated | ErrorKind::PermissionDenied => NO_PERMISSION,
+        ErrorKind::TopicNotFound => TOPIC_NOT_EXIST,
+        ErrorKind::GroupNotFound => SUBSCRIPTION_GROUP_NOT_EXIST,
+        ErrorKind::TooLarge => MESSAGE_ILLEGAL,
+        ErrorKind::OffsetOutOfRange => PULL_OFFSET_MOVED,
+        ErrorKind::Throttled => SYSTEM_BUSY,
+        ErrorKind::Unavailable | ErrorKind::StorageFull => SERVICE_NOT_AVAILABLE,
+        ErrorKind::Unsupported => REQUEST_CODE_NOT_SUPPORTED,
+        ErrorKind::MessageNotFound
+        | ErrorKind::AlreadyExists
+        | ErrorKind::ReceiptExpired
+        | ErrorKind::Conflict
+        | ErrorKind::Corrupt
+        | ErrorKind::Internal => SYSTEM_ERROR,
+    }
+}

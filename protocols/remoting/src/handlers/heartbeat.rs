@@ -1,0 +1,123 @@
+//! HEART_BEAT (34): which groups a client takes part in, and what they read.
+//!
+//! The one idea to know: consumers tell their subscriptions here and nowhere else; a pull relies on them. Since 5.1 a
+//! client may leave them out while nothing changed, and is told when they are wanted again.
+
+use super::pull::is_tag_expression;
+use super::{Call, Result};
+use crate::codec::language_name;
+use crate::response::Response;
+use serde::Deserialize;
+use sluice_broker::{Fetching, Membership, Sharing, StartAt, Subscription};
+use sluice_model::{Filter, GroupName, TopicName};
+
+/// The most groups in one heartbeat: more than any process runs, so that one frame cannot make a million of them.
+const MAX_GROUPS: usize = 1000;
+/// The most subscriptions of one group.
+const MAX_SUBSCRIPTIONS: usize = 1000;
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Heartbeat {
+    #[serde(rename = "clientID")]
+    client_id: String,
+    #[serde(default)]
+    consumer_data_set: Vec<Consumer>,
+    #[serde(default)]
+    heartbeat_fingerprint: i64,
+    #[serde(default)]
+    without_sub: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Consumer {
+    group_name: String,
+    #[serde(default)]
+    consume_type: String,
+    #[serde(default)]
+    message_model: String,
+    #[serde(default)]
+    consume_from_where: String,
+    #[serde(default)]
+    subscription_data_set: Vec<SubscriptionData>,
+}
+
+/// What a consumer wants from one topic.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct SubscriptionData {
+    topic: String,
+    #[serde(default)]
+    sub_string: Option<String>,
+    #[serde(default)]
+    sub_version: i64,
+    #[serde(default)]
+    pub(super) expression_type: Option<String>,
+}
+
+pub(super) fn handle(call: &Call) -> Result<Response> {
+    let beat: Heartbeat = call.body()?;
+    if beat.consumer_data_set.len() > MAX_GROUPS {
+        return Err(crate::errors::Failure::invalid(format!("a heartbeat may name at most {MAX_GROUPS} groups")));
+    }
+    let client = call.link.client(&call.node, &call.session);
+    // Older clients do not read the answer; newer ones leave subscriptions out only after a "false".
+    let mut wanted = beat.heartbeat_fingerprint == 0;
+    for consumer in &beat.consumer_data_set {
+        let joined = client.join(&call.session, consumer.membership(call, &beat)?)?;
+        wanted |= !joined.subscriptions_known;
+    }
+    Ok(Response::success().field("IS_SUB_CHANGE", wanted).field("IS_SUPPORT_HEART_BEAT_V2", true))
+}
+
+impl Consumer {
+    fn membership(&self, call: &Call, beat: &Heartbeat) -> Result<Membership> {
+        let head = &call.frame.head;
+        Ok(Membership {
+            group: GroupName::new(self.group_name.clone())?,
+            client_id: beat.client_id.as_str().into(),
+            sharing: if self.message_model.eq_ignore_ascii_case("BROADCASTING") {
+                Sharing::Broadcasting
+            } else {
+                Sharing::Clustering
+            },
+            fetching: if self.consume_type.eq_ignore_ascii_case("CONSUME_ACTIVELY") {
+                Fetching::Pull
+            } else {
+                Fetching::Push
+            },
+            start: match self.consume_from_where.to_ascii_uppercase().as_str() {
+                "CONSUME_FROM_FIRST_OFFSET" | "CONSUME_FROM_MIN_OFFSET" => StartAt::Earliest,
+                _ => StartAt::Latest,
+            },
+            subscriptions: if beat.without_sub { None } else { Some(self.subscriptions()?) },
+            agent: format!("{} {}", language_name(head.language), head.version).into(),
+        })
+    }
+
+    fn subscriptions(&self) -> Result<Vec<Subscription>> {
+        if self.subscription_data_set.len() > MAX_SUBSCRIPTIONS {
+            let text = format!("a group may subscribe to at most {MAX_SUBSCRIPTIONS} topics");
+            return Err(crate::errors::Failure::invalid(text));
+        }
+        // A condition that is not offered is not kept: the pull that relies on it is refused in clear words.
+        self.subscription_data_set
+            .iter()
+            .filter(|data| is_tag_expression(data.expression_type.as_deref().unwrap_or_default()))
+            .map(SubscriptionData::parsed)
+            .collect()
+    }
+}
+
+impl SubscriptionData {
+    fn parsed(&self) -> Result<Subscription> {
+        let expression = self.sub_string.clone().unwrap_or_default();
+        Ok(Subscription {
+            topic: TopicName::new(self.topic.clone())?,
+            filter: Filter::tags(&expression)?,
+            expression: expression.into(),
+            version: self.sub_version,
+        })
+    }
+}

@@ -1,0 +1,106 @@
+//! The members of a group: who they are (38, 203), one that leaves (35), and whether its settings can work (46).
+
+use super::heartbeat::SubscriptionData;
+use super::pull::{is_tag_expression, no_sql};
+use super::{Call, Result};
+use crate::codes::response::{CONSUMER_NOT_ONLINE, SYSTEM_ERROR};
+use crate::errors::Failure;
+use crate::response::Response;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use sluice_broker::{Fetching, Member, Subscription};
+use sluice_model::{ErrorKind, Filter, GroupName, tag_hash};
+use std::collections::BTreeSet;
+
+/// 38: the client ids, among which consumers share the queues.
+pub(super) fn list(call: &Call) -> Result<Response> {
+    let group = call.group("consumerGroup")?;
+    let members = members(call, &group)?;
+    if members.is_empty() {
+        return Err(Failure::new(SYSTEM_ERROR, format!("no consumer for this group, {group}")));
+    }
+    // A client that has just reconnected is there twice for a moment.
+    let ids: BTreeSet<&str> = members.iter().map(|m| &*m.client_id).collect();
+    Ok(Response::success().body(super::json::write(&json!({ "consumerIdList": ids }))?))
+}
+
+fn members(call: &Call, group: &GroupName) -> Result<Vec<Member>> {
+    match call.node.broker.members(&call.session, group) {
+        Ok(members) => Ok(members),
+        Err(error) if error.kind() == ErrorKind::GroupNotFound => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// 35: a client stops being a producer or a member.
+pub(super) fn unregister(call: &Call) -> Result<Response> {
+    if let Some(client) = call.link.known_client()
+        && call.frame.ext.get("consumerGroup").is_some_and(|g| !g.is_empty())
+    {
+        client.leave(&call.group("consumerGroup")?);
+    }
+    Ok(Response::success())
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ClientConfig {
+    #[serde(default)]
+    subscription_data: Option<SubscriptionData>,
+}
+
+/// 46: asked before a consumer starts, for conditions that are not tags.
+pub(super) fn check_config(call: &Call) -> Result<Response> {
+    let config: ClientConfig = call.body()?;
+    let kind = config.subscription_data.and_then(|s| s.expression_type).unwrap_or_default();
+    if is_tag_expression(&kind) { Ok(Response::success()) } else { Err(no_sql()) }
+}
+
+/// 203: the members with their addresses and subscriptions, for tools.
+pub(super) fn connections(call: &Call) -> Result<Response> {
+    let group = call.group("consumerGroup")?;
+    let members = members(call, &group)?;
+    let Some(first) = members.first() else {
+        return Err(Failure::new(CONSUMER_NOT_ONLINE, format!("the consumer group[{group}] not online")));
+    };
+    let subscriptions: Map<String, Value> =
+        first.subscriptions.iter().map(|s| (s.topic.to_string(), subscription(s))).collect();
+    let body = json!({
+        "connectionSet": members.iter().map(connection).collect::<Vec<_>>(),
+        "consumeFromWhere": "CONSUME_FROM_LAST_OFFSET",
+        "consumeType": match first.fetching {
+            Fetching::Push => "CONSUME_PASSIVELY",
+            Fetching::Pull => "CONSUME_ACTIVELY",
+            Fetching::Lease => "CONSUME_POP",
+        },
+        "messageModel": "CLUSTERING",
+        "subscriptionTable": subscriptions,
+    });
+    Ok(Response::success().body(super::json::write(&body)?))
+}
+
+fn connection(member: &Member) -> Value {
+    let (language, version) = member.agent.split_once(' ').unwrap_or(("OTHER", "0"));
+    json!({
+        "clientAddr": member.peer.to_string(),
+        "clientId": &member.client_id[..],
+        "language": language,
+        "version": version.parse::<i32>().unwrap_or(0),
+    })
+}
+
+fn subscription(subscription: &Subscription) -> Value {
+    let tags: Vec<&str> = match &subscription.filter {
+        Filter::All => Vec::new(),
+        Filter::Tags(tags) => tags.iter().map(|t| &t[..]).collect(),
+    };
+    json!({
+        "classFilterMode": false,
+        "codeSet": tags.iter().map(|t| tag_hash(t) as i32).collect::<Vec<_>>(),
+        "expressionType": "TAG",
+        "subString": &subscription.expression[..],
+        "subVersion": subscription.version,
+        "tagsSet": tags,
+        "topic": subscription.topic.as_str(),
+    })
+}

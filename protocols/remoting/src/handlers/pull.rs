@@ -1,0 +1,175 @@
+//! PULL_MESSAGE (11) and LITE_PULL_MESSAGE (361): read a queue at an offset, waiting for more when asked.
+//!
+//! The one idea to know: the answer's code tells the client how to go on. 0 and 20: at once, from `nextBeginOffset`;
+//! 19: nothing new (given only after the wait, or clients would spin); 21: the offset is outside the queue, start over.
+
+use super::{Call, Result};
+use crate::codes::response::*;
+use crate::convert::to_properties;
+use crate::errors::Failure;
+use crate::record::Records;
+use crate::response::Response;
+use sluice_broker::{PullRequest, Pulled};
+use sluice_model::{Filter, GroupName, Offset, QueueId, TopicName};
+use std::time::Duration;
+
+/// Bits of `sysFlag`.
+const COMMITS: i32 = 1;
+const WAITS: i32 = 2;
+const HAS_SUBSCRIPTION: i32 = 4;
+
+/// What a pull asks for.
+struct Pull {
+    group: GroupName,
+    topic: TopicName,
+    queue: QueueId,
+    offset: Offset,
+    max: usize,
+    max_bytes: usize,
+    filter: Filter,
+    wait: Duration,
+}
+
+pub(super) async fn handle(call: Call) -> Result<Response> {
+    let pull = Pull::read(&call)?;
+    let broker = &call.node.broker;
+    commit(&call, &pull)?;
+    let request = PullRequest {
+        topic: &pull.topic,
+        queue: pull.queue,
+        offset: pull.offset,
+        max: pull.max,
+        max_bytes: pull.max_bytes,
+        filter: &pull.filter,
+        group: Some(&pull.group),
+        wait: pull.wait,
+    };
+    let pulled = tokio::select! {
+        pulled = broker.pull(&call.session, &request) => pulled?,
+        () = call.link.closing(), if !pull.wait.is_zero() => {
+            broker.pull(&call.session, &PullRequest { wait: Duration::ZERO, ..request }).await?
+        }
+    };
+    Ok(answer(&call, pull.offset, &pulled))
+}
+
+impl Pull {
+    fn read(call: &Call) -> Result<Self> {
+        let group = call.group("consumerGroup")?;
+        let topic = call.topic("topic")?;
+        let flags: i32 = call.number("sysFlag")?;
+        let config = &call.node.config;
+        let filter = if flags & HAS_SUBSCRIPTION != 0 { own_filter(call)? } else { known_filter(call, &group, &topic)? };
+        let wait = if flags & WAITS != 0 { call.optional::<i64>("suspendTimeoutMillis")?.unwrap_or(0) } else { 0 };
+        let asked: usize = call.number::<i32>("maxMsgNums")?.max(1) as usize;
+        let max_bytes = call.optional::<i64>("maxMsgBytes")?.filter(|n| *n > 0);
+        Ok(Self {
+            queue: call.queue()?,
+            offset: Offset::try_from(call.number::<i64>("queueOffset")?).unwrap_or(0),
+            max: asked.min(config.max_pull_messages),
+            max_bytes: max_bytes.map_or(usize::MAX, |n| n as usize).min(config.max_pull_size.bytes()),
+            wait: Duration::from_millis(u64::try_from(wait).unwrap_or(0)).min(call.node.broker.config().max_wait.0),
+            group,
+            topic,
+            filter,
+        })
+    }
+}
+
+/// The condition that the request itself carries.
+fn own_filter(call: &Call) -> Result<Filter> {
+    let kind = call.frame.ext.get("expressionType").map(|t| &t[..]).unwrap_or_default();
+    if !is_tag_expression(kind) {
+        return Err(no_sql());
+    }
+    let expression = call.frame.ext.get("subscription").map(|s| &s[..]).unwrap_or_default();
+    Filter::tags(expression).map_err(Failure::from)
+}
+
+/// The condition that the group's heartbeats told.
+fn known_filter(call: &Call, group: &GroupName, topic: &TopicName) -> Result<Filter> {
+    let Some(known) = call.node.broker.subscription(&call.session, group, topic)? else {
+        return Err(Failure::new(SUBSCRIPTION_NOT_EXIST, "the consumer's subscription not exist"));
+    };
+    match call.optional::<i64>("subVersion")? {
+        Some(asked) if known.version < asked => {
+            Err(Failure::new(SUBSCRIPTION_NOT_LATEST, "the consumer's subscription not latest"))
+        }
+        _ => Ok(known.filter),
+    }
+}
+
+/// An unnamed kind of expression is one of tags.
+pub(super) fn is_tag_expression(kind: &str) -> bool {
+    kind.is_empty() || kind.eq_ignore_ascii_case("TAG")
+}
+
+/// In the words of stock brokers, which offer this only when told to.
+pub(super) fn no_sql() -> Failure {
+    Failure::new(SYSTEM_ERROR, "The broker does not support consumer to filter message by SQL92")
+}
+
+/// Stores the offset that the request carries along.
+fn commit(call: &Call, pull: &Pull) -> Result<()> {
+    if call.number::<i32>("sysFlag")? & COMMITS == 0 {
+        return Ok(());
+    }
+    let Ok(offset) = Offset::try_from(call.number::<i64>("commitOffset")?) else { return Ok(()) };
+    super::offsets::commit(call, &pull.group, &pull.topic, pull.queue, offset).map(drop)
+}
+
+fn answer(call: &Call, asked: Offset, pulled: &Pulled) -> Response {
+    let (code, status, next) = outcome(asked, pulled);
+    let mut response = Response::with_code(code, status)
+        .field("suggestWhichBrokerId", 0)
+        .field("nextBeginOffset", next)
+        .field("minOffset", pulled.min)
+        .field("maxOffset", pulled.max);
+    let host = call.link.here.host;
+    let mut records = Records::default();
+    for stored in &pulled.messages {
+        records.push(stored, &to_properties(stored, &call.node.marks, host), host);
+    }
+    response.body = records.into_parts();
+    response
+}
+
+/// What became of reading at `asked`: the code, its name, and where to read on.
+fn outcome(asked: Offset, pulled: &Pulled) -> (i32, &'static str, Offset) {
+    let Pulled { messages, next, min, max } = pulled;
+    if !messages.is_empty() {
+        (SUCCESS, "FOUND", *next)
+    } else if *max == 0 && asked == 0 {
+        (PULL_NOT_FOUND, "NO_MESSAGE_IN_QUEUE", 0)
+    } else if *max == 0 {
+        (PULL_OFFSET_MOVED, "NO_MESSAGE_IN_QUEUE", 0)
+    } else if asked < *min {
+        (PULL_OFFSET_MOVED, "OFFSET_TOO_SMALL", *min)
+    } else if asked > *max {
+        (PULL_OFFSET_MOVED, "OFFSET_OVERFLOW_BADLY", *max)
+    } else if *next > asked {
+        (PULL_RETRY_IMMEDIATELY, "NO_MATCHED_MESSAGE", *next)
+    } else {
+        (PULL_NOT_FOUND, "OFFSET_OVERFLOW_ONE", asked)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(asked: Offset, next: Offset, min: Offset, max: Offset) -> (i32, Offset) {
+        let (code, _, next) = outcome(asked, &Pulled { messages: Vec::new(), next, min, max });
+        (code, next)
+    }
+
+    #[test]
+    fn an_empty_pull_tells_how_to_go_on() {
+        assert_eq!(at(0, 0, 0, 0), (19, 0));
+        assert_eq!(at(5, 0, 0, 0), (21, 0));
+        assert_eq!(at(2, 5, 5, 9), (21, 5));
+        assert_eq!(at(12, 9, 5, 9), (21, 9));
+        assert_eq!(at(9, 9, 5, 9), (19, 9));
+        assert_eq!(at(6, 9, 5, 9), (20, 9));
+    }
+}

@@ -1,0 +1,52 @@
+//! GET_ROUTEINFO_BY_TOPIC (105): where a topic's queues are.
+
+use super::{Call, Result};
+use crate::codes::response::TOPIC_NOT_EXIST;
+use crate::errors::Failure;
+use crate::response::Response;
+use serde_json::json;
+use sluice_model::{ErrorKind, TopicName};
+use sluice_namesrv::Queues;
+
+pub(super) fn handle(call: &Call) -> Result<Response> {
+    let topic = call.topic("topic")?;
+    let queues = queues(call, &topic)?;
+    let broker = &call.node.marks.broker;
+    let body = json!({
+        "brokerDatas": [broker_data(call)],
+        "filterServerTable": {},
+        "queueDatas": [{
+            "brokerName": &broker.name[..],
+            "perm": queues.perm,
+            "readQueueNums": queues.count,
+            "topicSysFlag": 0,
+            "writeQueueNums": queues.count,
+        }],
+    });
+    Ok(Response::success().body(super::json::write(&body)?))
+}
+
+fn queues(call: &Call, topic: &TopicName) -> Result<Queues> {
+    match call.node.broker.topic(&call.session, topic) {
+        Ok(view) => Ok(Queues { count: view.spec.queues, perm: view.spec.perm }),
+        Err(error) if error.kind() == ErrorKind::TopicNotFound => {
+            call.node.routes.template(topic.as_str()).ok_or_else(|| no_route(topic))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn no_route(topic: &TopicName) -> Failure {
+    Failure::new(TOPIC_NOT_EXIST, format!("No topic route info in name server for the topic: {topic}"))
+}
+
+/// The broker and its address as this client reaches it. Number 0 is the one that takes messages.
+pub(super) fn broker_data(call: &Call) -> serde_json::Value {
+    let broker = &call.node.marks.broker;
+    json!({
+        "brokerAddrs": { "0": &call.link.here.route[..] },
+        "brokerName": &broker.name[..],
+        "cluster": &broker.cluster[..],
+        "enableActingMaster": false,
+    })
+}

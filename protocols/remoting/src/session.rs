@@ -1,0 +1,143 @@
+//! One connection: requests in any order, each with its own identity, and notices to a client that joined groups.
+//!
+//! The one idea to know: the connection knows a client only through its heartbeats. They make the broker's
+//! [`Client`], whose end (with the connection) leaves every group, and whose events become one-way requests of ours.
+
+use crate::auth::Authenticator;
+use crate::codec::{self, Frame};
+use crate::codes::request;
+use crate::handlers::{self, Answer, Call};
+use crate::node::{Here, Node};
+use crate::response::{Response, Value, one_way_request};
+use bytes::BytesMut;
+use parking_lot::Mutex;
+use sluice_auth::Session;
+use sluice_broker::{Client, ClientEvent};
+use sluice_net::{Closing, Connection, Decoded, FramedHandler, Outbox, Outcome, Reply};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// What the requests of one connection share.
+pub(crate) struct Link {
+    pub(crate) peer: SocketAddr,
+    /// Where this client reaches the broker.
+    pub(crate) here: Here,
+    client: Mutex<Option<Arc<Client>>>,
+    closing: watch::Sender<bool>,
+}
+
+impl Link {
+    pub(crate) fn new(peer: SocketAddr, here: Here) -> Self {
+        Self { peer, here, client: Mutex::new(None), closing: watch::Sender::new(false) }
+    }
+
+    /// The connection as the broker knows it, made at the first heartbeat.
+    pub(crate) fn client(&self, node: &Node, session: &Session) -> Arc<Client> {
+        let mut client = self.client.lock();
+        Arc::clone(client.get_or_insert_with(|| Arc::new(node.broker.client(session))))
+    }
+
+    /// The same, if there was a heartbeat.
+    pub(crate) fn known_client(&self) -> Option<Arc<Client>> {
+        self.client.lock().clone()
+    }
+
+    /// Resolves when no further request will be handled, and long waits should end.
+    pub(crate) async fn closing(&self) {
+        // An error means that the connection is gone.
+        let _ = self.closing.subscribe().wait_for(|closing| *closing).await;
+    }
+}
+
+/// The handler of one connection.
+pub(crate) struct RemotingSession {
+    node: Arc<Node>,
+    link: Arc<Link>,
+    authenticator: Authenticator,
+    max_frame: usize,
+    /// Passes events on, once there is a client. Ends with the connection.
+    events: JoinSet<()>,
+}
+
+impl RemotingSession {
+    pub(crate) fn new(node: Arc<Node>, conn: &Connection) -> Self {
+        let here = node.here(conn.local);
+        Self {
+            link: Arc::new(Link::new(conn.peer, here)),
+            authenticator: Authenticator::new(conn.peer, conn.client_cert().map(|c| c.to_vec())),
+            max_frame: node.config.connection.max_frame,
+            events: JoinSet::new(),
+            node,
+        }
+    }
+
+    fn forward_events(&mut self, out: &Outbox) {
+        if !self.events.is_empty() {
+            return;
+        }
+        if let Some(client) = self.link.known_client() {
+            self.events.spawn(forward(client, out.clone()));
+        }
+    }
+}
+
+/// Tells the client what the broker has to tell it.
+async fn forward(client: Arc<Client>, out: Outbox) {
+    loop {
+        let ClientEvent::GroupChanged(group) = client.event().await;
+        let ext = [("consumerGroup", Value::Text(group.as_bytestring().clone()))];
+        if out.send(one_way_request(request::NOTIFY_CONSUMER_IDS_CHANGED, &ext)).await.is_err() {
+            return;
+        }
+    }
+}
+
+impl FramedHandler for RemotingSession {
+    type Frame = Frame;
+
+    fn decode(&mut self, buf: &mut BytesMut) -> Decoded<Frame> {
+        match codec::decode(buf, self.max_frame) {
+            Ok(Some(frame)) => Decoded::Frame(frame),
+            Ok(None) => Decoded::Incomplete,
+            Err(error) => {
+                tracing::info!(peer = %self.link.peer, %error, "malformed frame, closing the connection");
+                Decoded::Malformed(None)
+            }
+        }
+    }
+
+    fn handle(&mut self, frame: Frame, out: &Outbox) -> Outcome {
+        if frame.head.is_response() {
+            // We ask clients only what they need not answer.
+            tracing::debug!(peer = %self.link.peer, opaque = frame.head.opaque, "answer to nothing");
+            return Outcome::Nothing;
+        }
+        let (opaque, spelling, one_way) = (frame.head.opaque, frame.spelling, frame.head.is_one_way());
+        let reply = move |response: Response| {
+            if one_way { Reply::nothing() } else { Reply::new(response.encode(spelling, opaque)) }
+        };
+        let heartbeat = frame.head.code == request::HEART_BEAT;
+        let session = match self.authenticator.prove(&self.node.broker, &frame) {
+            Ok(session) => session,
+            Err(failure) => return Outcome::Reply(reply(failure.into())),
+        };
+        let (node, link) = (Arc::clone(&self.node), Arc::clone(&self.link));
+        let answer = handlers::dispatch(Call { node, link, session, frame });
+        if heartbeat {
+            self.forward_events(out);
+        }
+        match answer {
+            Answer::Ready(response) => Outcome::Reply(reply(response)),
+            Answer::Later(response) => Outcome::pending(async move { reply(response.await) }),
+        }
+    }
+
+    fn closing(&mut self, _why: &Closing) {
+        self.link.closing.send_replace(true);
+        // A client that is going must not be counted as a member while its last requests are answered.
+        self.events.abort_all();
+        self.link.client.lock().take();
+    }
+}

@@ -99,7 +99,10 @@ impl Clerk {
                     assert_eq!(outcome.is_ok(), good, "{held:?}");
                     if let Ok(promise) = outcome {
                         promise.await.unwrap();
-                        assert!(self.acked.insert(held.offset, true).is_none(), "acknowledged twice: {held:?}");
+                        assert!(
+                            self.acked.insert(held.offset, true).is_none(),
+                            "acknowledged twice: {held:?}"
+                        );
                     }
                 }
             }
@@ -145,7 +148,8 @@ impl Clerk {
     async fn send(&mut self) {
         let body = Bytes::from(self.sent.to_string());
         let message = Message { body: Some(body), ..Message::default() };
-        let request = SendRequest { create: Some(1), ..SendRequest::one(TopicName::new("t").unwrap(), message) };
+        let request =
+            SendRequest { create: Some(1), ..SendRequest::one(TopicName::new("t").unwrap(), message) };
         let sent = self.broker.send(&self.me, request).unwrap().await.unwrap();
         assert_eq!(sent[0].offset, self.sent, "offsets have no gaps and are never used twice");
         self.sent += 1;
@@ -165,7 +169,11 @@ impl Clerk {
         let now = self.clock.now();
         for got in self.broker.receive(&self.me, &request).await.unwrap() {
             let offset = got.message.offset;
-            assert_eq!(got.message.message.body_bytes(), offset.to_string().as_bytes(), "nothing is mixed up");
+            assert_eq!(
+                got.message.message.body_bytes(),
+                offset.to_string().as_bytes(),
+                "nothing is mixed up"
+            );
             assert!(!self.acked.contains_key(&offset), "delivered after it was acknowledged: {offset}");
             let owner = self.held.iter().find(|h| h.offset == offset && h.until > now);
             assert!(owner.is_none(), "{offset} is held by another until {owner:?}");
@@ -204,7 +212,8 @@ impl Clerk {
         }
         let mut dead = Vec::new();
         let dlq = TopicName::new("%DLQ%g").unwrap();
-        if let Ok(mut cursor) = self.broker.cursor(&self.me, &dlq, Filter::All, StartAt::Earliest, None).await {
+        if let Ok(mut cursor) = self.broker.cursor(&self.me, &dlq, Filter::All, StartAt::Earliest, None).await
+        {
             loop {
                 let got = self.broker.poll(&self.me, &mut cursor, 1000, Duration::ZERO).await.unwrap();
                 if got.is_empty() {

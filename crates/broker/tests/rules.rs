@@ -192,6 +192,8 @@ async fn nacked_messages_come_back_and_end_in_the_dead_letter_topic_once() {
         h.broker.nack(&h.me, &got[0].receipt, Some(Duration::from_secs(5))).unwrap().await.unwrap();
         h.clock.advance(5000);
     }
+    let dead = h.receive("looker", "%DLQ%g", 10).await;
+    assert_eq!(bodies(&dead), ["bad"], "at once, without another receive");
     let got = h.receive("g", "t", 10).await;
     assert_eq!(bodies(&got), ["good"]);
     h.ack(&got[0]).await.unwrap();

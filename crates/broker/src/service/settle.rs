@@ -1,6 +1,6 @@
 //! Settling deliveries: consumed, failed, given back, kept longer, dead.
 
-use super::log::Item;
+use super::log::{Item, stored};
 use super::{Broker, Inner};
 use crate::core::catalog::Group;
 use crate::core::record::Record;
@@ -8,8 +8,8 @@ use crate::core::state::Core;
 use crate::receipts::Receipt;
 use crate::{Extended, Promise};
 use sluice_auth::{Action, Session};
-use sluice_model::{Error, ErrorKind, Millis, ReceiptHandle, Result};
-use sluice_store::Durability;
+use sluice_model::{Error, ErrorKind, Millis, ReceiptHandle, Result, StoredMessage};
+use sluice_store::{Done, Durability, Read, ReadLimits};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,8 +31,8 @@ impl Broker {
         Ok(Promise::new(ticket.done, ()))
     }
 
-    /// Gives a delivery back as failed: it is delivered again after `delay` (`None`: the group's step, else at once). Was
-    /// it the last attempt, the next receive sends it to the dead-letter topic in place of delivering it.
+    /// Gives a delivery back as failed: it is delivered again after `delay` (`None`: the group's step, else at once), or
+    /// goes to the dead-letter topic when it was the last attempt.
     ///
     /// # Errors
     /// As for [`Broker::ack`].
@@ -43,6 +43,13 @@ impl Broker {
         delay: Option<Duration>,
     ) -> Result<Promise<()>> {
         let (mut core, held) = self.0.held(session, receipt)?;
+        if held.attempt >= self.0.max_attempts(&held.group)
+            && let Some(message) = self.0.in_memory(&core, &held)?
+        {
+            let done = self.0.bury(&mut core, &held, message, "no attempts left")?;
+            return Ok(Promise::new(done, ()));
+        }
+        // A last attempt whose message is not in memory: the next receive buries it in place of delivering it.
         let delay = delay.or_else(|| Inner::step(&held.group, held.attempt)).unwrap_or(AT_ONCE);
         let delay = delay.min(self.0.config.max_lease.0).as_millis() as u64;
         let visible_at = if delay == 0 { 0 } else { self.now() + delay };
@@ -93,16 +100,8 @@ impl Broker {
         let message = self.0.message_in(queue, offset).await?;
         let done = {
             let (mut core, held) = self.0.held(session, receipt)?;
-            let dead = [(message, held.attempt)];
-            let (queue, copies) = self.0.dead_letters_for(&mut core, &held.group, &dead, reason)?;
-            let settled = held.settled();
-            let copies = copies.iter().map(|m| Item::Message(queue, m));
-            let items: Vec<_> = copies.chain([Item::Record(&settled)]).collect();
-            let ticket = self.0.append(&items, self.now(), Durability::Sync, true)?;
-            self.0.carry_out(core.apply(&settled));
-            ticket.done
+            self.0.bury(&mut core, &held, message, reason)?
         };
-        self.0.counts.dead_lettered.increment(1);
         done.await
     }
 }
@@ -160,6 +159,30 @@ impl Inner {
             _ => true,
         });
         if open { Ok(()) } else { Err(expired()) }
+    }
+
+    /// The message of a delivery, when it can be had without waiting.
+    fn in_memory(&self, core: &Core, held: &Held) -> Result<Option<StoredMessage>> {
+        let Receipt { queue, offset, .. } = held.receipt;
+        let limits = ReadLimits { max_count: 1, max_bytes: usize::MAX, max_examined: 1, tag_hashes: None };
+        let (Read::Ready(batch), Some((topic, id))) =
+            (self.log.read(queue, offset, &limits)?, core.catalog.owner(queue))
+        else {
+            return Ok(None);
+        };
+        batch.entries.into_iter().find(|e| e.offset == offset).map(|e| stored(topic, id, e)).transpose()
+    }
+
+    /// Moves a delivery to the dead-letter topic and settles it, as one atomic group.
+    fn bury(&self, core: &mut Core, held: &Held, message: StoredMessage, reason: &str) -> Result<Done> {
+        let (queue, copies) = self.dead_letters_for(core, &held.group, &[(message, held.attempt)], reason)?;
+        let settled = held.settled();
+        let copies = copies.iter().map(|m| Item::Message(queue, m));
+        let items: Vec<_> = copies.chain([Item::Record(&settled)]).collect();
+        let ticket = self.append(&items, self.clock.now(), Durability::Sync, true)?;
+        self.carry_out(core.apply(&settled));
+        self.counts.dead_lettered.increment(1);
+        Ok(ticket.done)
     }
 
     fn put_back(

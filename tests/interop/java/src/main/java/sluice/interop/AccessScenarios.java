@@ -81,7 +81,12 @@ final class AccessScenarios {
                     .getTopicRouteInfoFromNameServer(topic, TimeUnit.SECONDS.toMillis(5)));
         }
         Check.equal(NO_PERMISSION, code(answer), "code of: " + answer.getMessage());
-        Check.that(answer.getMessage().matches("(?s).*CODE: 16 +DESC: \\S.*"), "no words in: %s", answer.getMessage());
+        Check.that(words(answer).matches("(?s).*CODE: 16 +DESC: \\S.*"), "the broker gave no words: %s", words(answer));
+    }
+
+    /** The messages of an exception and its causes: the client keeps the broker's words in a cause. */
+    private static String words(Throwable error) {
+        return error == null ? "" : error.getMessage() + "\n" + words(error.getCause());
     }
 
     private static int code(Exception refusal) {

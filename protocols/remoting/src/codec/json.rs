@@ -103,7 +103,7 @@ impl<'de> Deserialize<'de> for Fields<'de> {
     }
 }
 
-/// Any scalar, as text; null is nothing.
+/// Any scalar, as text; null is nothing. What is borrowed is a slice of the header, and nothing else.
 struct Text<'a>(Option<Cow<'a, str>>);
 
 impl<'de> Deserialize<'de> for Text<'de> {
@@ -130,7 +130,7 @@ impl<'de> Deserialize<'de> for Text<'de> {
                 Ok(Text(Some(Cow::Owned(n.to_string()))))
             }
             fn visit_bool<E: Error>(self, b: bool) -> Result<Text<'de>, E> {
-                Ok(Text(Some(Cow::Borrowed(if b { "true" } else { "false" }))))
+                Ok(Text(Some(Cow::Owned(b.to_string()))))
             }
             fn visit_unit<E: Error>(self) -> Result<Text<'de>, E> {
                 Ok(Text(None))

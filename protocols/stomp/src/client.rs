@@ -1,0 +1,111 @@
+//! A connection whose client is logged in: what the handlers work with.
+
+use crate::codec::FrameWriter;
+use crate::errors::Failure;
+use crate::frame::{Frame, Version};
+use crate::subscription::{Seat, Subscriptions};
+use crate::transactions::Transactions;
+use crate::wire::Wire;
+use bytestring::ByteString;
+use sluice_auth::Session;
+use sluice_net::{Outbox, Outcome, Output, Reply};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The state of a logged-in connection.
+pub(crate) struct Client {
+    pub wire: Arc<Wire>,
+    pub session: Session,
+    pub version: Version,
+    pub subscriptions: Subscriptions,
+    pub transactions: Transactions,
+    out: Outbox,
+    fate: Arc<Fate>,
+}
+
+/// What a frame under way and its connection tell each other.
+#[derive(Debug, Default)]
+struct Fate {
+    /// A frame has failed after it was handled: its ERROR is on the way, nothing after it counts.
+    failed: AtomicBool,
+}
+
+impl Client {
+    pub fn new(wire: Arc<Wire>, session: Session, version: Version, out: Outbox) -> Self {
+        let transactions = Transactions::new(&wire);
+        Self {
+            wire,
+            session,
+            version,
+            subscriptions: Subscriptions::default(),
+            transactions,
+            out,
+            fate: Arc::default(),
+        }
+    }
+
+    /// What a subscription takes along, beside the subscriptions themselves.
+    pub fn seat(&mut self) -> (&mut Subscriptions, Seat<'_>) {
+        let seat = Seat { wire: &self.wire, session: &self.session, version: self.version, out: &self.out };
+        (&mut self.subscriptions, seat)
+    }
+
+    /// Whether the ERROR of an earlier frame is on its way.
+    pub fn has_failed(&self) -> bool {
+        self.fate.failed.load(Ordering::Relaxed)
+    }
+
+    /// Whether frames are under way whose answers are not there.
+    pub fn is_busy(&self) -> bool {
+        Arc::strong_count(&self.fate) > 1
+    }
+
+    /// The answer to a frame that is done.
+    pub fn done(&self, receipt: Option<ByteString>) -> Outcome {
+        receipt.map_or(Outcome::Nothing, |receipt| Outcome::reply(receipt_frame(self.version, &receipt)))
+    }
+
+    /// The answer to a frame that is done when `work` is.
+    pub fn when<F>(&self, receipt: Option<ByteString>, work: F) -> Outcome
+    where
+        F: Future<Output = Result<(), Failure>> + Send + 'static,
+    {
+        Outcome::pending(self.answer(receipt, work))
+    }
+
+    /// Like `when`; the next frame waits for it.
+    pub fn first<F>(&self, receipt: Option<ByteString>, work: F) -> Outcome
+    where
+        F: Future<Output = Result<(), Failure>> + Send + 'static,
+    {
+        Outcome::barrier(self.answer(receipt, work))
+    }
+
+    fn answer<F>(&self, receipt: Option<ByteString>, work: F) -> impl Future<Output = Reply> + Send + 'static
+    where
+        F: Future<Output = Result<(), Failure>> + Send + 'static,
+    {
+        let (version, fate) = (self.version, self.fate.clone());
+        async move {
+            match (work.await, receipt) {
+                (Ok(()), Some(receipt)) => Reply::new(receipt_frame(version, &receipt)),
+                (Ok(()), None) => Reply::nothing(),
+                (Err(failure), receipt) => {
+                    fate.failed.store(true, Ordering::Relaxed);
+                    Reply::new(failure.to_frame(Some(version), receipt.as_ref())).then_close()
+                }
+            }
+        }
+    }
+}
+
+pub(crate) fn receipt_frame(version: Version, receipt: &str) -> Output {
+    let mut frame = FrameWriter::new(version, "RECEIPT");
+    frame.header("receipt-id", receipt);
+    frame.finish()
+}
+
+/// A header that the command cannot do without.
+pub(crate) fn required<'a>(frame: &'a Frame, name: &'static str) -> Result<&'a ByteString, Failure> {
+    frame.get(name).filter(|value| !value.is_empty()).ok_or_else(|| Failure::missing(name))
+}

@@ -1,0 +1,297 @@
+//! SEND to messages, and messages to MESSAGE.
+//!
+//! The one idea to know: what the sender's headers mean is put where every wire finds it (tag, keys, times), and what
+//! they say stays in the ordered list, so that a STOMP subscriber sees what the STOMP sender wrote. Only the plain
+//! spellings `tag`, `keys`, `message-group`, `expires` and a `timestamp` in milliseconds are taken out of the list: they are written anew
+//! from the message, whichever wire it came by.
+
+use crate::codec::FrameWriter;
+use crate::destination::{Destination, SentAs};
+use crate::errors::Failure;
+use crate::frame::{Frame, Version};
+use bytes::Bytes;
+use bytestring::ByteString;
+use sluice_auth::Session;
+use sluice_model::units::Span;
+use sluice_model::{
+    BodyCodec, Error, ErrorKind, Headers, Keys, Message, MessageType, Millis, Protocol, Provenance,
+    StoredMessage, well_known,
+};
+use sluice_net::Output;
+use std::time::Duration;
+
+/// What a SEND says to the broker alone; also what a MESSAGE carries, so that a MESSAGE can be sent again as it is.
+const CONSUMED: [&str; 10] = [
+    "destination",
+    "receipt",
+    "transaction",
+    "content-length",
+    "suppress_content_length",
+    "id",
+    "ack",
+    "message-id",
+    "subscription",
+    "redelivered",
+];
+/// What a MESSAGE says first, whatever a sender called his own headers.
+const SERVER: [&str; 6] =
+    ["subscription", "message-id", "destination", "ack", "redelivered", "content-length"];
+
+const TAG: [&str; 3] = ["tag", "tags", "x-tag"];
+const KEYS: [&str; 3] = ["keys", "key", "message-key"];
+const GROUP: [&str; 5] = ["message-group", "sharding-key", "JMSXGroupID", "_AMQ_GROUP_ID", "__SHARDINGKEY"];
+const EXPIRY: [&str; 3] = ["expires", "expiration", "ttl"];
+const DELAY: [&str; 4] = ["delay", "x-delay", "AMQ_SCHEDULED_DELAY", "delay-level"];
+const DELIVER_AT: [&str; 4] =
+    ["deliver-at", "__STARTDELIVERTIME", "_AMQ_SCHED_DELIVERY", "AMQ_SCHEDULED_TIME"];
+/// The plain spellings: written anew on delivery.
+const CANONICAL: [&str; 4] = ["tag", "keys", "message-group", "expires"];
+
+/// Asked for by other brokers' clients, and not offered: silence would be a promise.
+const REFUSED: [(&str, &str); 5] = [
+    ("AMQ_SCHEDULED_PERIOD", "repeated delivery is not supported"),
+    ("AMQ_SCHEDULED_REPEAT", "repeated delivery is not supported"),
+    ("AMQ_SCHEDULED_CRON", "repeated delivery is not supported"),
+    ("_AMQ_DUPL_ID", "duplicate detection is not supported"),
+    ("x-transaction", "two-phase transactions are not supported"),
+];
+
+/// RocketMQ's delay levels, 1 to 18, in seconds.
+const DELAY_LEVELS: [u64; 18] =
+    [1, 5, 10, 30, 60, 120, 180, 240, 300, 360, 420, 480, 540, 600, 1200, 1800, 3600, 7200];
+
+/// The message that a SEND is.
+pub(crate) fn message(frame: Frame, session: &Session, now: Millis) -> Result<Message, Failure> {
+    refuse(&frame)?;
+    let ordering_group = meaning(&frame, &GROUP);
+    let deliver_at = deliver_at(&frame, now)?;
+    let born = frame.get("timestamp").and_then(|text| milliseconds(text));
+    let kind = match (&deliver_at, &ordering_group) {
+        (Some(_), _) => MessageType::Delay,
+        (None, Some(_)) => MessageType::Fifo,
+        (None, None) => MessageType::Normal,
+    };
+    Ok(Message {
+        keys: meaning(&frame, &KEYS).map_or_else(Keys::none, Keys::joined),
+        tag: meaning(&frame, &TAG),
+        ordering_group,
+        headers: headers(&frame, born.is_some())?,
+        born: born.unwrap_or(now),
+        deliver_at,
+        expires_at: expires_at(&frame, now)?,
+        kind,
+        provenance: Provenance {
+            protocol: Protocol::Stomp,
+            principal: session.principal().clone(),
+            peer: Some(session.peer()),
+        },
+        body: Some(frame.body),
+        ..Message::default()
+    })
+}
+
+fn refuse(frame: &Frame) -> Result<(), Failure> {
+    for (name, why) in REFUSED {
+        if frame.get(name).is_some() {
+            return Err(Failure::unsupported(format!("{name}: {why}")));
+        }
+    }
+    if frame.get("reply-to").is_some_and(|to| to.starts_with("/temp-")) {
+        return Err(Failure::unsupported("reply-to: temporary destinations are not supported"));
+    }
+    Ok(())
+}
+
+fn meaning(frame: &Frame, names: &[&str]) -> Option<ByteString> {
+    frame.first_of(names).map(|(_, value)| value.clone()).filter(|value| !value.is_empty())
+}
+
+fn headers(frame: &Frame, born: bool) -> Result<Headers, Failure> {
+    let mut list = Headers::builder();
+    let destination = frame.get("destination").map(|d| &d.as_bytes()[..]);
+    list.push(well_known::DESTINATION, destination)?;
+    for (name, value) in &frame.headers {
+        let taken = CONSUMED.contains(&&name[..])
+            || CANONICAL.contains(&&name[..])
+            || *name == well_known::DESTINATION
+            || (born && name == "timestamp");
+        if !taken {
+            list.push(name, Some(value.as_bytes()))?;
+        }
+    }
+    Ok(list.build())
+}
+
+/// A point in time as Java programs write it; anything shorter is the sender's own affair.
+fn milliseconds(text: &str) -> Option<Millis> {
+    let digits = text.len() == 13 && text.bytes().all(|b| b.is_ascii_digit());
+    digits.then(|| text.parse().ok()).flatten()
+}
+
+/// A length of time: bare numbers are milliseconds, as on other brokers; units may be given.
+pub(crate) fn span(name: &str, text: &str) -> Result<Duration, Failure> {
+    let wrong = || {
+        let detail = format!("{name} must be milliseconds or a duration like 10s, not {text:?}");
+        Failure::from(Error::invalid(detail))
+    };
+    let text = text.trim();
+    if text.bytes().all(|b| b.is_ascii_digit()) {
+        return text.parse().map(Duration::from_millis).map_err(|_| wrong());
+    }
+    text.parse::<Span>().map(|span| span.0).map_err(|_| wrong())
+}
+
+fn point(name: &str, text: &str) -> Result<Millis, Failure> {
+    text.trim()
+        .parse()
+        .map_err(|_| Error::invalid(format!("{name} must be milliseconds since 1970, not {text:?}")).into())
+}
+
+fn after(now: Millis, wait: Duration) -> Millis {
+    now.saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX))
+}
+
+fn deliver_at(frame: &Frame, now: Millis) -> Result<Option<Millis>, Failure> {
+    let at = match (frame.first_of(&DELAY), frame.first_of(&DELIVER_AT)) {
+        (None, None) => return Ok(None),
+        (Some((delay, _)), Some((at, _))) => {
+            return Err(Error::invalid(format!("{delay} and {at} contradict each other; send one")).into());
+        }
+        (Some(("delay-level", text)), None) => after(now, level(text)?),
+        (Some((name, text)), None) => after(now, span(name, text)?),
+        (None, Some((name, text))) => point(name, text)?,
+    };
+    Ok((at > now).then_some(at))
+}
+
+fn level(text: &str) -> Result<Duration, Failure> {
+    let seconds = match text.trim().parse::<usize>() {
+        Ok(0) => Some(&0),
+        Ok(level) => DELAY_LEVELS.get(level - 1),
+        Err(_) => None,
+    };
+    let wrong = || Error::invalid(format!("delay-level must be 1 to 18, not {text:?}")).into();
+    seconds.map(|seconds| Duration::from_secs(*seconds)).ok_or_else(wrong)
+}
+
+fn expires_at(frame: &Frame, now: Millis) -> Result<Option<Millis>, Failure> {
+    match frame.first_of(&EXPIRY) {
+        None => Ok(None),
+        Some((name @ "expires", text)) => Ok(Some(point(name, text)?).filter(|at| *at > 0)), // 0: never
+        Some((name, text)) => Ok(Some(after(now, span(name, text)?))),
+    }
+}
+
+/// A message on its way to one subscription.
+pub(crate) struct Delivery<'a> {
+    pub version: Version,
+    /// The subscription's id, when the client gave one.
+    pub subscription: Option<&'a str>,
+    pub destination: &'a Destination,
+    pub message: &'a StoredMessage,
+    /// The `ack` header, where it is wanted.
+    pub ack: Option<String>,
+    pub redelivered: bool,
+}
+
+impl Delivery<'_> {
+    /// The MESSAGE frame.
+    ///
+    /// # Errors
+    /// `Corrupt` or `Unsupported` when the body cannot be unpacked.
+    pub fn to_frame(&self) -> Result<Output, Error> {
+        let message = &self.message.message;
+        let body = plain_body(message)?;
+        let mut frame = FrameWriter::new(self.version, "MESSAGE");
+        if let Some(subscription) = self.subscription {
+            frame.header("subscription", subscription);
+        }
+        frame.header("message-id", &message_id(self.message));
+        self.write_destination(&mut frame);
+        if let Some(ack) = self.ack.as_deref().filter(|_| self.version == Version::V12) {
+            frame.header("ack", ack);
+        }
+        frame.header("redelivered", if self.redelivered { "true" } else { "false" });
+        if let Some(content_type) = message.headers.text(well_known::CONTENT_TYPE) {
+            frame.header("content-type", content_type);
+        }
+        frame.header("content-length", &body.len().to_string());
+        write_fields(&mut frame, message);
+        write_list(&mut frame, &message.headers);
+        Ok(frame.finish_with(body))
+    }
+
+    /// The sender's own words, or the subscriber's when the sender had none. A dead letter is not where it was sent.
+    fn write_destination(&self, frame: &mut FrameWriter) {
+        let sent_to = self.message.message.headers.text(well_known::DESTINATION);
+        match sent_to {
+            Some(sent_to) if !self.destination.is_dead_letters() => frame.header("destination", sent_to),
+            Some(sent_to) => {
+                frame.header("destination", &self.destination.text).header("original-destination", sent_to)
+            }
+            None => frame.header("destination", &self.destination.text),
+        };
+    }
+}
+
+/// What the message says in its fields, unless a header of the sender's says the same.
+fn write_fields(frame: &mut FrameWriter, message: &Message) {
+    if message.headers.get("timestamp").is_none() {
+        frame.header("timestamp", &message.born.to_string());
+    }
+    let fields = [
+        (TAG.as_slice(), message.tag.as_deref()),
+        (KEYS.as_slice(), Some(&message.keys.as_text()[..]).filter(|keys| !keys.is_empty())),
+        (GROUP.as_slice(), message.ordering_group.as_deref()),
+    ];
+    for (names, value) in fields {
+        let said = names.iter().any(|name| message.headers.text(name) == value);
+        if let (Some(value), Some(name), false) = (value, names.first(), said) {
+            frame.header(name, value);
+        }
+    }
+    if let Some(at) = message.expires_at {
+        frame.header("expires", &at.to_string());
+    }
+}
+
+fn write_list(frame: &mut FrameWriter, headers: &Headers) {
+    let mut content_type_said = false;
+    for (name, value) in headers.iter() {
+        let Some(value) = value.and_then(|v| std::str::from_utf8(v).ok()) else { continue };
+        if name == well_known::CONTENT_TYPE && !content_type_said {
+            content_type_said = true;
+            continue;
+        }
+        // A stock client looks for "content-length" anywhere in a line.
+        let server = SERVER.contains(&name) || name.ends_with("content-length");
+        if !server && name != well_known::DESTINATION {
+            frame.header(name, value);
+        }
+    }
+}
+
+/// The id that every wire shows; the record's place where there is none, or none that fits in a header.
+pub(crate) fn message_id(message: &StoredMessage) -> ByteString {
+    let id = &message.message.id;
+    if !id.is_empty() && id.bytes().all(|b| b.is_ascii_graphic() && b != b':') {
+        return id.clone();
+    }
+    let locator = message.message.origin.as_ref().map_or(message.locator, |origin| origin.locator);
+    format!("{locator:016X}").into()
+}
+
+/// How a STOMP sender addressed it, if a STOMP client sent it.
+pub(crate) fn sent_as(message: &Message) -> Option<SentAs> {
+    message.headers.text(well_known::DESTINATION).and_then(SentAs::of)
+}
+
+/// The body as every wire but its own sees it.
+fn plain_body(message: &Message) -> Result<Bytes, Error> {
+    match message.codec {
+        BodyCodec::Plain => Ok(message.body_or_empty()),
+        codec => {
+            Err(Error::new(ErrorKind::Unsupported, format!("bodies packed with {codec:?} cannot be read")))
+        }
+    }
+}

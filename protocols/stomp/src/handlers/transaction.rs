@@ -1,0 +1,37 @@
+//! BEGIN, COMMIT, ABORT.
+
+use super::ack;
+use crate::client::{Client, required};
+use crate::errors::Failure;
+use crate::frame::Frame;
+use sluice_net::Outcome;
+
+pub(super) fn begin(client: &mut Client, frame: &Frame) -> Result<Outcome, Failure> {
+    let id = required(frame, "transaction")?;
+    client.transactions.begin(id.clone())?;
+    Ok(client.done(frame.get("receipt").cloned()))
+}
+
+/// Sends and acknowledgements as one atomic group; what was refused goes back behind it.
+pub(super) fn commit(client: &mut Client, frame: &Frame) -> Result<Outcome, Failure> {
+    let id = required(frame, "transaction")?;
+    let (work, refused) = client.transactions.end(id)?.commit();
+    let nothing = work.sends.is_empty() && work.acks.is_empty();
+    let done = if nothing { None } else { Some(client.wire.broker.work(&client.session, work)?) };
+    let refused = refused.into_iter().map(|one| ack::refuse(client, one)).collect::<Result<Vec<_>, _>>()?;
+    Ok(client.when(frame.get("receipt").cloned(), async move {
+        if let Some(done) = done {
+            done.await?;
+        }
+        for one in refused {
+            one.await?;
+        }
+        Ok(())
+    }))
+}
+
+pub(super) fn abort(client: &mut Client, frame: &Frame) -> Result<Outcome, Failure> {
+    let id = required(frame, "transaction")?;
+    client.transactions.end(id)?.abort(id);
+    Ok(client.done(frame.get("receipt").cloned()))
+}

@@ -1,0 +1,253 @@
+//! A subscription: what the client asked for, and the task that sends it messages.
+//!
+//! Push is a habit of this edge: the task keeps a receive (of a group, under a lease that lasts as long as the
+//! subscription) or a poll (of a cursor) open while the client has credit. The one idea to know: stopping the task
+//! and dropping its holder returns everything unacknowledged at once, so there is no other way to clean up.
+//!
+//! The push loops are `subscription/leased.rs` and `subscription/cursor.rs`; what was sent and not acknowledged is
+//! `subscription/ledger.rs`; fairness is `subscription/turn.rs`.
+
+mod cursor;
+mod leased;
+mod ledger;
+mod turn;
+
+pub(crate) use ledger::{Claim, Entry, Ledger, Settled};
+pub(crate) use turn::Turns;
+
+use crate::convert::{self, Delivery};
+use crate::destination::{Destination, SentAs};
+use crate::errors::Failure;
+use crate::frame::Version;
+use crate::wire::Wire;
+use bytestring::ByteString;
+use sluice_auth::Session;
+use sluice_broker::{Holder, StartAt};
+use sluice_model::{Error, ErrorKind, Filter, GroupName, Result, StoredMessage};
+use sluice_net::{Outbox, Output};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// Messages taken at once from a backlog; few, because they wait in memory for a slow reader.
+const BATCH: usize = 16;
+/// Between attempts while the broker says "not now".
+const PAUSE: Duration = Duration::from_secs(1);
+/// How long a stop may take whose client does not read.
+const STOP_PATIENCE: Duration = Duration::from_secs(5);
+
+/// When a delivery counts as consumed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AckMode {
+    /// Once it was written to the socket.
+    Auto,
+    /// When the client acknowledges it or a later one of the subscription.
+    Client,
+    /// When the client acknowledges it.
+    Individual,
+}
+
+/// What a SUBSCRIBE asks for.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    /// The id, when the client gave one.
+    pub id: Option<ByteString>,
+    pub destination: Destination,
+    /// The group; `None` is a cursor.
+    pub group: Option<GroupName>,
+    pub mode: AckMode,
+    pub filter: Filter,
+    pub start: StartAt,
+    pub window: usize,
+    /// Queues of a topic that has to be made; `None` makes none.
+    pub create: Option<u32>,
+}
+
+/// Everything that a push loop works with.
+pub(crate) struct Feed {
+    pub plan: Plan,
+    pub wire: Arc<Wire>,
+    pub session: Session,
+    pub version: Version,
+    pub out: Outbox,
+    pub ordinal: u64,
+    pub ledger: Arc<Ledger>,
+    pub stop: CancellationToken,
+}
+
+/// How a task and the SUBSCRIBE that started it agree that it may begin.
+pub(crate) struct Handshake {
+    /// The task's: whether the subscription stands.
+    ready: oneshot::Sender<Result<()>>,
+    /// The SUBSCRIBE's: its RECEIPT is on its way.
+    go: oneshot::Receiver<()>,
+}
+
+/// The other side of a [`Handshake`].
+pub(crate) struct Started {
+    pub ready: oneshot::Receiver<Result<()>>,
+    pub go: oneshot::Sender<()>,
+}
+
+/// A subscription as the connection knows it.
+pub(crate) struct Subscription {
+    pub ordinal: u64,
+    pub mode: AckMode,
+    /// As the client wrote it.
+    pub destination: ByteString,
+    pub ledger: Arc<Ledger>,
+    /// Keeps the leases while something that the connection does still needs them.
+    pub holder: Option<Arc<Holder>>,
+    stop: CancellationToken,
+    ended: oneshot::Receiver<()>,
+}
+
+/// The subscriptions of one connection.
+#[derive(Default)]
+pub(crate) struct Subscriptions {
+    by_id: HashMap<ByteString, Subscription>,
+    last: u64,
+    tasks: JoinSet<()>,
+}
+
+impl Subscriptions {
+    /// Starts a subscription under `key`. The caller has checked that the key is free.
+    pub fn start(&mut self, key: ByteString, plan: Plan, seat: Seat<'_>) -> Started {
+        while self.tasks.try_join_next().is_some() {}
+        self.last += 1;
+        let (ready, ready_seen) = oneshot::channel();
+        let (go, go_seen) = oneshot::channel();
+        let (ending, ended) = oneshot::channel();
+        let holder = plan.group.is_some().then(|| Arc::new(seat.wire.broker.holder()));
+        let feed = Feed {
+            plan,
+            wire: seat.wire.clone(),
+            session: seat.session.clone(),
+            version: seat.version,
+            out: seat.out.clone(),
+            ordinal: self.last,
+            ledger: Arc::default(),
+            stop: CancellationToken::new(),
+        };
+        let subscription = Subscription {
+            ordinal: feed.ordinal,
+            mode: feed.plan.mode,
+            destination: feed.plan.destination.text.clone(),
+            ledger: feed.ledger.clone(),
+            holder: holder.clone(),
+            stop: feed.stop.clone(),
+            ended,
+        };
+        self.by_id.insert(key, subscription);
+        self.tasks.spawn(async move {
+            run(feed, holder, Handshake { ready, go: go_seen }).await;
+            drop(ending); // after the leases were returned
+        });
+        Started { ready: ready_seen, go }
+    }
+
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    pub fn get(&self, key: &str) -> Option<&Subscription> {
+        self.by_id.get(key)
+    }
+
+    pub fn by_ordinal(&self, ordinal: u64) -> Option<&Subscription> {
+        self.by_id.values().find(|s| s.ordinal == ordinal)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&ByteString, &Subscription)> {
+        self.by_id.iter()
+    }
+
+    /// Ends a subscription; the future resolves when its messages are back.
+    pub fn end(&mut self, key: &str) -> Option<impl Future<Output = ()> + Send + 'static> {
+        self.by_id.remove(key).map(Subscription::end)
+    }
+
+    /// Ends all of them; the future resolves when their messages are back.
+    pub fn end_all(&mut self) -> impl Future<Output = ()> + Send + 'static {
+        let ends: Vec<_> = self.by_id.drain().map(|(_, subscription)| subscription.end()).collect();
+        async move {
+            futures_util::future::join_all(ends).await;
+        }
+    }
+}
+
+impl Subscription {
+    fn end(self) -> impl Future<Output = ()> + Send + 'static {
+        self.stop.cancel();
+        drop(self.holder);
+        async move {
+            let _ = tokio::time::timeout(STOP_PATIENCE, self.ended).await;
+        }
+    }
+}
+
+/// What a subscription takes from its connection.
+pub(crate) struct Seat<'a> {
+    pub wire: &'a Arc<Wire>,
+    pub session: &'a Session,
+    pub version: Version,
+    pub out: &'a Outbox,
+}
+
+async fn run(feed: Feed, holder: Option<Arc<Holder>>, handshake: Handshake) {
+    match (feed.plan.group.clone(), holder) {
+        (Some(group), Some(holder)) => leased::run(feed, group, holder, handshake).await,
+        _ => cursor::run(feed, handshake).await,
+    }
+}
+
+impl Handshake {
+    /// Reports how the start went; true when the push loop may begin.
+    async fn begin(self, started: Result<()>) -> bool {
+        let ok = started.is_ok();
+        self.ready.send(started).is_ok() && ok && self.go.await.is_ok()
+    }
+}
+
+impl Feed {
+    /// Whether this subscriber keeps away from a message, because a STOMP client sent it to the other kind.
+    fn skips(&self, message: &StoredMessage) -> bool {
+        use crate::destination::Role;
+        if !self.wire.config.isolate_kinds || self.plan.destination.is_dead_letters() {
+            return false;
+        }
+        match (&self.plan.destination.role, convert::sent_as(&message.message)) {
+            (Role::Queue { .. }, Some(SentAs::Topic)) | (Role::Topic, Some(SentAs::Queue)) => true,
+            (Role::Queue { .. } | Role::Topic | Role::Group(_), _) => false,
+        }
+    }
+
+    /// The MESSAGE frame of delivery `number`, the `attempt`-th of this message.
+    fn frame(&self, message: &StoredMessage, number: Option<u64>, attempt: u32) -> Result<Output> {
+        let delivery = Delivery {
+            version: self.version,
+            subscription: self.plan.id.as_deref(),
+            destination: &self.plan.destination,
+            message,
+            ack: number.map(|number| format!("{}-{number}", self.ordinal)),
+            redelivered: attempt > 1,
+        };
+        delivery.to_frame()
+    }
+
+    /// Waits out what passes; ends the connection with an ERROR for the rest. `None` to stop.
+    async fn survives(&self, error: Error) -> Option<()> {
+        if !matches!(error.kind(), ErrorKind::Throttled | ErrorKind::Unavailable) {
+            self.out.close(Some(Failure::from(error).to_frame(Some(self.version), None)));
+            return None;
+        }
+        tracing::debug!(%error, "a subscription waits for the broker");
+        tokio::select! {
+            () = self.stop.cancelled() => None,
+            () = tokio::time::sleep(PAUSE) => Some(()),
+        }
+    }
+}

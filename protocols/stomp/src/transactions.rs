@@ -1,0 +1,161 @@
+//! Open transactions: what waits for COMMIT.
+//!
+//! The one idea to know: nothing has happened before COMMIT, and COMMIT is one atomic group of the log; an
+//! acknowledgement inside only reserves its deliveries, so that ABORT leaves them as they were.
+
+use crate::errors::Failure;
+use crate::subscription::{Claim, Entry, Ledger};
+use crate::wire::Wire;
+use bytestring::ByteString;
+use sluice_broker::{Holder, SendRequest, Work};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A delivery that the client refused, and what is to become of it.
+pub(crate) struct Refused {
+    pub ledger: Arc<Ledger>,
+    pub holder: Option<Arc<Holder>>,
+    pub entry: Entry,
+    pub refusal: Refusal,
+}
+
+/// What a NACK asks for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Refusal {
+    /// False: not again, to the dead letters.
+    pub requeue: bool,
+    /// When again; `None` is the rule's step.
+    pub delay: Option<Duration>,
+}
+
+/// One transaction.
+#[derive(Default)]
+pub(crate) struct Transaction {
+    sends: Vec<SendRequest>,
+    settled: Vec<Settlement>,
+    frames: usize,
+    bytes: usize,
+}
+
+struct Settlement {
+    ledger: Arc<Ledger>,
+    number: u64,
+    entry: Entry,
+    refusal: Option<(Refusal, Option<Arc<Holder>>)>,
+}
+
+/// The open transactions of one connection.
+pub(crate) struct Transactions {
+    open: HashMap<ByteString, Transaction>,
+    max_open: usize,
+    max_frames: usize,
+    max_bytes: usize,
+}
+
+impl Transactions {
+    pub fn new(wire: &Wire) -> Self {
+        let (ours, broker) = (&wire.config, wire.broker.config());
+        Self {
+            open: HashMap::new(),
+            max_open: ours.max_transactions,
+            max_frames: ours.max_transaction_frames.min(broker.max_batch),
+            max_bytes: ours.max_transaction_size.bytes().min(broker.max_batch_size.bytes()),
+        }
+    }
+
+    /// Opens one.
+    pub fn begin(&mut self, id: ByteString) -> Result<(), Failure> {
+        if self.open.contains_key(&id) {
+            return Err(bad(format!("transaction {id:?} is open already")));
+        }
+        if self.open.len() >= self.max_open {
+            return Err(bad(format!("a connection may have at most {} open transactions", self.max_open)));
+        }
+        self.open.insert(id, Transaction::default());
+        Ok(())
+    }
+
+    /// Takes one out, to commit or abort it.
+    pub fn end(&mut self, id: &str) -> Result<Transaction, Failure> {
+        self.open.remove(id).ok_or_else(|| unknown(id))
+    }
+
+    /// Forgets all of them: the connection ends.
+    pub fn clear(&mut self) {
+        self.open.clear();
+    }
+
+    /// Whether it is open.
+    pub fn check(&self, id: &str) -> Result<(), Failure> {
+        if self.open.contains_key(id) { Ok(()) } else { Err(unknown(id)) }
+    }
+
+    /// Keeps a SEND for COMMIT.
+    pub fn send(&mut self, id: &str, request: SendRequest) -> Result<(), Failure> {
+        let bytes = request.messages.iter().map(|m| m.body_bytes().len() + m.headers.encoded().len()).sum();
+        self.one_more(id, 1, bytes)?.sends.push(request);
+        Ok(())
+    }
+
+    /// Keeps an ACK, or a NACK, of reserved deliveries for COMMIT.
+    pub fn settle(
+        &mut self,
+        id: &str,
+        ledger: &Arc<Ledger>,
+        reserved: Vec<(u64, Entry)>,
+        refusal: Option<(Refusal, Option<Arc<Holder>>)>,
+    ) -> Result<(), Failure> {
+        let transaction = self.one_more(id, reserved.len(), 0)?;
+        for (number, entry) in reserved {
+            let (ledger, refusal) = (ledger.clone(), refusal.clone());
+            transaction.settled.push(Settlement { ledger, number, entry, refusal });
+        }
+        Ok(())
+    }
+
+    fn one_more(&mut self, id: &str, frames: usize, bytes: usize) -> Result<&mut Transaction, Failure> {
+        let transaction = self.open.get_mut(id).ok_or_else(|| unknown(id))?;
+        transaction.frames += frames;
+        transaction.bytes += bytes;
+        if transaction.frames > self.max_frames {
+            return Err(bad(format!("a transaction may hold at most {} frames", self.max_frames)));
+        }
+        if transaction.bytes > self.max_bytes {
+            return Err(bad(format!("a transaction may hold at most {} bytes", self.max_bytes)));
+        }
+        Ok(transaction)
+    }
+}
+
+impl Transaction {
+    /// What is to happen as one group, and what the client refused, which follows it.
+    pub fn commit(self) -> (Work, Vec<Refused>) {
+        let mut work = Work { sends: self.sends, ..Work::default() };
+        let mut refused = Vec::new();
+        for Settlement { ledger, number, entry, refusal } in self.settled {
+            ledger.remove([number]);
+            match (refusal, &entry.claim) {
+                (Some((refusal, holder)), _) => refused.push(Refused { ledger, holder, entry, refusal }),
+                (None, Claim::Lease(receipt)) => work.acks.push(receipt.clone()),
+                (None, Claim::Place(_)) => {}
+            }
+        }
+        (work, refused)
+    }
+
+    /// Leaves its deliveries as they were.
+    pub fn abort(self, id: &str) {
+        for settlement in &self.settled {
+            settlement.ledger.unreserve(id);
+        }
+    }
+}
+
+fn unknown(id: &str) -> Failure {
+    bad(format!("there is no transaction {id:?}"))
+}
+
+fn bad(detail: String) -> Failure {
+    Failure::protocol("Bad transaction", detail)
+}

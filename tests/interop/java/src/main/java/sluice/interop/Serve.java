@@ -24,9 +24,11 @@ import org.apache.rocketmq.common.message.MessageQueue;
 final class Serve {
     private record Broker(String nameServer, Settings.Credentials credentials, boolean tls) {}
 
+    private record Sender(Broker broker, boolean compress) {}
+
     private final Settings settings;
     private final Map<Broker, Clients> clients = new HashMap<>();
-    private final Map<Broker, DefaultMQProducer> producers = new HashMap<>();
+    private final Map<Sender, DefaultMQProducer> producers = new HashMap<>();
     private final Map<String, Takeaway> consumers = new HashMap<>();
 
     Serve(Settings settings) {
@@ -166,13 +168,17 @@ final class Serve {
     }
 
     private DefaultMQProducer producer(JsonObject command) throws Exception {
-        Broker broker = broker(command);
-        DefaultMQProducer producer = producers.get(broker);
+        boolean compress = !command.has("compress") || command.get("compress").getAsBoolean();
+        Sender sender = new Sender(broker(command), compress);
+        DefaultMQProducer producer = producers.get(sender);
         if (producer == null) {
             producer = clients(command).newProducer("interop-serve");
-            producer.setUseTLS(broker.tls());
+            producer.setUseTLS(sender.broker().tls());
+            if (!compress) {
+                producer.setCompressMsgBodyOverHowmuch(Integer.MAX_VALUE);
+            }
             producer.start();
-            producers.put(broker, producer);
+            producers.put(sender, producer);
         }
         return producer;
     }

@@ -7,7 +7,9 @@ use sluice_model::units::{ByteSize, Span};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Make a topic when a permitted sender or subscriber first names it [true].
+    /// Make a topic when a permitted sender or subscriber first names it [true]. The key is `topics.auto_create`, for
+    /// scripts that know no broker section; it is set from there.
+    #[serde(skip)]
     pub auto_create: bool,
     /// Queues of a topic made without saying how many [8, RocketMQ's convention].
     pub default_queues: u32,

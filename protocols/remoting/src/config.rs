@@ -14,8 +14,6 @@ pub struct Config {
     pub broker_name: String,
     /// The region that send results carry [DefaultRegion, as stock brokers].
     pub region: String,
-    /// The `host:port` that routes tell clients [none: the address of the client's own connection].
-    pub advertise: Option<String>,
     /// What the delay levels 1, 2, … mean [1s 5s 10s 30s 1m … 10m 20m 30m 1h 2h, RocketMQ's].
     pub delay_levels: Vec<Span>,
     /// The most messages one pull returns, whatever the client asks for [32, as stock brokers].
@@ -59,7 +57,6 @@ impl Default for Config {
             cluster: "DefaultCluster".into(),
             broker_name: "sluice".into(),
             region: "DefaultRegion".into(),
-            advertise: None,
             delay_levels: DELAY_LEVELS.map(Span::millis).to_vec(),
             max_pull_messages: 32,
             max_pull_size: ByteSize::kib(256),

@@ -33,9 +33,8 @@ pub use config::Config;
 use futures_util::future::BoxFuture;
 use node::Node;
 use sluice_broker::Broker;
-use sluice_net::{Connection, Detect, Drain, Order, Protocol, serve_framed};
-use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
+use sluice_net::{Advertised, Connection, Detect, Drain, Order, Protocol, serve_framed};
+use std::sync::Arc;
 
 /// The front-end. Mount the same value on the listeners of both roles.
 pub struct Remoting {
@@ -43,10 +42,10 @@ pub struct Remoting {
 }
 
 impl Remoting {
-    /// A front-end to this broker. `bound` is told the real address of the broker role's listener once it is bound:
-    /// routes need it, because a client may ask at the other listener.
-    pub fn new(broker: Broker, config: Config, bound: Arc<OnceLock<SocketAddr>>) -> Self {
-        Self { node: Arc::new(Node::new(broker, config, bound)) }
+    /// A front-end to this broker. `advertised` knows where clients reach the listener of the broker role: routes need
+    /// it, because a client may ask at the other listener.
+    pub fn new(broker: Broker, config: Config, advertised: Arc<Advertised>) -> Self {
+        Self { node: Arc::new(Node::new(broker, config, advertised)) }
     }
 }
 

@@ -5,8 +5,9 @@ use crate::convert::Marks;
 use bytestring::ByteString;
 use sluice_broker::Broker;
 use sluice_namesrv::{BrokerIdentity, RouteTable};
-use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
+use sluice_net::{Advertised, Connection};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 /// The front-end's shared state.
 pub(crate) struct Node {
@@ -15,7 +16,7 @@ pub(crate) struct Node {
     pub(crate) routes: RouteTable,
     pub(crate) marks: Marks,
     pub(crate) started: u64,
-    bound: Arc<OnceLock<SocketAddr>>,
+    advertised: Arc<Advertised>,
 }
 
 /// Where one client reaches the broker.
@@ -28,7 +29,7 @@ pub(crate) struct Here {
 }
 
 impl Node {
-    pub(crate) fn new(broker: Broker, config: Config, bound: Arc<OnceLock<SocketAddr>>) -> Self {
+    pub(crate) fn new(broker: Broker, config: Config, advertised: Arc<Advertised>) -> Self {
         let identity = BrokerIdentity {
             cluster: config.cluster.as_str().into(),
             name: config.broker_name.as_str().into(),
@@ -39,22 +40,22 @@ impl Node {
             started: broker.now(),
             broker,
             config,
-            bound,
+            advertised,
         }
     }
 
-    /// The broker's address for a client whose connection has this local address: what the operator says, else the
-    /// same interface with the port of the listener for the broker role.
-    pub(crate) fn here(&self, local: SocketAddr) -> Here {
-        let port = self.bound.get().map_or(local.port(), SocketAddr::port);
-        let local = SocketAddr::new(local.ip().to_canonical(), port);
-        let Some(advertised) = &self.config.advertise else {
-            return Here { route: local.to_string().into(), host: local };
-        };
-        let host = advertised.parse().unwrap_or_else(|_| {
-            let port = advertised.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(port);
-            SocketAddr::new(local.ip(), port)
-        });
-        Here { route: advertised.as_str().into(), host }
+    /// Where this client reaches the broker, at whichever listener it asks.
+    pub(crate) fn here(&self, conn: &Connection) -> Here {
+        let (host, port) = self.advertised.address(conn.into());
+        match host.parse::<IpAddr>() {
+            Ok(ip) => {
+                let host = SocketAddr::new(ip, port);
+                Here { route: host.to_string().into(), host }
+            }
+            Err(_) => Here {
+                route: format!("{host}:{port}").into(),
+                host: SocketAddr::new(conn.local.ip().to_canonical(), port),
+            },
+        }
     }
 }

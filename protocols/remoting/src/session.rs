@@ -63,7 +63,7 @@ pub(crate) struct RemotingSession {
 
 impl RemotingSession {
     pub(crate) fn new(node: Arc<Node>, conn: &Connection) -> Self {
-        let here = node.here(conn.local);
+        let here = node.here(conn);
         Self {
             link: Arc::new(Link::new(conn.peer, here)),
             authenticator: Authenticator::new(conn.peer, conn.client_cert().map(|c| c.to_vec())),

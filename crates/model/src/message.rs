@@ -218,8 +218,10 @@ pub struct Delivered {
     pub message: StoredMessage,
     /// What settles this delivery.
     pub receipt: ReceiptHandle,
-    /// Which delivery this is, from 1.
+    /// Which delivery this is, from 1. Those that came back uncounted are not counted.
     pub attempt: u32,
+    /// Whether it was handed to some consumer of the group before, counted or not.
+    pub redelivered: bool,
     /// Until when no other consumer of the group gets it.
     pub invisible_until: Millis,
 }

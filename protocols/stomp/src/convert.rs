@@ -9,13 +9,11 @@ use crate::codec::FrameWriter;
 use crate::destination::{Destination, SentAs};
 use crate::errors::Failure;
 use crate::frame::{Frame, Version};
-use bytes::Bytes;
 use bytestring::ByteString;
 use sluice_auth::Session;
 use sluice_model::units::Span;
 use sluice_model::{
-    BodyCodec, Error, ErrorKind, Headers, Keys, Message, MessageType, Millis, Protocol, Provenance,
-    StoredMessage, well_known,
+    Error, Headers, Keys, Message, MessageType, Millis, Protocol, Provenance, StoredMessage, well_known,
 };
 use sluice_net::Output;
 use std::time::Duration;
@@ -189,6 +187,8 @@ pub(crate) struct Delivery<'a> {
     pub subscription: Option<&'a str>,
     pub destination: &'a Destination,
     pub message: &'a StoredMessage,
+    /// The most that a packed body may hold.
+    pub max_body: usize,
     /// The `ack` header, where it is wanted.
     pub ack: Option<String>,
     pub redelivered: bool,
@@ -198,10 +198,10 @@ impl Delivery<'_> {
     /// The MESSAGE frame.
     ///
     /// # Errors
-    /// `Corrupt` or `Unsupported` when the body cannot be unpacked.
+    /// `Corrupt` or `TooLarge` when the body cannot be unpacked.
     pub fn to_frame(&self) -> Result<Output, Error> {
         let message = &self.message.message;
-        let body = plain_body(message)?;
+        let body = sluice_broker::body::plain(message, self.max_body)?.unwrap_or_default();
         let mut frame = FrameWriter::new(self.version, "MESSAGE");
         if let Some(subscription) = self.subscription {
             frame.header("subscription", subscription);
@@ -284,14 +284,4 @@ pub(crate) fn message_id(message: &StoredMessage) -> ByteString {
 /// How a STOMP sender addressed it, if a STOMP client sent it.
 pub(crate) fn sent_as(message: &Message) -> Option<SentAs> {
     message.headers.text(well_known::DESTINATION).and_then(SentAs::of)
-}
-
-/// The body as every wire but its own sees it.
-fn plain_body(message: &Message) -> Result<Bytes, Error> {
-    match message.codec {
-        BodyCodec::Plain => Ok(message.body_or_empty()),
-        codec => {
-            Err(Error::new(ErrorKind::Unsupported, format!("bodies packed with {codec:?} cannot be read")))
-        }
-    }
 }

@@ -225,15 +225,16 @@ impl Feed {
         }
     }
 
-    /// The MESSAGE frame of delivery `number`, the `attempt`-th of this message.
-    fn frame(&self, message: &StoredMessage, number: Option<u64>, attempt: u32) -> Result<Output> {
+    /// The MESSAGE frame of delivery `number`.
+    fn frame(&self, message: &StoredMessage, number: Option<u64>, redelivered: bool) -> Result<Output> {
         let delivery = Delivery {
             version: self.version,
             subscription: self.plan.id.as_deref(),
             destination: &self.plan.destination,
             message,
+            max_body: self.wire.broker.config().max_message_size.bytes(),
             ack: number.map(|number| format!("{}-{number}", self.ordinal)),
-            redelivered: attempt > 1,
+            redelivered,
         };
         delivery.to_frame()
     }

@@ -461,11 +461,12 @@ impl<'a> Claim<'a> {
             *room = room.saturating_sub(message.size as usize);
             let receipt = Receipt { group, queue, offset: message.offset, lease: self.lease }.seal(&key);
             let attempt = message.message.attempt + attempt;
+            let redelivered = self.returned.is_some() || attempt > 1;
             let invisible_until = match self.until {
                 Until::Time(time) => time,
                 Until::Holder(_) => Millis::MAX,
             };
-            got.push(Delivered { message, receipt, attempt, invisible_until });
+            got.push(Delivered { message, receipt, attempt, redelivered, invisible_until });
         }
         Ok(())
     }

@@ -80,7 +80,7 @@ async fn push(feed: &Feed, message: StoredMessage, attempt: u32) -> Option<()> {
         let claim = Claim::Place(message.locator);
         feed.ledger.add(convert::message_id(&message), attempt, claim)
     });
-    let frame = match feed.frame(&message, number, attempt) {
+    let frame = match feed.frame(&message, number, attempt > 1) {
         Ok(frame) => frame,
         Err(error) => {
             tracing::warn!(%error, topic = %message.topic, "a message cannot be written as STOMP; it is left out");

@@ -96,7 +96,7 @@ impl Leased {
     }
 
     async fn push(&mut self, delivered: Delivered) -> Option<()> {
-        let Delivered { message, receipt, attempt, .. } = delivered;
+        let Delivered { message, receipt, attempt, redelivered, .. } = delivered;
         if self.feed.skips(&message) {
             self.acks.settle(&receipt);
             return Some(());
@@ -105,7 +105,7 @@ impl Leased {
             let claim = Claim::Lease(receipt.clone());
             self.feed.ledger.add(convert::message_id(&message), attempt, claim)
         });
-        let frame = match self.feed.frame(&message, number, attempt) {
+        let frame = match self.feed.frame(&message, number, redelivered) {
             Ok(frame) => frame,
             Err(error) => return self.set_aside(&receipt, number, error).await,
         };

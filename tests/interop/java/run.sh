@@ -28,6 +28,7 @@ home=$(mktemp -d)
 options=(-Xmx"${JAVA_HEAP:-512m}" -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dfile.encoding=UTF-8
   -Duser.home="$home" -Drocketmq.client.logRoot="$home/logs" -Drocketmq.client.logLevel=WARN
   -Drocketmq.log.root="$home/logs" -Drocketmq.log.level=WARN)
+[ -z "${SERIALIZE:-}" ] || options+=(-Drocketmq.serialize.type="$SERIALIZE")
 if [ "${TLS:-0}" = 1 ]; then
   # Without test mode off and authServer on, the client takes any certificate.
   options+=(-Dtls.enable=true -Dtls.test.mode.enable=false -Dtls.client.authServer=true

@@ -21,7 +21,7 @@ final class AccessScenarios {
     static List<Scenario> all() {
         return List.of(
                 acl("acl-accepted", AccessScenarios::accepted),
-                acl("acl-wrong-secret", lab -> refused(lab, new Settings.Credentials(lab.settings.user().key(), "not the secret"))),
+                acl("acl-wrong-secret", lab -> refused(lab, wrongSecret(lab.settings))),
                 acl("acl-unknown-user", lab -> refused(lab, new Settings.Credentials("nobody-of-that-name", "secret"))),
                 acl("acl-no-credentials", lab -> refused(lab, null)),
                 acl("acl-no-right-to-send", AccessScenarios::limitedSend)
@@ -36,6 +36,10 @@ final class AccessScenarios {
 
     private static Scenario acl(String name, Scenario.Body body) {
         return Scenario.of(name, body).onlyIf(Settings::acl, "ACL_USER is not set");
+    }
+
+    private static Settings.Credentials wrongSecret(Settings settings) {
+        return new Settings.Credentials(settings.user().key(), "not the secret");
     }
 
     private static void accepted(Lab lab) throws Exception {

@@ -49,7 +49,7 @@ final class ConsumeScenarios {
         Check.until(SOON, "both members get messages of one round", () -> {
             String mark = "r" + round[0]++ + "-";
             List<String> keys = lab.sendToEach(topic, mark);
-            inbox.awaitThat(SOON, "round " + mark, all -> all.stream().map(Inbox.Received::key).toList().containsAll(keys));
+            inbox.awaitKeys(keys, SOON);
             Set<String> members = new HashSet<>();
             inbox.all().stream().filter(r -> r.key().startsWith(mark)).forEach(r -> members.add(r.by()));
             return members.size() == 2;
@@ -87,8 +87,10 @@ final class ConsumeScenarios {
     private static void orderly(Lab lab) throws Exception {
         String topic = lab.topic();
         int each = 25;
+        List<String> sent = new ArrayList<>();
         for (int i = 0; i < each; i++) {
             for (int order = 0; order < 8; order++) {
+                sent.add(order + ":" + i);
                 lab.producer().send(
                         Lab.message(topic, order + ":" + i),
                         (queues, message, argument) -> queues.get((Integer) argument % queues.size()),
@@ -110,7 +112,7 @@ final class ConsumeScenarios {
                 return ConsumeOrderlyStatus.SUCCESS;
             }).start();
         }
-        inbox.awaitThat(TWO_REBALANCES, "all messages", all -> all.stream().map(Inbox.Received::key).distinct().count() == each * 8L);
+        inbox.awaitKeys(sent, TWO_REBALANCES);
         Check.that(!overlapped.get(), "two listeners were inside one queue at once");
         for (int order = 0; order < 8; order++) {
             String prefix = order + ":";

@@ -3,7 +3,10 @@ package sluice.interop;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Collection;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Set;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.Lock;
@@ -73,6 +76,15 @@ final class Inbox {
                 .filter(r -> key.equals(r.key()))
                 .findFirst()
                 .orElseThrow();
+    }
+
+    /** Waits until each of these keys has come at least once. */
+    void awaitKeys(Collection<String> keys, Duration limit) throws InterruptedException {
+        awaitThat(limit, "all of " + keys.size() + " messages", all -> {
+            Set<String> here = new HashSet<>();
+            all.forEach(r -> here.add(r.key()));
+            return here.containsAll(keys);
+        });
     }
 
     List<Received> awaitThat(Duration limit, String what, Predicate<List<Received>> condition)

@@ -28,7 +28,9 @@ final class Json {
             message.setKeys(command.get("keys").getAsString());
         }
         if (command.has("properties")) {
-            command.getAsJsonObject("properties").entrySet().forEach(p -> message.putUserProperty(p.getKey(), p.getValue().getAsString()));
+            command.getAsJsonObject("properties")
+                    .entrySet()
+                    .forEach(p -> message.putUserProperty(p.getKey(), p.getValue().getAsString()));
         }
         if (command.has("delayLevel")) {
             message.setDelayTimeLevel(command.get("delayLevel").getAsInt());
@@ -51,9 +53,10 @@ final class Json {
 
     static JsonObject of(Inbox.Received received) {
         MessageExt message = received.message();
+        byte[] body = message.getBody() == null ? new byte[0] : message.getBody();
         JsonObject json = new JsonObject();
         json.addProperty("topic", message.getTopic());
-        json.addProperty("bodyBase64", Base64.getEncoder().encodeToString(message.getBody() == null ? new byte[0] : message.getBody()));
+        json.addProperty("bodyBase64", Base64.getEncoder().encodeToString(body));
         json.addProperty("tag", message.getTags());
         json.addProperty("keys", message.getKeys());
         json.add("properties", GSON.toJsonTree(message.getProperties()));

@@ -67,7 +67,8 @@ final class MessageScenarios {
             Dialect.compressWith(producer, kind);
             producer.start();
             MessageExt got = comesBack(lab, producer, text);
-            Check.that(got.getStoreSize() < text.length / 2, "%s: stored with %d bytes, so not compressed", kind, got.getStoreSize());
+            int stored = got.getStoreSize();
+            Check.that(stored < text.length / 2, "%s: stored with %d bytes, so not compressed", kind, stored);
         }
         comesBack(lab, random(100_000));
     }
@@ -107,7 +108,8 @@ final class MessageScenarios {
         // The client compresses in place, so it gets an array of its own.
         producer.send(new Message(topic, null, "k", body.clone()));
         MessageExt got = lab.consume(topic).awaitKey("k", SOON).message();
-        Check.that(Arrays.equals(body, got.getBody()), "a body of %d bytes came back as other %d bytes", body.length, got.getBody().length);
+        Check.that(Arrays.equals(body, got.getBody()), "a body of %d bytes came back as other %d bytes",
+                body.length, got.getBody().length);
         return got;
     }
 

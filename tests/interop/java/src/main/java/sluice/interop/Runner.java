@@ -92,7 +92,8 @@ final class Runner {
             error.printStackTrace(new PrintWriter(text));
             return text.toString();
         }
-        return where(error) + error.getClass().getSimpleName() + ": " + String.valueOf(error.getMessage()).lines().findFirst().orElse("");
+        String words = String.valueOf(error.getMessage()).lines().findFirst().orElse("");
+        return where(error) + error.getClass().getSimpleName() + ": " + words;
     }
 
     /** The scenario's own line that did not hold. */

@@ -53,7 +53,7 @@ final class SendScenarios {
             Check.that(ids.add(result.getOffsetMsgId()), "offset id %s came twice", result.getOffsetMsgId());
         }
         Check.equal(5L, next[0], "messages in queue 0 (the client deals them out in turn)");
-        lab.consume(topic).awaitThat(SOON, "all keys", all -> all.stream().map(Inbox.Received::key).toList().containsAll(keys));
+        lab.consume(topic).awaitKeys(keys, SOON);
     }
 
     private static void async(Lab lab) throws Exception {

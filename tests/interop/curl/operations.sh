@@ -1,0 +1,75 @@
+# Health, metrics, the interface's own description, who one is.
+
+it_is_alive_and_ready() {
+  local path
+  for path in /livez /healthz /readyz; do
+    anonymous GET "$path"
+    is 200
+    anonymous GET "$path?verbose"
+    is 200
+    holds '.status == "ok" and all(.checks[]; .ok)'
+  done
+}
+
+it_shows_metrics() {
+  publish x
+  call GET /metrics
+  is 200
+  has_header content-type '^text/plain; version=0\.0\.4'
+  grep -q '^sluice_' "$work/body" || fail 'no metric of its own'
+  grep -q '^# TYPE sluice_' "$work/body" || fail 'no types'
+}
+
+it_describes_itself() {
+  call GET /openapi.json
+  is 200
+  holds '.openapi | startswith("3.1")'
+  holds '.paths["/v1/topics/{topic}/messages"] | has("post") and has("put")'
+  holds '.paths["/v1/groups/{group}/receive"].post.responses | has("200")'
+}
+
+it_says_who_and_what_it_is() {
+  call GET /v1/version
+  is 200
+  holds '.version | length > 0'
+  call GET /v1/whoami
+  is 200
+}
+
+it_answers_head_and_options() {
+  one_queue
+  call HEAD "/v1/topics/$T" -I
+  is 200
+  call OPTIONS "/v1/topics/$T"
+  is 204
+  has_header allow 'GET'
+}
+
+it_echoes_the_request_id() {
+  call GET /v1/version -H 'X-Request-Id: my-id-17'
+  has_header x-request-id '^my-id-17$'
+  call GET /v1/version
+  has_header x-request-id .
+}
+
+it_knows_its_users() {
+  [ -n "${AUTH_USER:-}${BEARER:-}" ] || return 0
+  if [ -n "${AUTH_USER:-}" ]; then
+    anonymous GET /v1/whoami -u "$AUTH_USER:$AUTH_PASSWORD"
+    is 200
+    anonymous GET /v1/whoami -u "$AUTH_USER:certainly wrong"
+    problem 401 unauthenticated
+    has_header www-authenticate Basic
+  fi
+  if [ -n "${BEARER:-}" ]; then
+    anonymous GET /v1/whoami -H "Authorization: Bearer $BEARER"
+    is 200
+    anonymous GET /v1/whoami -H "Authorization: Bearer ${BEARER}x"
+    problem 401 unauthenticated
+    has_header www-authenticate 'error="invalid_token"'
+  fi
+  anonymous POST "/v1/topics/$T/messages" -d x
+  problem 401 unauthenticated
+  has_header www-authenticate Basic
+  has_header www-authenticate Bearer
+}

@@ -54,7 +54,8 @@ impl Authenticator {
         let signature = STANDARD.decode(signature).unwrap_or_default();
         let content = signed_content(frame);
         let algorithm = HmacAlgorithm::Sha1;
-        let credentials = Credentials::Hmac { access_key, algorithm, content: &content, signature: &signature };
+        let credentials =
+            Credentials::Hmac { access_key, algorithm, content: &content, signature: &signature };
         Ok(broker.login_now(credentials, self.peer)?)
     }
 }
@@ -71,4 +72,40 @@ pub(crate) fn signed_content(frame: &Frame) -> Vec<&[u8]> {
     // As Java orders strings: by UTF-16 code units.
     fields.sort_by(|(a, _), (b, _)| a.encode_utf16().cmp(b.encode_utf16()));
     fields.into_iter().map(|(_, value)| value.as_bytes()).chain([&frame.body[..]]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::{Ext, Head, Spelling};
+
+    fn signed(fields: &[(&str, &str)], body: &'static str, version: i32) -> String {
+        let mut ext = Ext::default();
+        fields.iter().for_each(|(n, v)| ext.push(*n, *v));
+        let head = Head { code: 14, language: 0, version, opaque: 1, flag: 0, remark: None };
+        let frame = Frame { head, ext, body: body.into(), spelling: Spelling::Json };
+        String::from_utf8(signed_content(&frame).concat()).unwrap()
+    }
+
+    #[test]
+    fn values_are_signed_in_the_order_of_their_names() {
+        let fields = [
+            ("topic", "TopicTest"),
+            ("queueId", "3"),
+            ("Signature", "NgJdKugtVjM5x16GXyw0ZZdR+x0="),
+            ("consumerGroup", "CG_A"),
+            ("AccessKey", "rocketmq2"),
+            ("commitOffset", "42"),
+            ("bname", "broker-a"),
+        ];
+        assert_eq!(signed(&fields, "", 479), "rocketmq2broker-a42CG_A3TopicTest");
+        assert_eq!(signed(&[("AccessKey", "rocketmq2")], "{}", 479), "rocketmq2{}");
+    }
+
+    #[test]
+    fn old_clients_add_one_field_after_signing() {
+        let fields = [("AccessKey", "a"), ("_UNIQUE_KEY_QUERY", "true")];
+        assert_eq!(signed(&fields, "", 399), "a");
+        assert_eq!(signed(&fields, "", 401), "atrue");
+    }
 }

@@ -4,7 +4,6 @@
 pub mod request {
     pub const SEND_MESSAGE: i32 = 10;
     pub const PULL_MESSAGE: i32 = 11;
-    pub const QUERY_MESSAGE: i32 = 12;
     pub const QUERY_CONSUMER_OFFSET: i32 = 14;
     pub const UPDATE_CONSUMER_OFFSET: i32 = 15;
     pub const UPDATE_AND_CREATE_TOPIC: i32 = 17;
@@ -69,7 +68,8 @@ pub mod response {
 }
 
 /// The names of codes that clients and tools know and this server does not serve, so that its refusal can say which.
-const NOT_SERVED: [(i32, &str); 49] = [
+const NOT_SERVED: [(i32, &str); 50] = [
+    (12, "QUERY_MESSAGE"),
     (18, "UPDATE_AND_CREATE_TOPIC_LIST"),
     (43, "GET_ALL_CONSUMER_OFFSET"),
     (45, "GET_ALL_DELAY_OFFSET"),

@@ -15,7 +15,8 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use bytestring::ByteString;
 use sluice_model::{
-    Headers, HeadersBuilder, Keys, Message, MessageType, Millis, Protocol, Provenance, StoredMessage, well_known,
+    Headers, HeadersBuilder, Keys, Message, MessageType, Millis, Protocol, Provenance, StoredMessage,
+    well_known,
 };
 use sluice_namesrv::BrokerIdentity;
 use std::collections::HashSet;
@@ -54,7 +55,9 @@ pub(crate) fn to_message(
 ) -> Result<(Message, RetryMarks), Failure> {
     if arrival.properties.len() > MAX_PROPERTIES {
         let n = arrival.properties.len();
-        return Err(Failure::illegal(format!("{n} bytes of properties are over the limit of {MAX_PROPERTIES}")));
+        return Err(Failure::illegal(format!(
+            "{n} bytes of properties are over the limit of {MAX_PROPERTIES}"
+        )));
     }
     let codec = codec_of(arrival.sys_flag)
         .ok_or_else(|| Failure::illegal(format!("unknown compression in sysFlag {:#x}", arrival.sys_flag)))?;
@@ -115,7 +118,9 @@ impl Reading {
             name::TIMER_DELAY_SEC => self.due.delay_seconds = Some(number(name, value)?),
             name::TIMER_DELAY_MS => self.due.delay_millis = Some(number(name, value)?),
             name::TIMER_DELIVER_MS => self.due.at_millis = Some(number(name, value)?),
-            name::TIMER_DEL_UNIQKEY => return Err(Failure::illegal("delayed messages cannot be recalled here")),
+            name::TIMER_DEL_UNIQKEY => {
+                return Err(Failure::illegal("delayed messages cannot be recalled here"));
+            }
             name::TRAN_MSG => self.transaction = value.eq_ignore_ascii_case("true"),
             name::RETRY_TOPIC => self.retry.topic = Some(value.into()),
             name::ORIGIN_MESSAGE_ID => self.retry.offset_id = Some(value.into()),
@@ -136,7 +141,10 @@ impl Reading {
 }
 
 fn number(name: &str, value: &str) -> Result<i64, Failure> {
-    value.trim().parse().map_err(|_| Failure::illegal(format!("the property {name} is not a number: {value:?}")))
+    value
+        .trim()
+        .parse()
+        .map_err(|_| Failure::illegal(format!("the property {name} is not a number: {value:?}")))
 }
 
 /// When a message asks to be delivered. A level counts before a time.

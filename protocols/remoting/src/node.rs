@@ -5,7 +5,7 @@ use crate::convert::Marks;
 use bytestring::ByteString;
 use sluice_broker::Broker;
 use sluice_namesrv::{BrokerIdentity, RouteTable};
-use sluice_net::{Advertised, Connection};
+use sluice_net::{Advertised, Asked};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -45,8 +45,8 @@ impl Node {
     }
 
     /// Where this client reaches the broker, at whichever listener it asks.
-    pub(crate) fn here(&self, conn: &Connection) -> Here {
-        let (host, port) = self.advertised.address(conn.into());
+    pub(crate) fn here(&self, asked: Asked<'_>) -> Here {
+        let (host, port) = self.advertised.address(asked);
         match host.parse::<IpAddr>() {
             Ok(ip) => {
                 let host = SocketAddr::new(ip, port);
@@ -54,7 +54,7 @@ impl Node {
             }
             Err(_) => Here {
                 route: format!("{host}:{port}").into(),
-                host: SocketAddr::new(conn.local.ip().to_canonical(), port),
+                host: SocketAddr::new(asked.local.ip().to_canonical(), port),
             },
         }
     }

@@ -96,7 +96,9 @@ mod tests {
     fn what_cannot_be_said_is_left_out() {
         let mut list = PropertyList::default();
         assert!(list.push("a", "b"));
-        for (name, value) in [("", "x"), ("x", ""), ("x", "1\u{2}2"), ("x\u{1}", "1"), ("x", &"y".repeat(40_000))] {
+        for (name, value) in
+            [("", "x"), ("x", ""), ("x", "1\u{2}2"), ("x\u{1}", "1"), ("x", &"y".repeat(40_000))]
+        {
             assert!(!list.push(name, value));
         }
         assert_eq!(list.as_bytes(), b"a\x01b\x02");

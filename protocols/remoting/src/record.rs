@@ -26,6 +26,10 @@ const MAX_TOPIC_V1: usize = 127;
 /// Bodies of this size and more are shared, smaller ones are copied: a part costs about as much as 4 KiB.
 const SHARED_BODY: usize = 4096;
 
+#[cfg(test)]
+#[path = "record_tests.rs"]
+mod tests;
+
 /// Bits of `sysFlag`.
 pub(crate) mod sys_flag {
     pub(crate) const COMPRESSED: i32 = 1;
@@ -53,7 +57,10 @@ impl Records {
         let body = message.body_or_empty();
         let topic = stored.topic.as_str();
         let properties = properties.as_bytes();
-        let born = message.provenance.peer.map_or(NOWHERE, |peer| SocketAddr::new(peer.ip().to_canonical(), peer.port()));
+        let born = message
+            .provenance
+            .peer
+            .map_or(NOWHERE, |peer| SocketAddr::new(peer.ip().to_canonical(), peer.port()));
         let host = SocketAddr::new(host.ip().to_canonical(), host.port());
         let long_topic = topic.len() > MAX_TOPIC_V1;
         let size = 91
@@ -169,7 +176,10 @@ pub(crate) fn parse_batch(body: &Bytes, max: usize) -> Result<Vec<BatchItem<'_>>
         let (after, (flag, item, properties)) =
             batch_item(rest).map_err(|_| format!("message {} of the batch is cut short", items.len()))?;
         if properties.len() > MAX_PROPERTIES {
-            return Err(format!("message {} of the batch has over {MAX_PROPERTIES} bytes of properties", items.len()));
+            return Err(format!(
+                "message {} of the batch has over {MAX_PROPERTIES} bytes of properties",
+                items.len()
+            ));
         }
         let properties = std::str::from_utf8(properties)
             .map_err(|_| format!("the properties of message {} of the batch are not UTF-8", items.len()))?;
@@ -179,7 +189,10 @@ pub(crate) fn parse_batch(body: &Bytes, max: usize) -> Result<Vec<BatchItem<'_>>
     if items.is_empty() { Err("a batch without messages".into()) } else { Ok(items) }
 }
 
-fn batch_item(input: &[u8]) -> IResult<&[u8], (i32, &[u8], &[u8])> {
+/// Flag, body and properties.
+type RawItem<'a> = (i32, &'a [u8], &'a [u8]);
+
+fn batch_item(input: &[u8]) -> IResult<&[u8], RawItem<'_>> {
     let (rest, item) = length_data(be_u32.map(|size: u32| size.saturating_sub(4))).parse(input)?;
     let (_, (_magic, _crc, flag, body, properties)) =
         (be_u32, be_u32, be_i32, length_data(be_u32), length_data(be_u16)).parse(item)?;

@@ -44,6 +44,13 @@ impl Link {
         self.client.lock().clone()
     }
 
+    /// No further request will be handled: long waits end, and the groups are left at once, so that nobody counts on a
+    /// client that is going while its last requests are answered.
+    pub(crate) fn end(&self) {
+        self.closing.send_replace(true);
+        self.client.lock().take();
+    }
+
     /// Resolves when no further request will be handled, and long waits should end.
     pub(crate) async fn closing(&self) {
         // An error means that the connection is gone.
@@ -63,7 +70,7 @@ pub(crate) struct RemotingSession {
 
 impl RemotingSession {
     pub(crate) fn new(node: Arc<Node>, conn: &Connection) -> Self {
-        let here = node.here(conn);
+        let here = node.here(conn.into());
         Self {
             link: Arc::new(Link::new(conn.peer, here)),
             authenticator: Authenticator::new(conn.peer, conn.client_cert().map(|c| c.to_vec())),
@@ -135,9 +142,7 @@ impl FramedHandler for RemotingSession {
     }
 
     fn closing(&mut self, _why: &Closing) {
-        self.link.closing.send_replace(true);
-        // A client that is going must not be counted as a member while its last requests are answered.
         self.events.abort_all();
-        self.link.client.lock().take();
+        self.link.end();
     }
 }

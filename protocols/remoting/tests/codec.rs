@@ -1,5 +1,7 @@
 //! The codec against bytes of real clients, against itself, and against broken input.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;
 use sluice_remoting::codec::{
@@ -30,7 +32,9 @@ fn pairs(list: &[(&str, &str)]) -> Vec<(String, String)> {
 
 #[test]
 fn a_request_reads_the_same_in_both_spellings() {
-    for (name, spelling) in [("json-request-route", Spelling::Json), ("binary-request-route", Spelling::Binary)] {
+    for (name, spelling) in
+        [("json-request-route", Spelling::Json), ("binary-request-route", Spelling::Binary)]
+    {
         let frame = whole(&golden(name));
         let head = Head { code: 105, language: 0, version: 401, opaque: 7, flag: 0, remark: None };
         assert_eq!(frame.head, head, "{name}");
@@ -139,15 +143,16 @@ fn bytes_may_come_one_by_one_and_frames_together() {
 }
 
 fn frames() -> impl Strategy<Value = Frame> {
-    let head = (0..0x7FFFi32, 0..14u8, 0..0x7FFFi32, any::<i32>(), any::<i32>(), proptest::option::of(".{1,20}"))
-        .prop_map(|(code, language, version, opaque, flag, remark)| Head {
-            code,
-            language,
-            version,
-            opaque,
-            flag,
-            remark: remark.map(Into::into),
-        });
+    let head =
+        (0..0x7FFFi32, 0..14u8, 0..0x7FFFi32, any::<i32>(), any::<i32>(), proptest::option::of(".{1,20}"))
+            .prop_map(|(code, language, version, opaque, flag, remark)| Head {
+                code,
+                language,
+                version,
+                opaque,
+                flag,
+                remark: remark.map(Into::into),
+            });
     let ext = proptest::collection::vec((".{1,12}", ".{1,40}"), 0..20).prop_map(|fields| {
         let mut ext = Ext::default();
         fields.into_iter().for_each(|(n, v)| ext.push(n, v));

@@ -55,7 +55,8 @@ struct ByteStrings(Bytes);
 
 impl ByteStrings {
     fn text(&self, slice: &[u8]) -> Result<ByteString, CodecError> {
-        ByteString::try_from(self.0.slice_ref(slice)).map_err(|_| CodecError::Header("a text is not UTF-8".into()))
+        ByteString::try_from(self.0.slice_ref(slice))
+            .map_err(|_| CodecError::Header("a text is not UTF-8".into()))
     }
 }
 

@@ -70,7 +70,8 @@ pub(super) async fn put(call: Call) -> Result<Response> {
         Err(error) => return Err(error.into()),
     };
     if let Some(retries) = config.retry_max_times {
-        let retries = u32::try_from(retries).map_err(|_| Failure::invalid("retryMaxTimes cannot be negative"))?;
+        let retries =
+            u32::try_from(retries).map_err(|_| Failure::invalid("retryMaxTimes cannot be negative"))?;
         spec.max_attempts = Some(retries);
     }
     spec.enabled = config.consume_enable.unwrap_or(spec.enabled);

@@ -59,7 +59,9 @@ pub(super) struct SubscriptionData {
 pub(super) fn handle(call: &Call) -> Result<Response> {
     let beat: Heartbeat = call.body()?;
     if beat.consumer_data_set.len() > MAX_GROUPS {
-        return Err(crate::errors::Failure::invalid(format!("a heartbeat may name at most {MAX_GROUPS} groups")));
+        return Err(crate::errors::Failure::invalid(format!(
+            "a heartbeat may name at most {MAX_GROUPS} groups"
+        )));
     }
     let client = call.link.client(&call.node, &call.session);
     // Older clients do not read the answer; newer ones leave subscriptions out only after a "false".

@@ -84,7 +84,9 @@ pub(crate) fn dispatch(call: Call) -> Answer {
         GET_BROKER_RUNTIME_INFO => Answer::now(cluster::runtime(&call)),
         GET_BROKER_CONFIG => Answer::now(cluster::settings(&call)),
         GET_ALL_TOPIC_LIST_FROM_NAMESERVER => Answer::now(topics::names(&call)),
-        GET_SYSTEM_TOPIC_LIST_FROM_NS | GET_SYSTEM_TOPIC_LIST_FROM_BROKER => Answer::now(topics::system(&call)),
+        GET_SYSTEM_TOPIC_LIST_FROM_NS | GET_SYSTEM_TOPIC_LIST_FROM_BROKER => {
+            Answer::now(topics::system(&call))
+        }
         GET_ALL_TOPIC_CONFIG => Answer::now(topics::all(&call)),
         GET_TOPIC_CONFIG => Answer::now(topics::one(&call)),
         GET_TOPIC_STATS_INFO => Answer::now(stats::topic(&call)),
@@ -140,11 +142,14 @@ impl Call {
     /// The queue; -1 and the like are no queue.
     fn queue(&self) -> Result<QueueId> {
         let number: i32 = self.number("queueId")?;
-        u32::try_from(number).map(QueueId).map_err(|_| Failure::invalid(format!("there is no queue {number}")))
+        u32::try_from(number)
+            .map(QueueId)
+            .map_err(|_| Failure::invalid(format!("there is no queue {number}")))
     }
 
     /// The body as JSON.
     fn body<T: DeserializeOwned>(&self) -> Result<T> {
-        serde_json::from_slice(&self.frame.body).map_err(|e| Failure::invalid(format!("the body is not readable: {e}")))
+        serde_json::from_slice(&self.frame.body)
+            .map_err(|e| Failure::invalid(format!("the body is not readable: {e}")))
     }
 }

@@ -139,7 +139,9 @@ pub(super) async fn reset(call: Call) -> Result<Response> {
     if call.optional::<i64>("offset")?.is_some_and(|offset| offset >= 0)
         || call.optional::<i32>("queueId")?.is_some_and(|queue| queue >= 0)
     {
-        return Err(Failure::invalid("offsets are reset for a whole topic and to a time; commit one queue's with code 15"));
+        return Err(Failure::invalid(
+            "offsets are reset for a whole topic and to a time; commit one queue's with code 15",
+        ));
     }
     let to = match Millis::try_from(call.number::<i64>("timestamp")?) {
         Ok(time) => StartAt::Time(time),
@@ -153,6 +155,7 @@ pub(super) async fn reset(call: Call) -> Result<Response> {
             }
         })?;
     let name = &call.node.marks.broker.name;
-    let table = queue_map(progress.iter().map(|p| (MessageQueue::new(name, &p.topic, p.queue), p.committed)))?;
+    let table =
+        queue_map(progress.iter().map(|p| (MessageQueue::new(name, &p.topic, p.queue), p.committed)))?;
     Ok(Response::success().body(format!("{{\"offsetTable\":{table}}}")))
 }

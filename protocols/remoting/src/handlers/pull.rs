@@ -59,8 +59,13 @@ impl Pull {
         let topic = call.topic("topic")?;
         let flags: i32 = call.number("sysFlag")?;
         let config = &call.node.config;
-        let filter = if flags & HAS_SUBSCRIPTION != 0 { own_filter(call)? } else { known_filter(call, &group, &topic)? };
-        let wait = if flags & WAITS != 0 { call.optional::<i64>("suspendTimeoutMillis")?.unwrap_or(0) } else { 0 };
+        let filter = if flags & HAS_SUBSCRIPTION != 0 {
+            own_filter(call)?
+        } else {
+            known_filter(call, &group, &topic)?
+        };
+        let wait =
+            if flags & WAITS != 0 { call.optional::<i64>("suspendTimeoutMillis")?.unwrap_or(0) } else { 0 };
         let asked: usize = call.number::<i32>("maxMsgNums")?.max(1) as usize;
         let max_bytes = call.optional::<i64>("maxMsgBytes")?.filter(|n| *n > 0);
         Ok(Self {
@@ -68,7 +73,8 @@ impl Pull {
             offset: Offset::try_from(call.number::<i64>("queueOffset")?).unwrap_or(0),
             max: asked.min(config.max_pull_messages),
             max_bytes: max_bytes.map_or(usize::MAX, |n| n as usize).min(config.max_pull_size.bytes()),
-            wait: Duration::from_millis(u64::try_from(wait).unwrap_or(0)).min(call.node.broker.config().max_wait.0),
+            wait: Duration::from_millis(u64::try_from(wait).unwrap_or(0))
+                .min(call.node.broker.config().max_wait.0),
             group,
             topic,
             filter,

@@ -33,7 +33,8 @@ pub(super) fn system(call: &Call) -> Result<Response> {
 pub(super) fn all(call: &Call) -> Result<Response> {
     let topics = every(call)?;
     let table: Map<String, Value> = topics.iter().map(|t| (t.name.to_string(), settings(t))).collect();
-    let version = json!(DataVersion { counter: topics.len() as u64, state_version: 0, timestamp: call.node.started });
+    let version =
+        json!(DataVersion { counter: topics.len() as u64, state_version: 0, timestamp: call.node.started });
     let body = json!({
         "dataVersion": version,
         "mappingDataVersion": version,
@@ -134,7 +135,9 @@ fn change_attributes(spec: &mut TopicSpec, changes: &str) -> Result<()> {
 }
 
 fn bad_attribute(change: &str) -> Failure {
-    let text = format!("the attribute {change:?} is not supported; {MESSAGE_TYPE} may be NORMAL, FIFO, DELAY or MIXED");
+    let text = format!(
+        "the attribute {change:?} is not supported; {MESSAGE_TYPE} may be NORMAL, FIFO, DELAY or MIXED"
+    );
     Failure::new(SYSTEM_ERROR, text)
 }
 

@@ -1,0 +1,64 @@
+//! A whole server in this process, on free ports.
+
+use sluice_server::config::Config;
+use sluice_server::Server;
+use std::net::SocketAddr;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+/// A running server; dropping it stops it.
+pub struct TestServer {
+    server: Option<Server>,
+    runtime: Runtime,
+    data: TempDir,
+}
+
+impl TestServer {
+    /// Starts with the defaults: open access on loopback, a log in a temporary folder.
+    pub fn start() -> Self {
+        Self::start_with(|_| ())
+    }
+
+    /// Starts with other settings.
+    pub fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+        let data = tempfile::tempdir().expect("a temporary folder");
+        Self::start_in(data, change)
+    }
+
+    /// Starts on a folder that is kept.
+    pub fn start_in(data: TempDir, change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config { data_dir: data.path().to_owned(), ..Config::default() };
+        for listen in [&mut config.listen.namesrv, &mut config.listen.remoting, &mut config.listen.http, &mut config.listen.stomp] {
+            *listen = "0".parse().expect("a listen value");
+        }
+        change(&mut config);
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+        let server = runtime.block_on(Server::start(config)).unwrap_or_else(|e| panic!("the server does not start: {e}"));
+        Self { server: Some(server), runtime, data }
+    }
+
+    /// Where a listener is: `namesrv`, `remoting`, `http`, `stomp`.
+    pub fn address(&self, listener: &str) -> SocketAddr {
+        self.server.as_ref().and_then(|s| s.address(listener)).unwrap_or_else(|| panic!("no listener {listener}"))
+    }
+
+    /// Stops and gives the folder back, to start again on it.
+    pub fn stop(mut self) -> TempDir {
+        self.shut_down();
+        std::mem::replace(&mut self.data, tempfile::tempdir().expect("a temporary folder"))
+    }
+
+    fn shut_down(&mut self) {
+        if let Some(server) = self.server.take() {
+            self.runtime.block_on(server.shutdown()).unwrap_or_else(|e| panic!("the server does not stop: {e}"));
+        }
+    }
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.shut_down();
+        }
+    }
+}

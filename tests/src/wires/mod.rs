@@ -1,0 +1,20 @@
+//! The stock clients.
+
+mod curl;
+mod java;
+mod stomp;
+
+pub use curl::Curl;
+pub use java::Java;
+pub use stomp::Stomp;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+fn base64(bytes: &[u8]) -> String {
+    STANDARD.encode(bytes)
+}
+
+fn from_base64(value: &serde_json::Value) -> Vec<u8> {
+    STANDARD.decode(value.as_str().unwrap_or_default()).unwrap_or_else(|e| panic!("{e}: {value}"))
+}

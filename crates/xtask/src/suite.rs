@@ -41,7 +41,7 @@ const SIDE_BY_SIDE: usize = 3;
 
 pub fn run(part: Part) -> Result {
     let has = |wanted: Part| part == Part::All || part == wanted;
-    let mut report = Report::new(target().join("test-logs"))?;
+    let report = Report::new(target().join("test-logs"))?;
 
     // Downloads wait for the network while the checks compile.
     let setup = Step::new("setup", command(root().join("tests/interop/setup.sh"), &[]), SETUP);

@@ -1,7 +1,7 @@
 //! The limit that a broker really has: a server of one thread that reads frames from sockets, writes them to a
 //! pre-written file, syncs at the end of its turn, and answers. No protocol, no rules, no index.
 
-use super::probe::{HEADER, Prewritten};
+use super::probe::{HEADER, Prewritten, RUN};
 use crate::load::frames::length_prefixed;
 use crate::shell::Result;
 use rustix::event::{PollFd, PollFlags, poll};
@@ -49,14 +49,18 @@ struct Client {
 
 /// Serves until it is killed.
 pub fn serve(path: &Path) -> Result {
-    let mut file = Prewritten::new(path)?;
+    let file = Prewritten::new(path, RUN)?;
     let listener = TcpListener::bind("127.0.0.1:0")?;
-    listener.set_nonblocking(true)?;
     println!("{}", listener.local_addr()?);
+    serve_on(&listener, file)
+}
+
+fn serve_on(listener: &TcpListener, mut file: Prewritten) -> Result {
+    listener.set_nonblocking(true)?;
     let mut clients: Vec<Client> = Vec::new();
     let mut turn = Vec::new();
     loop {
-        let (accepts, readable) = ready(&listener, &clients)?;
+        let (accepts, readable) = ready(listener, &clients)?;
         for at in readable {
             if let Some(client) = clients.get_mut(at) {
                 client.read(&mut turn);
@@ -110,5 +114,29 @@ impl Client {
         let answers = [0; 4].repeat(std::mem::take(&mut self.pending));
         // Four bytes a frame always fit the socket's buffer in a closed loop.
         self.gone |= self.stream.write_all(&answers).is_err();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::Load;
+    use crate::load::frames::Bare;
+    use std::time::Duration;
+
+    #[test]
+    fn the_generator_is_answered_and_the_bytes_are_in_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let file = Prewritten::new(&path, 1 << 20).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || serve_on(&listener, file));
+        let duration = Duration::from_millis(100);
+        let load = Load { address, wire: &Bare, topic: "", connections: 4, depth: 2, body: 100, duration };
+        let measured = load.run().unwrap();
+        assert!(measured.per_second > 10.0 && measured.p50 <= measured.p99);
+        let written = std::fs::read(&path).unwrap();
+        assert!(written.starts_with(&[[0; HEADER].as_slice(), &[b'x'; 100]].concat()));
     }
 }

@@ -14,29 +14,30 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Longer than any run writes before it wraps around.
-const FILE: u64 = 256 << 20;
+/// The size of the file: it is written round and round, so it need not hold a whole run.
+pub const RUN: u64 = 256 << 20;
 
 /// A file whose blocks exist already.
 pub struct Prewritten {
     file: File,
+    len: u64,
     at: u64,
 }
 
 impl Prewritten {
-    pub fn new(path: &Path) -> Result<Self> {
+    pub fn new(path: &Path, len: u64) -> Result<Self> {
         let mut file = File::create(path)?;
         let zeros = vec![0; 1 << 20];
-        for _ in 0..FILE >> 20 {
+        for _ in 0..len >> 20 {
             file.write_all(&zeros)?;
         }
         file.sync_all()?;
-        Ok(Self { file, at: 0 })
+        Ok(Self { file, len, at: 0 })
     }
 
     /// Writes and syncs.
     pub fn commit(&mut self, bytes: &[u8]) -> Result {
-        if self.at + bytes.len() as u64 > FILE {
+        if self.at + bytes.len() as u64 > self.len {
             self.at = 0;
         }
         self.file.write_all_at(bytes, self.at)?;
@@ -62,7 +63,7 @@ struct Producer {
 
 impl Probe {
     pub fn new(path: &Path) -> Result<Self> {
-        Ok(Self(Prewritten::new(path)?))
+        Ok(Self(Prewritten::new(path, RUN)?))
     }
 
     pub fn run(&mut self, producers: usize, record: usize, duration: Duration) -> Result<Measured> {

@@ -61,12 +61,12 @@ impl Report {
     }
 
     /// Runs one step; true when it passed.
-    pub fn run(&mut self, step: Step) -> bool {
+    pub fn run(&self, step: Step) -> bool {
         self.execute(step)
     }
 
     /// Runs steps side by side, at most `width` at a time.
-    pub fn run_together(&mut self, steps: Vec<Step>, width: usize) {
+    pub fn run_together(&self, steps: Vec<Step>, width: usize) {
         let waiting = Mutex::new(steps.into_iter());
         std::thread::scope(|scope| {
             for _ in 0..width {
@@ -148,4 +148,54 @@ fn end_group(child: &mut Child) {
         let _ = kill_process_group(group, Signal::KILL);
     }
     let _ = child.wait();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    fn report() -> (Report, tempfile::TempDir) {
+        let logs = tempfile::tempdir().unwrap();
+        (Report::new(logs.path().to_owned()).unwrap(), logs)
+    }
+
+    #[test]
+    fn one_failure_fails_the_whole_and_the_rest_still_runs() {
+        let (report, logs) = report();
+        let limit = Duration::from_secs(10);
+        let steps =
+            ["exit 0", "echo why; exit 3", "exit 0"].map(|script| Step::new(script, shell(script), limit));
+        report.run_together(steps.into(), 2);
+        assert_eq!(fs::read_to_string(logs.path().join("echo-why;-exit-3.log")).unwrap(), "why\n");
+        assert_eq!(report.finish().unwrap_err().to_string(), "1 steps failed");
+    }
+
+    #[test]
+    fn a_step_that_hangs_is_ended_with_its_children() {
+        let (report, logs) = report();
+        let script = "sleep 60 & echo $!; wait";
+        assert!(!report.run(Step::new("hangs", shell(script), Duration::from_millis(300))));
+        let child = fs::read_to_string(logs.path().join("hangs.log")).unwrap();
+        let stat = format!("/proc/{}/stat", child.trim());
+        let gone = |stat: &str| fs::read_to_string(stat).map_or(true, |text| text.contains(") Z "));
+        let started = Instant::now();
+        while !gone(&stat) {
+            assert!(started.elapsed() < Duration::from_secs(5), "the child lives on");
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    #[test]
+    fn a_step_that_cannot_start_fails() {
+        let (report, _logs) = report();
+        let step = Step::prepared("broken", Duration::from_secs(1), || Err("no broker".into()));
+        assert!(!report.run(step));
+        assert!(report.finish().is_err());
+    }
 }

@@ -7,11 +7,36 @@
 //! What a message means is the broker's business, who may append is `auth`'s; the store speaks logs and queue numbers.
 
 mod block_on;
+mod bytes_at;
+mod checkpoint;
+mod config;
+mod crc;
+mod entry;
+mod error;
 mod index;
+mod keeper;
+mod live;
+mod local;
 mod log;
 mod memory;
+mod meta;
+mod open;
+mod read;
 pub mod record;
+mod recovery;
+mod scan;
+mod sealed;
+mod segment;
+mod shared;
+mod staging;
+pub mod suite;
+mod tail;
+pub mod vfs;
 mod wake;
+mod writer;
 
+pub use config::{Config, Flush};
+pub use error::{Damage, LostOffsets, OpenError};
+pub use local::LocalLog;
 pub use log::*;
 pub use memory::MemoryLog;

@@ -132,7 +132,9 @@ impl Waiters {
 
     /// Why the log has failed, if it has.
     pub(crate) fn failure(&self) -> Option<Error> {
-        self.failure.get().map(|reason| Error::new(ErrorKind::Unavailable, reason.clone()))
+        self.failure.get().map(|reason| {
+            Error::new(ErrorKind::Unavailable, "the log has stopped").with_source(reason.clone())
+        })
     }
 
     /// Resolves with the reason when the log fails.

@@ -1,0 +1,86 @@
+//! The settings of the log on disk, each with its default and its reason.
+
+use serde::{Deserialize, Serialize};
+use sluice_model::units::ByteSize;
+
+/// Smaller segments would hold more headers than messages.
+const MIN_SEGMENT: u64 = 64 << 10;
+/// Positions within a segment are kept in 32 bits.
+const MAX_SEGMENT: u64 = 2 << 30;
+
+/// When an append that asks for [`crate::Durability::Sync`] counts as done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Flush {
+    /// When it is on the disk.
+    #[default]
+    Sync,
+    /// When the operating system has it: a power cut may lose the last 100 ms or 4 MiB that were acknowledged.
+    Async,
+}
+
+/// Settings of the log on disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// `sync`: an acknowledged message is on the disk. `async` acknowledges once the operating system has it.
+    pub flush: Flush,
+    /// The size of one file of the log, 64 KiB to 2 GiB. It bounds what a start after a crash has to read, and is the
+    /// grain in which old messages are deleted. The first files of a new log are smaller, so that it starts at once.
+    pub segment_size: ByteSize,
+    /// Files kept ready for what comes, so that an append never waits for disk space; writing one takes about as long
+    /// as filling it.
+    pub ready_segments: usize,
+    /// Memory for the newest entries, from which consumers that keep up are served without reading the disk.
+    pub tail_cache: ByteSize,
+    /// Bytes that may wait to be written; beyond, appends are refused as throttled. A second of a slow disk.
+    pub max_pending: ByteSize,
+    /// The largest record, all of a message's parts together. 4 MiB bodies fit four times, batches of 16 MiB once.
+    pub max_entry: ByteSize,
+    /// How full the file system may become, in per cent, before messages are refused. What is left is for
+    /// acknowledgements and deletions, which free space, and for everyone else on the disk.
+    pub disk_guard: u8,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            flush: Flush::Sync,
+            segment_size: ByteSize::mib(256),
+            ready_segments: 2,
+            tail_cache: ByteSize::mib(64),
+            max_pending: ByteSize::mib(64),
+            max_entry: ByteSize::mib(17),
+            disk_guard: 90,
+        }
+    }
+}
+
+impl Config {
+    /// Says what is wrong with these settings, if anything is.
+    ///
+    /// # Errors
+    /// A sentence that names the setting.
+    pub fn check(&self) -> Result<(), String> {
+        let size = self.segment_size.0;
+        if !(MIN_SEGMENT..=MAX_SEGMENT).contains(&size) || !size.is_multiple_of(4096) {
+            return Err(format!(
+                "segment_size must be 64KiB to 2GiB and a multiple of 4KiB, not {}",
+                self.segment_size
+            ));
+        }
+        if !(1..=16).contains(&self.ready_segments) {
+            return Err(format!("ready_segments must be 1 to 16, not {}", self.ready_segments));
+        }
+        if !(1..=100).contains(&self.disk_guard) {
+            return Err(format!("disk_guard must be 1 to 100 per cent, not {}", self.disk_guard));
+        }
+        if self.max_entry.0 < 1024 || self.max_entry.0 > 1 << 30 {
+            return Err(format!("max_entry must be 1KiB to 1GiB, not {}", self.max_entry));
+        }
+        if self.max_pending.0 == 0 {
+            return Err("max_pending must not be 0".into());
+        }
+        Ok(())
+    }
+}

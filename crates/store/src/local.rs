@@ -1,0 +1,321 @@
+//! The log on this machine's disk: [`LocalLog`].
+//!
+//! It exists to keep one promise: what was acknowledged is there after a crash, and what is damaged is told, never
+//! guessed. One append log in segments holds everything, so one `fdatasync` decides for any number of queues. The
+//! parts: appends are staged (`staging`), the log's thread writes them (`writer`), another one prepares and seals files
+//! (`keeper`), readers are served from memory or files (`read`), and a start finds out what is there (`recovery`).
+
+use crate::checkpoint::{self, QueueEnd};
+use crate::config::{Config, Flush};
+use crate::entry::{EntryKind, flag};
+use crate::error::OpenError;
+use crate::keeper::{self, Keeper};
+use crate::log::{
+    Append, Bounds, Durability, Entry, Listener, Log, LogQueue, Lsn, Read, ReadLimits, Space, Ticket,
+};
+use crate::shared::Shared;
+use crate::staging::Phase;
+use crate::vfs::{OsVfs, Vfs};
+use crate::writer::Writer;
+use crate::{open, read};
+use bytes::Bytes;
+use parking_lot::Mutex;
+use sluice_model::{Clock, Error, ErrorKind, Millis, Offset, Result};
+use std::future::Future;
+use std::io;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+
+/// The file system is looked at at most this often, and only while appends come.
+const LOOK_EACH: Millis = 1000;
+
+/// A log on disk. See the module.
+pub struct LocalLog {
+    shared: Arc<Shared>,
+    keeper: Arc<Keeper>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    lock: Mutex<Option<Box<dyn Send + Sync>>>,
+    looked: AtomicU64,
+}
+
+impl LocalLog {
+    /// Opens the log in a folder, or makes a new one.
+    ///
+    /// # Errors
+    /// See [`OpenError`]. When data is damaged or newer than this program, nothing has been changed on disk.
+    pub fn open(dir: &Path, config: Config, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+        Self::open_on(Arc::new(OsVfs), dir, config, clock)
+    }
+
+    /// Opens the log on a given file system.
+    ///
+    /// # Errors
+    /// As [`LocalLog::open`].
+    pub fn open_on(
+        vfs: Arc<dyn Vfs>,
+        dir: &Path,
+        config: Config,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, OpenError> {
+        let opened = open::open(vfs, dir, config, clock)?;
+        let shared = Arc::new(opened.shared);
+        let keeper = Arc::new(Keeper::default());
+        let looked = AtomicU64::new(shared.clock.now());
+        let log =
+            Self { shared, keeper, threads: Mutex::default(), lock: Mutex::new(Some(opened.lock)), looked };
+        log.start().map_err(|source| OpenError::Io { path: dir.into(), source })?;
+        log.move_async_queues(&opened.gaps).map_err(|e| {
+            let source = io::Error::other(format!("{e:?}"));
+            OpenError::Io { path: dir.into(), source }
+        })?;
+        Ok(log)
+    }
+
+    fn start(&self) -> io::Result<()> {
+        let segment = Arc::clone(&self.shared.staging.lock().active.segment);
+        let writer = Writer::new(Arc::clone(&self.shared), Arc::clone(&self.keeper), segment);
+        let (keeper, shared) = (Arc::clone(&self.keeper), Arc::clone(&self.shared));
+        let mut threads = self.threads.lock();
+        threads.push(thread::Builder::new().name("log".into()).spawn(move || writer.run())?);
+        threads.push(thread::Builder::new().name("log-keeper".into()).spawn(move || keeper.run(&shared))?);
+        Ok(())
+    }
+
+    /// Writes down where queues go on that may have lost acknowledged async entries.
+    fn move_async_queues(&self, gaps: &[(u32, Offset)]) -> Result<()> {
+        if gaps.is_empty() {
+            return Ok(());
+        }
+        let end = {
+            let mut staging = self.shared.staging.lock();
+            let durable = self.shared.waiters.reached(Durability::Sync);
+            for (queue, next) in gaps {
+                staging.put_empty(EntryKind::Gap, flag::ASYNC, *queue, *next, durable);
+            }
+            staging.end
+        };
+        self.shared.request_sync();
+        self.shared.waiters.done(Durability::Sync, end).wait()
+    }
+
+    /// Looks at the disk's space now and then, while appends come.
+    fn look(&self) {
+        let (now, looked) = (self.shared.clock.now(), self.looked.load(Ordering::Relaxed));
+        let due = now.abs_diff(looked) >= LOOK_EACH;
+        if due && self.looked.compare_exchange(looked, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            self.keeper.look();
+        }
+    }
+
+    fn check_open(&self) -> Result<()> {
+        if let Some(error) = self.shared.waiters.failure() {
+            return Err(error);
+        }
+        if self.shared.staging.lock().phase != Phase::Open {
+            return Err(Error::new(ErrorKind::Unavailable, "the log is closed"));
+        }
+        Ok(())
+    }
+
+    fn fail(&self, what: &str, error: io::Error) -> Error {
+        if keeper::is_full(&error) {
+            return Error::new(ErrorKind::StorageFull, "the disk is full").with_source(error);
+        }
+        self.shared.fail(what, &error);
+        Error::new(ErrorKind::Unavailable, "the log has stopped").with_source(error)
+    }
+
+    fn stop(&self) -> Result<()> {
+        {
+            let mut staging = self.shared.staging.lock();
+            if staging.phase == Phase::Open {
+                staging.phase = Phase::Closing;
+            }
+            if staging.asleep {
+                self.shared.work.notify_one();
+            }
+        }
+        self.keeper.stop();
+        let threads = std::mem::take(&mut *self.threads.lock());
+        let ended = !threads.is_empty();
+        for thread in threads {
+            let _ = thread.join();
+        }
+        let outcome = match self.shared.waiters.failure() {
+            Some(error) => Err(error),
+            None if ended => self.seal_last(),
+            None => Ok(()),
+        };
+        *self.lock.lock() = None;
+        outcome
+    }
+
+    /// An index for the last segment spares the next start the reading of it.
+    fn seal_last(&self) -> Result<()> {
+        for roll in self.keeper.take_seals() {
+            keeper::seal(&self.shared, roll.old.start, roll.end, roll.stored, false)
+                .map_err(|e| self.fail("seal a segment", e))?;
+        }
+        let (start, first, end, stored) = {
+            let staging = self.shared.staging.lock();
+            let segment = &staging.active.segment;
+            (segment.start, segment.first(), staging.end, staging.active.stored)
+        };
+        if end == first {
+            return Ok(());
+        }
+        keeper::seal(&self.shared, start, end, stored, true)
+            .map_err(|e| self.fail("seal the last segment", e))
+    }
+}
+
+impl Log for LocalLog {
+    fn append(&self, group: &[Append<'_>], durability: Durability) -> Result<Ticket> {
+        self.look();
+        let durability = match self.shared.config.flush {
+            Flush::Sync => durability,
+            Flush::Async => Durability::Async,
+        };
+        let durable = self.shared.waiters.reached(Durability::Sync);
+        let appended = {
+            let mut staging = self.shared.staging.lock();
+            if let Some(error) = self.shared.waiters.failure() {
+                return Err(error);
+            }
+            let appended = staging.append(group, durability, durable)?;
+            if staging.asleep && staging.has_work() {
+                self.shared.work.notify_one();
+            }
+            appended
+        };
+        if appended.rolled {
+            self.keeper.nudge();
+        }
+        let done = self.shared.waiters.done(appended.durability, appended.end);
+        Ok(Ticket { placed: appended.places, done })
+    }
+
+    fn end(&self) -> Lsn {
+        self.shared.staging.lock().end
+    }
+
+    fn bounds(&self, queue: LogQueue) -> Bounds {
+        self.shared.queues.read().bounds(queue.0)
+    }
+
+    fn next_offset(&self, queue: LogQueue) -> Offset {
+        self.shared.staging.lock().tails.get(&queue.0).map_or(0, |tail| tail.next)
+    }
+
+    fn read(&self, queue: LogQueue, from: Offset, limits: &ReadLimits<'_>) -> Result<Read> {
+        read::read(&self.shared, queue, from, limits)
+    }
+
+    fn read_at(&self, lsn: Lsn) -> Result<Option<Entry>> {
+        read::read_at(&self.shared, lsn)
+    }
+
+    fn offset_at(&self, queue: LogQueue, time: Millis) -> Result<Offset> {
+        read::offset_at(&self.shared, queue, time)
+    }
+
+    fn listen(&self, listener: Listener) {
+        *self.shared.listener.lock() = Some(listener);
+    }
+
+    fn forget(&self, queue: LogQueue) {
+        self.shared.staging.lock().tails.entry(queue.0).or_default().forgotten = true;
+        self.shared.queues.write().forget(queue.0);
+    }
+
+    fn replay(&self, from: Lsn, visit: &mut dyn FnMut(Entry)) -> Result<()> {
+        read::replay(&self.shared, from, visit)
+    }
+
+    fn checkpoint(&self) -> Result<Option<(Lsn, Bytes)>> {
+        let shared = &self.shared;
+        let checkpoints = shared.checkpoints.lock();
+        let Some(at) = checkpoints.last() else { return Ok(None) };
+        match checkpoint::read(&*shared.vfs, &shared.dir, shared.store, *at) {
+            Ok(checkpoint::Outcome::Good(checkpoint)) => Ok(Some((checkpoint.at, checkpoint.state))),
+            Ok(_) => Err(Error::new(ErrorKind::Corrupt, format!("the checkpoint at {at} is damaged"))),
+            Err(error) => {
+                Err(Error::new(ErrorKind::Unavailable, "a checkpoint cannot be read").with_source(error))
+            }
+        }
+    }
+
+    fn write_checkpoint(&self, at: Lsn, state: &[u8]) -> Result<()> {
+        self.check_open()?;
+        let shared = &self.shared;
+        let mut checkpoints = shared.checkpoints.lock();
+        // The ends of queues are taken first and made safe with everything before `at`: no offset in a checkpoint may
+        // be of an entry that a crash can still undo.
+        let (ends, end) = {
+            let staging = shared.staging.lock();
+            let known = staging.tails.iter().filter(|(_, tail)| !tail.forgotten);
+            let end = |(queue, tail): (&u32, &crate::staging::QueueTail)| QueueEnd {
+                queue: *queue,
+                next: tail.next,
+                is_async: tail.is_async,
+            };
+            (known.map(end).collect::<Vec<_>>(), staging.end)
+        };
+        if at > end {
+            return Err(Error::invalid(format!("a checkpoint at {at}, but the log ends at {end}")));
+        }
+        shared.request_sync();
+        shared.waiters.done(Durability::Sync, end).wait()?;
+        let kept = checkpoint::write(&*shared.vfs, &shared.dir, shared.store, at, &ends, state);
+        *checkpoints = kept.map_err(|error| self.fail("write a checkpoint", error))?;
+        Ok(())
+    }
+
+    fn trim(&self, older_than: Millis, pinned: Lsn) -> Result<Lsn> {
+        self.check_open()?;
+        let shared = &self.shared;
+        let checkpoints = shared.checkpoints.lock();
+        let checkpointed = if let [older, _] = checkpoints[..] { older } else { 0 };
+        let limit = pinned.min(checkpointed);
+        loop {
+            let first =
+                shared.segments.read().first_key_value().map(|(start, known)| (*start, known.clone()));
+            let Some((start, known)) = first else { return Ok(0) };
+            let gone = known.footer.filter(|footer| footer.end <= limit && footer.max_stored < older_than);
+            let Some(footer) = gone else { return Ok(start) };
+            shared.segments.write().remove(&start);
+            shared.queues.write().drop_segment(start, footer.end);
+            keeper::recycle(shared, known).map_err(|error| self.fail("delete a segment", error))?;
+        }
+    }
+
+    fn space(&self) -> Space {
+        let shared = &self.shared;
+        let accepts_messages = !shared.staging.lock().full;
+        let first = shared.segments.read().keys().next().copied().unwrap_or(0);
+        Space {
+            log_bytes: shared.visible() - first.min(shared.visible()),
+            used_per_mille: shared.disk.lock().used_per_mille(),
+            accepts_messages,
+        }
+    }
+
+    fn failed(&self) -> Pin<Box<dyn Future<Output = Error> + Send>> {
+        Box::pin(self.shared.waiters.failed())
+    }
+
+    fn close(&self) -> Result<()> {
+        self.stop()
+    }
+}
+
+impl Drop for LocalLog {
+    fn drop(&mut self) {
+        if let Err(error) = self.stop() {
+            tracing::error!(?error, "the log was not closed in order");
+        }
+    }
+}

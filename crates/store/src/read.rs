@@ -1,0 +1,364 @@
+//! Answering reads: from the tail in memory when it is all there, from the files otherwise.
+//!
+//! The one idea to know: nothing that came from a disk leaves here unless its checksums, its position, its epoch and
+//! its place in the queue are right; anything else is `Corrupt`, never an empty answer.
+
+use crate::crc::crc32c;
+use crate::entry::{EntryHeader, EntryKind, HEADER};
+use crate::index::{IndexEntry, Selection, select};
+use crate::live::Place;
+use crate::log::{Batch, Content, Entry, Kind, LogQueue, Lsn, Read, ReadLimits};
+use crate::record;
+use crate::scan::Scan;
+use crate::sealed::{Range, RangeReader};
+use crate::segment::Segment;
+use crate::shared::Shared;
+use bytes::Bytes;
+use sluice_model::{Error, ErrorKind, Millis, Offset, Result};
+use std::io;
+use std::sync::Arc;
+
+/// Entries closer together than this are read in one go: cheaper than another call.
+const NEAR: u64 = 32 << 10;
+/// The most that is read in one go, one large entry aside.
+const RUN: u64 = 1 << 20;
+
+/// [`ReadLimits`] that a cold read can take along.
+struct OwnedLimits {
+    max_count: usize,
+    max_bytes: usize,
+    max_examined: usize,
+    tag_hashes: Option<Vec<u32>>,
+}
+
+impl OwnedLimits {
+    fn of(limits: &ReadLimits<'_>) -> Self {
+        Self {
+            max_count: limits.max_count,
+            max_bytes: limits.max_bytes,
+            max_examined: limits.max_examined,
+            tag_hashes: limits.tag_hashes.map(<[u32]>::to_vec),
+        }
+    }
+
+    fn borrow(&self) -> ReadLimits<'_> {
+        ReadLimits {
+            max_count: self.max_count,
+            max_bytes: self.max_bytes,
+            max_examined: self.max_examined,
+            tag_hashes: self.tag_hashes.as_deref(),
+        }
+    }
+}
+
+/// See [`crate::Log::read`].
+pub(crate) fn read(
+    shared: &Arc<Shared>,
+    queue: LogQueue,
+    from: Offset,
+    limits: &ReadLimits<'_>,
+) -> Result<Read> {
+    let (selection, readable) = {
+        let queues = shared.queues.read();
+        let bounds = queues.bounds(queue.0);
+        let index = queues.get(queue.0).filter(|_| (bounds.min..bounds.next).contains(&from));
+        let Some(index) = index else {
+            return Ok(Read::Ready(Batch { entries: Vec::new(), next: from.clamp(bounds.min, bounds.next) }));
+        };
+        match index.place(from) {
+            Place::Live(n) => (select(index.live.range(n..).copied(), limits), bounds.next),
+            Place::Sealed(range) => {
+                let (shared, limits) = (Arc::clone(shared), OwnedLimits::of(limits));
+                let cold = move || read_sealed(&shared, queue, range, from, &limits.borrow());
+                return Ok(Read::Cold(Box::new(cold)));
+            }
+        }
+    };
+    let Selection { entries, next } = selection;
+    let next = next.unwrap_or(readable);
+    if let Some(bytes) = from_tail(shared, &entries) {
+        let entries = entries.iter().zip(bytes).map(|(index, bytes)| in_memory(queue, index, &bytes));
+        return Ok(Read::Ready(Batch { entries: entries.collect::<Result<_>>()?, next }));
+    }
+    let shared = Arc::clone(shared);
+    Ok(Read::Cold(Box::new(move || fetch(&shared, queue, &entries, next))))
+}
+
+fn from_tail(shared: &Shared, entries: &[IndexEntry]) -> Option<Vec<Bytes>> {
+    let tail = shared.tail.lock();
+    entries.iter().map(|entry| tail.get(entry.lsn, entry.size as usize)).collect()
+}
+
+/// An entry whose bytes have never left memory: its header is read, its checksums are our own.
+fn in_memory(queue: LogQueue, index: &IndexEntry, bytes: &Bytes) -> Result<Entry> {
+    let header = bytes.first_chunk().and_then(EntryHeader::decode);
+    let header = header.ok_or_else(|| corrupt(queue, index.offset, "its header in memory is wrong"))?;
+    entry(&header, bytes)
+}
+
+fn entry(header: &EntryHeader, bytes: &Bytes) -> Result<Entry> {
+    let payload = bytes.slice(HEADER..header.len as usize);
+    let kind = if header.kind == EntryKind::State { Kind::State } else { Kind::Message };
+    Ok(Entry {
+        queue: LogQueue(header.queue),
+        offset: header.offset,
+        count: header.count,
+        lsn: header.lsn,
+        size: header.size() as u32,
+        stored: header.stored,
+        content: record::content(kind, header.encoding, &payload)?,
+    })
+}
+
+fn read_sealed(
+    shared: &Shared,
+    queue: LogQueue,
+    range: Range,
+    from: Offset,
+    limits: &ReadLimits<'_>,
+) -> Result<Batch> {
+    let selection = with_range(shared, queue, range, |reader| {
+        let first = reader.find(from)?;
+        let mut entries = Vec::new();
+        let mut n = first;
+        loop {
+            let selection = select(entries.iter().copied(), limits);
+            if selection.next.is_some() || n >= range.count {
+                return Ok(selection);
+            }
+            // As much again as there is: looking at it from the start again then costs little.
+            for _ in 0..entries.len().max(128) {
+                entries.extend(reader.entry(n)?);
+                n += 1;
+            }
+        }
+    })?;
+    match selection {
+        None => Ok(Batch { entries: Vec::new(), next: shared.queues.read().bounds(queue.0).min.max(from) }),
+        Some(selection) => fetch(shared, queue, &selection.entries, selection.next.unwrap_or(range.end)),
+    }
+}
+
+/// Does something with a queue's index entries in a sealed segment; nothing when the segment has been deleted.
+fn with_range<T>(
+    shared: &Shared,
+    queue: LogQueue,
+    range: Range,
+    work: impl FnOnce(&mut RangeReader<'_>) -> io::Result<T>,
+) -> Result<Option<T>> {
+    let known = shared.segments.read().get(&range.segment).cloned();
+    let Some((segment, footer)) = known.and_then(|known| Some((known.segment, known.footer?))) else {
+        return Ok(None);
+    };
+    let file = match segment.file(&*shared.vfs) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => file.map_err(unreadable)?,
+    };
+    match work(&mut RangeReader::new(&*file, footer.blocks_at, range)) {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            let what = format!("{error} of {} fails its checksum", segment.path.display());
+            Err(corrupt(queue, range.base, &what))
+        }
+        Err(error) => Err(unreadable(error)),
+    }
+}
+
+/// Reads entries from the files. When their segment has been deleted meanwhile, the queue's bound tells where to go on.
+fn fetch(shared: &Shared, queue: LogQueue, wanted: &[IndexEntry], next: Offset) -> Result<Batch> {
+    let mut entries = Vec::with_capacity(wanted.len());
+    let mut rest = wanted;
+    while let Some(first) = rest.first() {
+        let Some(known) = shared.segment_of(first.lsn) else {
+            let min = shared.queues.read().bounds(queue.0).min;
+            return Ok(Batch { entries, next: min.max(first.offset) });
+        };
+        let (run, behind) = rest.split_at(run_len(rest));
+        rest = behind;
+        match fetch_run(shared, queue, &known.segment, run) {
+            Ok(run) => entries.extend(run),
+            Err(Fetch::Gone) => {
+                let min = shared.queues.read().bounds(queue.0).min;
+                return Ok(Batch { entries, next: min.max(first.offset) });
+            }
+            Err(Fetch::Failed(error)) => return Err(error),
+        }
+    }
+    Ok(Batch { entries, next })
+}
+
+/// How many of the entries lie close enough together to be read at once.
+fn run_len(entries: &[IndexEntry]) -> usize {
+    let Some(first) = entries.first() else { return 0 };
+    let near = |pair: &[IndexEntry]| {
+        let [before, after] = pair else { return false };
+        let end = before.lsn + u64::from(before.size);
+        after.lsn >= end && after.lsn - end <= NEAR && after.lsn + u64::from(after.size) - first.lsn <= RUN
+    };
+    1 + entries.windows(2).take_while(|pair| near(pair)).count()
+}
+
+enum Fetch {
+    Gone,
+    Failed(Error),
+}
+
+fn fetch_run(
+    shared: &Shared,
+    queue: LogQueue,
+    segment: &Segment,
+    run: &[IndexEntry],
+) -> Result<Vec<Entry>, Fetch> {
+    let (Some(first), Some(last)) = (run.first(), run.last()) else { return Ok(Vec::new()) };
+    let len = (last.lsn + u64::from(last.size) - first.lsn) as usize;
+    let file = segment.file(&*shared.vfs).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => Fetch::Gone,
+        _ => Fetch::Failed(unreadable(error)),
+    })?;
+    let mut bytes = vec![0; len];
+    let read = file.read_at(&mut bytes, segment.position(first.lsn));
+    bytes.truncate(read.map_err(|error| Fetch::Failed(unreadable(error)))?);
+    let bytes = Bytes::from(bytes);
+    let one = |index: &IndexEntry| {
+        let at = (index.lsn - first.lsn) as usize;
+        let end = at + index.size as usize;
+        let bytes = if end <= bytes.len() { bytes.slice(at..end) } else { Bytes::new() };
+        checked(segment, index.lsn, &bytes)
+            .filter(|header| header.queue == queue.0 && header.offset == index.offset)
+            .ok_or_else(|| {
+                let place = format!("at byte {} of {}", segment.position(index.lsn), segment.path.display());
+                corrupt(queue, index.offset, &place)
+            })
+            .and_then(|header| entry(&header, &bytes))
+    };
+    run.iter().map(one).collect::<Result<_>>().map_err(Fetch::Failed)
+}
+
+/// The header of an entry that begins here, when everything about it is right.
+fn checked(segment: &Segment, lsn: Lsn, bytes: &Bytes) -> Option<EntryHeader> {
+    let header = bytes.first_chunk().and_then(EntryHeader::decode)?;
+    let payload = bytes.get(HEADER..header.len as usize)?;
+    let good = header.lsn == lsn && header.epoch == segment.epoch && crc32c(payload) == header.payload_crc;
+    good.then_some(header)
+}
+
+/// See [`crate::Log::read_at`].
+pub(crate) fn read_at(shared: &Shared, lsn: Lsn) -> Result<Option<Entry>> {
+    if !lsn.is_multiple_of(8) || lsn.saturating_add(HEADER as u64) > shared.visible() {
+        return Ok(None);
+    }
+    let Some(known) = shared.segment_of(lsn) else { return Ok(None) };
+    let segment = &known.segment;
+    let end = known.footer.map_or_else(|| shared.visible(), |footer| footer.end);
+    if lsn < segment.first() || lsn + HEADER as u64 > end {
+        return Ok(None);
+    }
+    let bytes = |len: usize| {
+        let cached = shared.tail.lock().get(lsn, len);
+        if cached.is_some() { Ok(cached) } else { bytes_of(shared, segment, lsn, len) }
+    };
+    // Any number may be asked for: what does not look like an entry of this segment is none.
+    let Some(head) = bytes(HEADER)? else { return Ok(None) };
+    let header = head.first_chunk().and_then(EntryHeader::decode);
+    let header = header.filter(|h| h.lsn == lsn && h.epoch == segment.epoch && h.end() <= end);
+    let Some(header) = header else {
+        return if head.starts_with(&crate::entry::SIGNATURE) {
+            Err(corrupt_at(segment, lsn))
+        } else {
+            Ok(None)
+        };
+    };
+    let hidden = match header.kind {
+        EntryKind::Message => shared.queues.read().is_forgotten(header.queue),
+        EntryKind::State => false,
+        EntryKind::Mark | EntryKind::Gap => true,
+    };
+    if hidden {
+        return Ok(None);
+    }
+    let Some(bytes) = bytes(header.len as usize)? else { return Ok(None) };
+    let header = checked(segment, lsn, &bytes).ok_or_else(|| corrupt_at(segment, lsn))?;
+    entry(&header, &bytes).map(Some)
+}
+
+fn bytes_of(shared: &Shared, segment: &Segment, lsn: Lsn, len: usize) -> Result<Option<Bytes>> {
+    let file = match segment.file(&*shared.vfs) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => file.map_err(unreadable)?,
+    };
+    let mut bytes = vec![0; len];
+    let read = file.read_at(&mut bytes, segment.position(lsn)).map_err(unreadable)?;
+    bytes.truncate(read);
+    Ok(Some(bytes.into()))
+}
+
+/// See [`crate::Log::offset_at`].
+pub(crate) fn offset_at(shared: &Shared, queue: LogQueue, time: Millis) -> Result<Offset> {
+    let (ranges, live, readable) = {
+        let queues = shared.queues.read();
+        let Some(index) = queues.get(queue.0) else { return Ok(0) };
+        let ranges: Vec<Range> = index.ranges.iter().filter(|r| r.max_stored >= time).copied().collect();
+        let live = index.live.iter().find(|entry| entry.stored >= time).map(|entry| entry.offset);
+        (ranges, live, index.readable)
+    };
+    for range in ranges {
+        let found = with_range(shared, queue, range, |reader| reader.first_stored(time))?;
+        if let Some(entry) = found.flatten() {
+            return Ok(entry.offset);
+        }
+    }
+    Ok(live.unwrap_or(readable))
+}
+
+/// See [`crate::Log::replay`].
+pub(crate) fn replay(shared: &Shared, from: Lsn, visit: &mut dyn FnMut(Entry)) -> Result<()> {
+    let visible = shared.visible();
+    let segments: Vec<_> = shared.segments.read().values().map(|known| Arc::clone(&known.segment)).collect();
+    let ends: Vec<Lsn> = segments.iter().skip(1).map(|next| next.start).chain([visible]).collect();
+    for (segment, end) in segments.into_iter().zip(ends) {
+        if end <= from.max(segment.first()) {
+            continue;
+        }
+        let file = segment.file(&*shared.vfs).map_err(unreadable)?;
+        let mut scan = Scan::new(file, segment.start, Some(segment.epoch), segment.position(end));
+        scan.seek(from);
+        while let Some(scanned) = scan.next().map_err(unreadable)? {
+            let kind = match scanned.header.kind {
+                EntryKind::Message => Kind::Message,
+                EntryKind::State => Kind::State,
+                EntryKind::Mark | EntryKind::Gap => continue,
+            };
+            let header = scanned.header;
+            let content: Content = record::content(kind, header.encoding, &scanned.payload)?;
+            visit(Entry {
+                queue: LogQueue(header.queue),
+                offset: header.offset,
+                count: header.count,
+                lsn: header.lsn,
+                size: header.size() as u32,
+                stored: header.stored,
+                content,
+            });
+        }
+        if scan.lsn() != end {
+            return Err(corrupt_at(&segment, scan.lsn()));
+        }
+    }
+    Ok(())
+}
+
+fn corrupt(queue: LogQueue, offset: Offset, what: &str) -> Error {
+    tracing::error!(queue = queue.0, offset, what, "a stored message is damaged");
+    Error::new(ErrorKind::Corrupt, "a stored message is damaged").with_source(what)
+}
+
+fn corrupt_at(segment: &Segment, lsn: Lsn) -> Error {
+    let place = format!("byte {} of {}", segment.position(lsn), segment.path.display());
+    tracing::error!(lsn, place, "a stored entry is damaged");
+    Error::new(ErrorKind::Corrupt, "a stored message is damaged").with_source(place)
+}
+
+fn unreadable(error: io::Error) -> Error {
+    tracing::error!(%error, "the disk cannot be read");
+    Error::new(ErrorKind::Unavailable, "the disk cannot be read").with_source(error)
+}

@@ -1,0 +1,122 @@
+//! Reading a segment's entries one after the other, trusting nothing: [`Scan`].
+//!
+//! It exists because recovery and replay ask the same question: what is the next good entry, and where do good entries
+//! end? What an end means (torn tail or damage) is decided in `recovery`.
+
+use crate::entry::{EntryHeader, HEADER, SIGNATURE};
+use crate::segment::PAGE;
+use crate::{Lsn, vfs::VfsFile};
+use bytes::Bytes;
+use std::io;
+use std::sync::Arc;
+
+/// Read at once: large enough for the disk, small enough to be thrown away.
+const WINDOW: usize = 1 << 20;
+
+/// An entry whose checksums are right.
+pub(crate) struct Scanned {
+    pub header: EntryHeader,
+    pub payload: Bytes,
+}
+
+/// Walks through the entries of one segment.
+pub(crate) struct Scan {
+    file: Arc<dyn VfsFile>,
+    start: Lsn,
+    epoch: Option<u32>,
+    /// The next position in the file.
+    position: u64,
+    /// The end of what may be read.
+    limit: u64,
+    window: Bytes,
+    window_at: u64,
+}
+
+impl Scan {
+    /// Walks from the first entry up to the position `limit` in the file. Entries of another epoch are not good;
+    /// without an epoch the first good entry sets it.
+    pub(crate) fn new(file: Arc<dyn VfsFile>, start: Lsn, epoch: Option<u32>, limit: u64) -> Self {
+        Self { file, start, epoch, position: PAGE, limit, window: Bytes::new(), window_at: 0 }
+    }
+
+    /// Goes to a position of the log, where an entry must begin.
+    pub(crate) fn seek(&mut self, lsn: Lsn) {
+        self.position = PAGE.max(lsn.saturating_sub(self.start));
+    }
+
+    /// The position of the log where the next entry would be.
+    pub(crate) fn lsn(&self) -> Lsn {
+        self.start + self.position
+    }
+
+    /// The next entry; nothing at the first place where there is no good one.
+    pub(crate) fn next(&mut self) -> io::Result<Option<Scanned>> {
+        let Some(scanned) = self.entry_at(self.position)? else { return Ok(None) };
+        self.epoch.get_or_insert(scanned.header.epoch);
+        self.position += scanned.header.size();
+        Ok(Some(scanned))
+    }
+
+    /// Searches for a good entry at or behind the present position, and goes behind it.
+    pub(crate) fn search(&mut self) -> io::Result<Option<Scanned>> {
+        let mut position = self.position.next_multiple_of(8);
+        while let Some(found) = self.signature_from(position)? {
+            if let Some(scanned) = self.entry_at(found)? {
+                self.position = found + scanned.header.size();
+                return Ok(Some(scanned));
+            }
+            position = found + 8;
+        }
+        Ok(None)
+    }
+
+    fn signature_from(&mut self, mut position: u64) -> io::Result<Option<u64>> {
+        while position + HEADER as u64 <= self.limit {
+            let len = WINDOW.min((self.limit - position) as usize);
+            let Some(bytes) = self.bytes(position, len)? else { return Ok(None) };
+            if let Some(n) = bytes.chunks(8).position(|chunk| chunk.starts_with(&SIGNATURE)) {
+                return Ok(Some(position + n as u64 * 8));
+            }
+            position += len as u64 & !7;
+            if len < 8 {
+                break;
+            }
+        }
+        Ok(None)
+    }
+
+    fn entry_at(&mut self, position: u64) -> io::Result<Option<Scanned>> {
+        let Some(head) = self.bytes(position, HEADER)? else { return Ok(None) };
+        let header = head.first_chunk().and_then(EntryHeader::decode).filter(|header| {
+            header.lsn == self.start + position
+                && self.epoch.is_none_or(|epoch| epoch == header.epoch)
+                && header.size() <= self.limit - position
+        });
+        let Some(header) = header else { return Ok(None) };
+        let Some(entry) = self.bytes(position, header.len as usize)? else { return Ok(None) };
+        let payload = entry.slice(HEADER..);
+        if crate::crc::crc32c(&payload) != header.payload_crc {
+            return Ok(None);
+        }
+        Ok(Some(Scanned { header, payload }))
+    }
+
+    /// Bytes of the file, through the window; nothing when they reach beyond the limit or the file's end.
+    fn bytes(&mut self, position: u64, len: usize) -> io::Result<Option<Bytes>> {
+        if position + len as u64 > self.limit {
+            return Ok(None);
+        }
+        let inside =
+            position >= self.window_at && position + len as u64 <= self.window_at + self.window.len() as u64;
+        if !inside {
+            let size = len.max(WINDOW).min((self.limit - position) as usize);
+            let mut window = vec![0; size];
+            let read = self.file.read_at(&mut window, position)?;
+            window.truncate(read);
+            self.window = window.into();
+            self.window_at = position;
+        }
+        let at = (position - self.window_at) as usize;
+        Ok((at + len <= self.window.len()).then(|| self.window.slice(at..at + len)))
+    }
+}

@@ -1,0 +1,389 @@
+//! The index of a finished segment, kept inside its file: entry blocks, a directory of queues, and the footer.
+//!
+//! It exists so that neither start nor memory depend on how many messages are kept: of a sealed segment only one
+//! [`Range`] for each of its queues stays in memory. The one idea to know: entries lie by queue and offset in blocks of
+//! equal size, so the place of an offset is arithmetic, or a binary search when batches or gaps are among them.
+//!
+//! ```text
+//! block: 127 entries of 32 B | crc u32 | zeros                                                      (4 KiB)
+//!   entry: lsn - start u32 | size u32 | offset u64 | stored u64 | tag hash u32 | count u16 | flags u16
+//! directory: queue u32 | flags u32 | base u64 | end u64 | count u32 | first entry u32 | min, max stored u64   (48 B each)
+//! footer: 0 "SLUICEFT" | 8 version u32 | 12 crc u32 | 16 store id | 32 start u64 | 40 end u64 | 48 epoch u32
+//!   52 flags u32 | 56 entries u32 | 60 queues u32 | 64 blocks at u64 | 72 directory at u64 | 80 directory crc u32
+//!   88 min stored u64 | 96 max stored u64 | zeros                                       (the file's last 4 KiB)
+//! ```
+
+use crate::Lsn;
+use crate::bytes_at::{BytesAt as _, put};
+use crate::crc::crc32c;
+use crate::entry::{EntryHeader, EntryKind, flag};
+use crate::index::IndexEntry;
+use crate::segment::{PAGE, Page, Segment, StoreId, check_page, finish_page, start_page};
+use crate::vfs::{Vfs, VfsFile};
+use sluice_model::{Millis, Offset};
+use std::collections::BTreeMap;
+use std::io;
+
+const MAGIC: [u8; 8] = *b"SLUICEFT";
+const ENTRY: usize = 32;
+/// Entries in a block.
+pub(crate) const PER_BLOCK: u32 = 127;
+const BLOCK: u64 = 4096;
+const BLOCK_CRC_AT: usize = PER_BLOCK as usize * ENTRY;
+const DIRECTORY_ENTRY: usize = 48;
+const CLEAN: u32 = 1;
+const OPAQUE: u16 = 1;
+
+mod queue_flag {
+    /// One entry for each offset: the place of an offset is arithmetic.
+    pub(super) const DENSE: u32 = 1;
+    /// Acknowledged before synced, at least once.
+    pub(super) const ASYNC: u32 = 2;
+}
+
+/// What a segment's index holds before it is written.
+#[derive(Default)]
+pub(crate) struct Contents {
+    pub queues: BTreeMap<u32, QueueContents>,
+    /// The store times of all entries, state included.
+    pub stored: Option<(Millis, Millis)>,
+}
+
+/// One queue's part of it.
+#[derive(Default)]
+pub(crate) struct QueueContents {
+    pub entries: Vec<IndexEntry>,
+    pub is_async: bool,
+    /// Where the queue goes on at least, when a gap entry says so.
+    pub next: Offset,
+}
+
+impl Contents {
+    /// Adds an entry, in the order of the log.
+    pub(crate) fn add(&mut self, header: &EntryHeader) {
+        let (min, max) = self.stored.unwrap_or((header.stored, header.stored));
+        self.stored = Some((min.min(header.stored), max.max(header.stored)));
+        match header.kind {
+            EntryKind::Message => {
+                let part = self.queues.entry(header.queue).or_default();
+                part.entries.push(header.index_entry());
+                part.is_async |= header.has(flag::ASYNC);
+            }
+            EntryKind::Gap => {
+                let part = self.queues.entry(header.queue).or_default();
+                part.next = header.offset;
+                part.is_async = true;
+            }
+            EntryKind::State | EntryKind::Mark => {}
+        }
+    }
+}
+
+/// The part of a queue that lies in one sealed segment. Without entries it only says where the queue goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Range {
+    /// The segment's start.
+    pub segment: Lsn,
+    pub base: Offset,
+    /// The offset after the last one.
+    pub end: Offset,
+    pub first: u32,
+    pub count: u32,
+    pub min_stored: Millis,
+    pub max_stored: Millis,
+    pub dense: bool,
+    pub is_async: bool,
+}
+
+/// A segment that has got its index.
+pub(crate) struct Sealed {
+    pub footer: Footer,
+    pub ranges: Vec<(u32, Range)>,
+    /// The length of its file.
+    pub len: u64,
+}
+
+/// The footer of a sealed segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Footer {
+    pub store: StoreId,
+    pub start: Lsn,
+    /// The position after the last entry, where the next segment starts.
+    pub end: Lsn,
+    pub epoch: u32,
+    /// The log was closed in order behind the last entry.
+    pub clean: bool,
+    pub entries: u32,
+    pub queues: u32,
+    pub blocks_at: u64,
+    pub directory_at: u64,
+    pub directory_crc: u32,
+    pub min_stored: Millis,
+    pub max_stored: Millis,
+}
+
+/// The bytes that index and footer of a segment with so many entries and queues take.
+pub(crate) fn index_size(entries: u64, queues: u64) -> u64 {
+    entries.div_ceil(u64::from(PER_BLOCK)) * BLOCK + queues * DIRECTORY_ENTRY as u64 + PAGE
+}
+
+/// Writes the index and the footer behind `end` and syncs them. A file that is not full is cut behind its footer when
+/// `cut` is set.
+pub(crate) fn seal(
+    vfs: &dyn Vfs,
+    segment: &Segment,
+    store: StoreId,
+    end: Lsn,
+    clean: bool,
+    cut: bool,
+    contents: &Contents,
+) -> io::Result<Sealed> {
+    let blocks_at = segment.position(end);
+    let (blocks, ranges) = encode_blocks(segment.start, contents);
+    let directory = encode_directory(&ranges);
+    let directory_at = blocks_at + blocks.len() as u64;
+    let (min_stored, max_stored) = contents.stored.unwrap_or_default();
+    let footer = Footer {
+        store,
+        start: segment.start,
+        end,
+        epoch: segment.epoch,
+        clean,
+        entries: contents.queues.values().map(|q| q.entries.len() as u32).sum(),
+        queues: ranges.len() as u32,
+        blocks_at,
+        directory_at,
+        directory_crc: crc32c(&directory),
+        min_stored,
+        max_stored,
+    };
+    let behind = directory_at + directory.len() as u64;
+    let len = if cut { behind + PAGE } else { segment.len.max(behind + PAGE) };
+    let file = segment.file(vfs)?;
+    file.write_at(&blocks, blocks_at)?;
+    file.write_at(&directory, directory_at)?;
+    file.sync()?;
+    if len != segment.len {
+        file.set_len(len)?;
+    }
+    file.write_at(&footer.encode(), len - PAGE)?;
+    file.sync()?;
+    Ok(Sealed { footer, ranges, len })
+}
+
+fn encode_blocks(start: Lsn, contents: &Contents) -> (Vec<u8>, Vec<(u32, Range)>) {
+    let total: usize = contents.queues.values().map(|q| q.entries.len()).sum();
+    let mut blocks = vec![0; total.div_ceil(PER_BLOCK as usize) * BLOCK as usize];
+    let mut ranges = Vec::with_capacity(contents.queues.len());
+    let mut first = 0u32;
+    for (queue, part) in &contents.queues {
+        let Some(range) = range_of(start, first, part) else { continue };
+        ranges.push((*queue, range));
+        for (n, entry) in (first..).zip(&part.entries) {
+            let at = (n / PER_BLOCK) as usize * BLOCK as usize + (n % PER_BLOCK) as usize * ENTRY;
+            put_entry(&mut blocks, at, start, entry);
+        }
+        first += range.count;
+    }
+    for block in blocks.chunks_exact_mut(BLOCK as usize) {
+        let crc = crc32c(&block[..BLOCK_CRC_AT]);
+        put(block, BLOCK_CRC_AT, crc.to_le_bytes());
+    }
+    (blocks, ranges)
+}
+
+fn range_of(segment: Lsn, first: u32, part: &QueueContents) -> Option<Range> {
+    let count = part.entries.len() as u32;
+    if count == 0 && part.next == 0 {
+        return None;
+    }
+    let base = part.entries.first().map_or(part.next, |entry| entry.offset);
+    let end = part.entries.last().map_or(0, IndexEntry::end).max(part.next);
+    let stored = |entry: &IndexEntry| entry.stored;
+    Some(Range {
+        segment,
+        base,
+        end,
+        first,
+        count,
+        min_stored: part.entries.iter().map(stored).min().unwrap_or_default(),
+        max_stored: part.entries.iter().map(stored).max().unwrap_or_default(),
+        dense: end - base == u64::from(count),
+        is_async: part.is_async,
+    })
+}
+
+fn put_entry(blocks: &mut [u8], at: usize, start: Lsn, entry: &IndexEntry) {
+    put(blocks, at, ((entry.lsn - start) as u32).to_le_bytes());
+    put(blocks, at + 4, entry.size.to_le_bytes());
+    put(blocks, at + 8, entry.offset.to_le_bytes());
+    put(blocks, at + 16, entry.stored.to_le_bytes());
+    put(blocks, at + 24, entry.tag_hash.to_le_bytes());
+    put(blocks, at + 28, entry.count.to_le_bytes());
+    put(blocks, at + 30, if entry.opaque { OPAQUE } else { 0 }.to_le_bytes());
+}
+
+fn read_entry(block: &[u8], at: usize, start: Lsn) -> IndexEntry {
+    IndexEntry {
+        lsn: start + u64::from(block.u32_at(at)),
+        size: block.u32_at(at + 4),
+        offset: block.u64_at(at + 8),
+        stored: block.u64_at(at + 16),
+        tag_hash: block.u32_at(at + 24),
+        count: block.u16_at(at + 28),
+        opaque: block.u16_at(at + 30) & OPAQUE != 0,
+    }
+}
+
+fn encode_directory(ranges: &[(u32, Range)]) -> Vec<u8> {
+    let mut directory = vec![0; ranges.len() * DIRECTORY_ENTRY];
+    for ((queue, range), place) in ranges.iter().zip(directory.chunks_exact_mut(DIRECTORY_ENTRY)) {
+        let flags = if range.dense { queue_flag::DENSE } else { 0 }
+            | if range.is_async { queue_flag::ASYNC } else { 0 };
+        put(place, 0, queue.to_le_bytes());
+        put(place, 4, flags.to_le_bytes());
+        put(place, 8, range.base.to_le_bytes());
+        put(place, 16, range.end.to_le_bytes());
+        put(place, 24, range.count.to_le_bytes());
+        put(place, 28, range.first.to_le_bytes());
+        put(place, 32, range.min_stored.to_le_bytes());
+        put(place, 40, range.max_stored.to_le_bytes());
+    }
+    directory
+}
+
+impl Footer {
+    fn encode(&self) -> Vec<u8> {
+        let mut page = start_page(MAGIC);
+        put(&mut page, 16, self.store);
+        put(&mut page, 32, self.start.to_le_bytes());
+        put(&mut page, 40, self.end.to_le_bytes());
+        put(&mut page, 48, self.epoch.to_le_bytes());
+        put(&mut page, 52, if self.clean { CLEAN } else { 0 }.to_le_bytes());
+        put(&mut page, 56, self.entries.to_le_bytes());
+        put(&mut page, 60, self.queues.to_le_bytes());
+        put(&mut page, 64, self.blocks_at.to_le_bytes());
+        put(&mut page, 72, self.directory_at.to_le_bytes());
+        put(&mut page, 80, self.directory_crc.to_le_bytes());
+        put(&mut page, 88, self.min_stored.to_le_bytes());
+        put(&mut page, 96, self.max_stored.to_le_bytes());
+        finish_page(page)
+    }
+
+    /// Reads a footer page.
+    pub(crate) fn decode(page: &[u8]) -> Page<Self> {
+        check_page(page, MAGIC, |page| Self {
+            store: page.array_at(16),
+            start: page.u64_at(32),
+            end: page.u64_at(40),
+            epoch: page.u32_at(48),
+            clean: page.u32_at(52) & CLEAN != 0,
+            entries: page.u32_at(56),
+            queues: page.u32_at(60),
+            blocks_at: page.u64_at(64),
+            directory_at: page.u64_at(72),
+            directory_crc: page.u32_at(80),
+            min_stored: page.u64_at(88),
+            max_stored: page.u64_at(96),
+        })
+    }
+
+    /// Reads the directory; nothing when it is damaged.
+    pub(crate) fn directory(&self, file: &dyn VfsFile) -> io::Result<Option<Vec<(u32, Range)>>> {
+        // The length is bounded by the file's: a footer that passed its checksum and claims more is refused.
+        let len = self.queues as usize * DIRECTORY_ENTRY;
+        if self.directory_at.saturating_add(len as u64) > file.size()? {
+            return Ok(None);
+        }
+        let mut bytes = vec![0; len];
+        if file.read_at(&mut bytes, self.directory_at)? != len || crc32c(&bytes) != self.directory_crc {
+            return Ok(None);
+        }
+        Ok(Some(bytes.chunks_exact(DIRECTORY_ENTRY).map(|place| self.range(place)).collect()))
+    }
+
+    fn range(&self, place: &[u8]) -> (u32, Range) {
+        let flags = place.u32_at(4);
+        let range = Range {
+            segment: self.start,
+            base: place.u64_at(8),
+            end: place.u64_at(16),
+            count: place.u32_at(24),
+            first: place.u32_at(28),
+            min_stored: place.u64_at(32),
+            max_stored: place.u64_at(40),
+            dense: flags & queue_flag::DENSE != 0,
+            is_async: flags & queue_flag::ASYNC != 0,
+        };
+        (place.u32_at(0), range)
+    }
+}
+
+/// Reads the index entries of one queue in one sealed segment.
+pub(crate) struct RangeReader<'a> {
+    file: &'a dyn VfsFile,
+    blocks_at: u64,
+    range: Range,
+    block: Option<(u32, Vec<u8>)>,
+}
+
+impl<'a> RangeReader<'a> {
+    pub(crate) fn new(file: &'a dyn VfsFile, blocks_at: u64, range: Range) -> Self {
+        Self { file, blocks_at, range, block: None }
+    }
+
+    /// The `n`-th entry; nothing behind the last. An invalid-data error says that the block is damaged.
+    pub(crate) fn entry(&mut self, n: u32) -> io::Result<Option<IndexEntry>> {
+        if n >= self.range.count {
+            return Ok(None);
+        }
+        let (number, start) = (self.range.first + n, self.range.segment);
+        let block = self.block(number / PER_BLOCK)?;
+        Ok(Some(read_entry(block, (number % PER_BLOCK) as usize * ENTRY, start)))
+    }
+
+    fn block(&mut self, number: u32) -> io::Result<&[u8]> {
+        if self.block.as_ref().is_none_or(|(loaded, _)| *loaded != number) {
+            let mut bytes = vec![0; BLOCK as usize];
+            let read = self.file.read_at(&mut bytes, self.blocks_at + u64::from(number) * BLOCK)?;
+            if read != bytes.len() || crc32c(&bytes[..BLOCK_CRC_AT]) != bytes.u32_at(BLOCK_CRC_AT) {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, format!("index block {number}")));
+            }
+            self.block = Some((number, bytes));
+        }
+        Ok(self.block.as_ref().map_or(&[], |(_, bytes)| bytes))
+    }
+
+    /// The number of the first entry that covers `offset` or comes after it.
+    pub(crate) fn find(&mut self, offset: Offset) -> io::Result<u32> {
+        if offset <= self.range.base {
+            return Ok(0);
+        }
+        if self.range.dense {
+            return Ok((offset - self.range.base).min(u64::from(self.range.count)) as u32);
+        }
+        self.partition(|entry| entry.end() <= offset)
+    }
+
+    fn partition(&mut self, before: impl Fn(&IndexEntry) -> bool) -> io::Result<u32> {
+        let (mut low, mut high) = (0, self.range.count);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.entry(middle)? {
+                Some(entry) if before(&entry) => low = middle + 1,
+                _ => high = middle,
+            }
+        }
+        Ok(low)
+    }
+
+    /// The first entry stored at `time` or later.
+    pub(crate) fn first_stored(&mut self, time: Millis) -> io::Result<Option<IndexEntry>> {
+        for n in 0..self.range.count {
+            if let Some(entry) = self.entry(n)?.filter(|e| e.stored >= time) {
+                return Ok(Some(entry));
+            }
+        }
+        Ok(None)
+    }
+}

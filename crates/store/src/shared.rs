@@ -1,0 +1,87 @@
+//! What the handle, the log's thread, the keeper and readers of one open log share, and who may lock what.
+//!
+//! Locks are taken in this order, each for a few lines only, and never across a file operation: `staging`, `segments`,
+//! `queues`, `tail`. Appends take only the first, the log's thread takes each once a commit. `checkpoints` comes before
+//! all of them and is the exception: it serialises checkpoints and trimming, files and all.
+
+use crate::config::Config;
+use crate::live::QueueIndexes;
+use crate::log::{Listener, Lsn};
+use crate::sealed::Footer;
+use crate::segment::{Segment, StoreId};
+use crate::staging::Staging;
+use crate::tail::Tail;
+use crate::vfs::{DiskSpace, Vfs};
+use crate::wake::Waiters;
+use parking_lot::{Condvar, Mutex, RwLock};
+use sluice_model::{Clock, Offset};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A segment and, once it is sealed, its footer.
+#[derive(Clone)]
+pub(crate) struct Known {
+    pub segment: Arc<Segment>,
+    pub footer: Option<Footer>,
+}
+
+/// See the module.
+pub(crate) struct Shared {
+    pub vfs: Arc<dyn Vfs>,
+    pub dir: PathBuf,
+    pub config: Config,
+    pub clock: Arc<dyn Clock>,
+    pub store: StoreId,
+    pub waiters: Arc<Waiters>,
+    pub staging: Mutex<Staging>,
+    /// Tells the log's thread that there is work.
+    pub work: Condvar,
+    pub segments: RwLock<BTreeMap<Lsn, Known>>,
+    pub queues: RwLock<QueueIndexes>,
+    pub tail: Mutex<Tail>,
+    /// Everything before this position may be read.
+    pub visible: AtomicU64,
+    pub listener: Mutex<Option<Listener>>,
+    /// Where queues go on that were moved forward at this start, until the segment that tells so is sealed.
+    pub gaps: Mutex<Vec<(u32, Offset)>>,
+    /// The positions of the checkpoints kept, oldest first.
+    pub checkpoints: Mutex<Vec<Lsn>>,
+    /// The last look at the file system.
+    pub disk: Mutex<DiskSpace>,
+}
+
+impl Shared {
+    pub(crate) fn visible(&self) -> Lsn {
+        self.visible.load(Ordering::Acquire)
+    }
+
+    /// Ends the log for good: waits and further appends get an error, reads go on.
+    pub(crate) fn fail(&self, what: &str, error: &std::io::Error) {
+        tracing::error!(%error, what, "the log has failed and stops");
+        self.waiters.fail(format!("{what}: {error}"));
+        let mut staging = self.staging.lock();
+        if staging.phase == crate::staging::Phase::Open {
+            staging.phase = crate::staging::Phase::Closing;
+        }
+        if staging.asleep {
+            self.work.notify_one();
+        }
+    }
+
+    /// The segment that holds a position.
+    pub(crate) fn segment_of(&self, lsn: Lsn) -> Option<Known> {
+        self.segments.read().range(..=lsn).next_back().map(|(_, known)| known.clone())
+    }
+
+    /// Lets the log's thread sync everything appended so far; returns that position.
+    pub(crate) fn request_sync(&self) -> Lsn {
+        let mut staging = self.staging.lock();
+        staging.staged.sync = true;
+        if staging.asleep {
+            self.work.notify_one();
+        }
+        staging.end
+    }
+}

@@ -1,0 +1,219 @@
+//! The file operations that the log needs, as a trait, and the operating system's answer to it.
+//!
+//! It exists so that a whole log can run over [`crate::sim::SimVfs`], which loses unsynced writes, tears them and fails
+//! on demand. The one idea to know: nothing outside this file touches a file, and every call may fail with any error.
+
+use rustix::fs::{FallocateFlags, FlockOperation, OFlags, fallocate, fdatasync, flock, statvfs};
+use rustix::io::Errno;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::Path;
+use std::sync::Arc;
+
+/// A file system.
+pub trait Vfs: Send + Sync + 'static {
+    /// Makes a folder and those above it.
+    ///
+    /// # Errors
+    /// As the system reports.
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()>;
+    /// The names in a folder.
+    ///
+    /// # Errors
+    /// As the system reports.
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
+    /// Opens a file for reading and writing; `create` makes it when it is not there.
+    ///
+    /// # Errors
+    /// As the system reports.
+    fn open(&self, path: &Path, create: bool) -> io::Result<Arc<dyn VfsFile>>;
+    /// Gives a file another name, replacing what is there.
+    ///
+    /// # Errors
+    /// As the system reports.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Deletes a file.
+    ///
+    /// # Errors
+    /// As the system reports.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Makes creations, renames and deletions in a folder survive a power cut.
+    ///
+    /// # Errors
+    /// As the system reports.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Takes the one lock of a file, without waiting, and writes our process number into it.
+    ///
+    /// # Errors
+    /// [`LockError::Held`] when another process has it.
+    fn lock(&self, path: &Path) -> Result<Box<dyn Send + Sync>, LockError>;
+    /// The size of the file system that holds `dir`, and the bytes of it that we may still take.
+    ///
+    /// # Errors
+    /// As the system reports.
+    fn space(&self, dir: &Path) -> io::Result<DiskSpace>;
+}
+
+/// An open file.
+pub trait VfsFile: Send + Sync {
+    /// Reads up to `buf.len()` bytes at a position; fewer only at the end of the file.
+    ///
+    /// # Errors
+    /// As the system reports.
+    fn read_at(&self, buf: &mut [u8], position: u64) -> io::Result<usize>;
+    /// Writes all of `bytes` at a position.
+    ///
+    /// # Errors
+    /// As the system reports.
+    fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<()>;
+    /// Makes everything written, and the file's length, survive a power cut.
+    ///
+    /// # Errors
+    /// As the system reports. After an error the written bytes must be taken for lost.
+    fn sync(&self) -> io::Result<()>;
+    /// The file's length.
+    ///
+    /// # Errors
+    /// As the system reports.
+    fn size(&self) -> io::Result<u64>;
+    /// Cuts the file, or extends it by zeros.
+    ///
+    /// # Errors
+    /// As the system reports.
+    fn set_len(&self, len: u64) -> io::Result<()>;
+    /// Takes the space for `len` bytes from the file system.
+    ///
+    /// # Errors
+    /// As the system reports.
+    fn allocate(&self, len: u64) -> io::Result<()>;
+}
+
+/// The size of a file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DiskSpace {
+    /// All of it.
+    pub total: u64,
+    /// What an unprivileged process may still take.
+    pub available: u64,
+}
+
+impl DiskSpace {
+    /// How full it is.
+    pub(crate) fn used_per_mille(self) -> u16 {
+        let used = self.total.saturating_sub(self.available);
+        (used.saturating_mul(1000) / self.total.max(1)).min(1000) as u16
+    }
+}
+
+/// Why a lock was not given.
+#[derive(Debug)]
+pub enum LockError {
+    /// Another process has it; its number, when it could be read.
+    Held(Option<u32>),
+    /// The system refused.
+    Io(io::Error),
+}
+
+/// The operating system's file system.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct OsVfs;
+
+impl Vfs for OsVfs {
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
+        fs::create_dir_all(dir)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        let names = fs::read_dir(dir)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+        names.collect()
+    }
+
+    fn open(&self, path: &Path, create: bool) -> io::Result<Arc<dyn VfsFile>> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(create).truncate(false);
+        options.mode(0o600).custom_flags(OFlags::CLOEXEC.bits() as i32);
+        Ok(Arc::new(OsFile(options.open(path)?)))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        File::open(dir)?.sync_all()
+    }
+
+    fn lock(&self, path: &Path) -> Result<Box<dyn Send + Sync>, LockError> {
+        let open =
+            || OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
+        let mut file = open().map_err(LockError::Io)?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => {
+                let mut text = String::new();
+                let _ = file.read_to_string(&mut text);
+                return Err(LockError::Held(text.trim().parse().ok()));
+            }
+            Err(error) => return Err(LockError::Io(error.into())),
+        }
+        let written = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+        written.map_err(LockError::Io)?;
+        Ok(Box::new(file))
+    }
+
+    fn space(&self, dir: &Path) -> io::Result<DiskSpace> {
+        let stat = statvfs(dir)?;
+        // What root keeps for itself counts as used: we cannot take it.
+        let reserved = stat.f_bfree.saturating_sub(stat.f_bavail);
+        Ok(DiskSpace {
+            total: stat.f_blocks.saturating_sub(reserved) * stat.f_frsize,
+            available: stat.f_bavail * stat.f_frsize,
+        })
+    }
+}
+
+struct OsFile(File);
+
+impl VfsFile for OsFile {
+    fn read_at(&self, buf: &mut [u8], position: u64) -> io::Result<usize> {
+        let mut done = 0;
+        while done < buf.len() {
+            match self.0.read_at(&mut buf[done..], position + done as u64) {
+                Ok(0) => break,
+                Ok(n) => done += n,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(done)
+    }
+
+    fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<()> {
+        self.0.write_all_at(bytes, position)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Ok(fdatasync(&self.0)?)
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        match fallocate(&self.0, FallocateFlags::empty(), 0, len) {
+            // Not every file system can: then the zeros that follow take the space.
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
+            outcome => Ok(outcome?),
+        }
+    }
+}

@@ -14,6 +14,7 @@ Thread.report_on_exception = false # the gem's heart-beat threads die with their
 File.singleton_class.alias_method(:exists?, :exist?) unless File.respond_to?(:exists?)
 
 class Session
+  Late = Class.new(StandardError)
   WAIT = 10
   HOST, PORT = ENV.fetch('STOMP_ADDR').split(/:(?=\d+\z)/)
 
@@ -85,6 +86,16 @@ class Session
     frame('MESSAGE') { |f| id.nil? || f.headers['subscription'] == id }
   end
 
+  # A MESSAGE, or nil when the time is over.
+  def message_before(deadline)
+    @deadline = deadline
+    message
+  rescue Late
+    nil
+  ensure
+    @deadline = nil
+  end
+
   def messages(count)
     Array.new(count) { message }
   end
@@ -130,9 +141,12 @@ class Session
   private
 
   def read
-    Timeout.timeout(WAIT) { @connection.receive }
+    left = @deadline ? @deadline - Process.clock_gettime(Process::CLOCK_MONOTONIC) : WAIT
+    raise Late, 'the time is over' if left <= 0
+
+    Timeout.timeout(left) { @connection.receive }
   rescue Timeout::Error
-    raise "nothing arrived within #{WAIT} s"
+    raise Late, "nothing arrived within #{left.round(1)} s"
   end
 
   def acknowledged(message, headers)

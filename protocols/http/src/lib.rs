@@ -1,1 +1,89 @@
-//! (to come)
+//! The HTTP front-end: publish, receive and look after Sluice with curl.
+//!
+//! It exists so that one line of curl does one useful thing, without a client library and without state on a
+//! connection. The one idea to know: the route table in `routes` makes the router, checks the query parameters and
+//! writes `/openapi.json`; a handler is a function from a [`call::Call`] to an answer.
+//!
+//! Rules live in the broker, sockets in `sluice-net`. What comes from where:
+//!
+//! - `connection` — one connection: HTTP/1.1 and HTTP/2, time limits, drain
+//! - `detect` — are these first bytes HTTP?
+//! - `router` — the checks around every request; `routes` — the table; `openapi` — the same table as a document
+//! - `call`, `params`, `json`, `body`, `auth` — what a handler is given, and how strictly it is read
+//! - `convert` — wire message to model message and back
+//! - `handlers` — one file per resource; `sse`, `resume`, `stream_credit`, `lease_guard` — what streams need
+//! - `errors` — problem documents, and the match from error kinds to codes
+
+mod app;
+mod auth;
+mod body;
+mod call;
+mod config;
+mod connection;
+mod convert;
+mod detect;
+mod errors;
+mod handlers;
+mod json;
+mod lease_guard;
+mod openapi;
+mod params;
+mod patch;
+mod resume;
+mod router;
+mod routes;
+mod sse;
+mod stream_credit;
+mod timed;
+
+pub use config::Config;
+
+use app::App;
+use axum::Router;
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use metrics_exporter_prometheus::PrometheusHandle;
+use sluice_broker::Broker;
+use sluice_net::{Connection, Detect, Drain, Protocol};
+use std::sync::Arc;
+
+/// The front-end; one value serves every connection.
+pub struct Http {
+    app: Arc<App>,
+    router: Router,
+}
+
+impl Http {
+    /// A front-end for `broker` that shows `metrics`.
+    pub fn new(broker: Broker, config: Config, metrics: PrometheusHandle) -> Self {
+        let app = App::new(broker, config, metrics);
+        Self { router: router::router(&app), app }
+    }
+
+    /// The whole interface as a service, without connections: for tests.
+    pub fn router(&self) -> Router {
+        self.router.clone()
+    }
+}
+
+impl Protocol for Http {
+    fn name(&self) -> &'static str {
+        "http"
+    }
+
+    fn detect(&self, prefix: &[u8]) -> Detect {
+        detect::detect(prefix)
+    }
+
+    fn alpn(&self) -> &[&'static [u8]] {
+        &[b"h2", b"http/1.1"]
+    }
+
+    fn serve(self: Arc<Self>, conn: Connection, drain: Drain) -> BoxFuture<'static, ()> {
+        Box::pin(async move { connection::serve(&self.app, self.router.clone(), conn, drain).await })
+    }
+
+    fn plain_refused(&self) -> Option<Bytes> {
+        Some(Bytes::from_static(connection::TLS_REQUIRED))
+    }
+}

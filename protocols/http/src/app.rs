@@ -1,0 +1,100 @@
+//! What every request shares: the broker, the settings, and the places under the limits.
+
+use crate::Config;
+use crate::errors::{Code, Problem};
+use crate::stream_credit::Credits;
+use bytestring::ByteString;
+use metrics_exporter_prometheus::PrometheusHandle;
+use parking_lot::Mutex;
+use sluice_broker::Broker;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Body memory is counted in pieces of this many bytes, so that any configured size fits a semaphore.
+pub(crate) const MEMORY_UNIT: usize = 1024;
+
+/// Shared by every connection of the front-end.
+pub struct App {
+    pub broker: Broker,
+    pub config: Config,
+    pub metrics: PrometheusHandle,
+    /// Memory for request bodies, in units of [`MEMORY_UNIT`].
+    pub body_memory: Arc<Semaphore>,
+    /// Un-acked deliveries of group streams.
+    pub credits: Credits,
+    waiting: Mutex<Waiting>,
+    started: u64,
+    requests: AtomicU64,
+}
+
+#[derive(Default)]
+struct Waiting {
+    total: usize,
+    by_principal: HashMap<ByteString, usize>,
+}
+
+impl App {
+    pub fn new(broker: Broker, config: Config, metrics: PrometheusHandle) -> Arc<Self> {
+        let units = (config.max_body_memory.bytes() / MEMORY_UNIT).clamp(1, Semaphore::MAX_PERMITS);
+        Arc::new(Self {
+            started: broker.now(),
+            broker,
+            config,
+            metrics,
+            body_memory: Arc::new(Semaphore::new(units)),
+            credits: Credits::default(),
+            waiting: Mutex::default(),
+            requests: AtomicU64::new(0),
+        })
+    }
+
+    /// A request id of our own: when we started, and which request it is.
+    pub fn request_id(&self) -> String {
+        format!("{:x}-{:x}", self.started, self.requests.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// A place for a long poll or a stream, held while it lasts.
+    pub fn wait_place(self: &Arc<Self>, principal: &ByteString) -> Result<WaitPlace, Problem> {
+        let mut waiting = self.waiting.lock();
+        let mine = waiting.by_principal.get(principal).copied().unwrap_or(0);
+        if waiting.total >= self.config.max_waiting || mine >= self.config.max_waiting_per_principal {
+            return Err(Problem::new(Code::RateLimited, "too many long polls and streams at once"));
+        }
+        waiting.total += 1;
+        waiting.by_principal.insert(principal.clone(), mine + 1);
+        drop(waiting);
+        metrics::gauge!("sluice_http_waiting").increment(1.0);
+        Ok(WaitPlace { app: Arc::clone(self), principal: principal.clone() })
+    }
+
+    /// Memory for `bytes` more of a request body.
+    pub fn body_memory(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Problem> {
+        let units = u32::try_from(bytes.div_ceil(MEMORY_UNIT)).unwrap_or(u32::MAX);
+        Arc::clone(&self.body_memory)
+            .try_acquire_many_owned(units)
+            .map_err(|_| Problem::new(Code::Overloaded, "too many request bodies at once"))
+    }
+}
+
+/// One long poll or stream; dropping it gives the place back.
+pub struct WaitPlace {
+    app: Arc<App>,
+    principal: ByteString,
+}
+
+impl Drop for WaitPlace {
+    fn drop(&mut self) {
+        let mut waiting = self.app.waiting.lock();
+        waiting.total -= 1;
+        if let Some(mine) = waiting.by_principal.get_mut(&self.principal) {
+            *mine -= 1;
+            if *mine == 0 {
+                waiting.by_principal.remove(&self.principal);
+            }
+        }
+        drop(waiting);
+        metrics::gauge!("sluice_http_waiting").decrement(1.0);
+    }
+}

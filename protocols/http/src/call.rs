@@ -1,0 +1,191 @@
+//! What a handler is given: one request, decoded as far as its route says and logged in.
+
+use crate::app::{App, WaitPlace};
+use crate::body::RequestBody;
+use crate::errors::{Code, Problem};
+use crate::params::Query;
+use crate::{convert, json};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::header::{self, HeaderValue};
+use http::{HeaderMap, StatusCode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sluice_auth::Session;
+use sluice_broker::Broker;
+use sluice_model::{GroupName, Provenance, TopicName};
+use sluice_net::Drain;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use tokio_util::task::TaskTracker;
+
+pub(crate) const JSON: &str = "application/json";
+pub(crate) const NDJSON: &str = "application/x-ndjson";
+pub(crate) const EVENT_STREAM: &str = "text/event-stream";
+pub(crate) const OCTETS: &str = "application/octet-stream";
+pub(crate) const TEXT: &str = "text/plain";
+
+/// What is known of the connection a request came by.
+#[derive(Clone)]
+pub struct Caller {
+    pub peer: SocketAddr,
+    /// The client's certificate, as DER.
+    pub certificate: Option<Bytes>,
+    pub drain: Drain,
+    /// Owns what is still being done for this connection after an answer.
+    pub tracker: TaskTracker,
+}
+
+impl Default for Caller {
+    /// A caller without a connection, as tests have it.
+    fn default() -> Self {
+        Self {
+            peer: (Ipv4Addr::LOCALHOST, 0).into(),
+            certificate: None,
+            drain: Drain::new(),
+            tracker: TaskTracker::new(),
+        }
+    }
+}
+
+/// One request.
+pub struct Call {
+    pub app: Arc<App>,
+    /// None where the route asks for no login.
+    pub session: Option<Session>,
+    pub caller: Caller,
+    /// The path's variable parts, decoded, in order.
+    pub path: Vec<String>,
+    pub query: Query,
+    pub headers: HeaderMap,
+    pub body: RequestBody,
+}
+
+impl Call {
+    pub fn broker(&self) -> &Broker {
+        &self.app.broker
+    }
+
+    /// Who asks.
+    pub fn session(&self) -> Result<&Session, Problem> {
+        self.session.as_ref().ok_or_else(|| Problem::new(Code::Unauthenticated, "this call needs a login"))
+    }
+
+    /// The n-th variable part of the path.
+    pub fn segment(&self, n: usize) -> Result<&str, Problem> {
+        self.path.get(n).map(String::as_str).ok_or_else(|| Problem::new(Code::NotFound, "the path is incomplete"))
+    }
+
+    /// The topic that the path begins with.
+    pub fn topic(&self) -> Result<TopicName, Problem> {
+        convert::topic(self.segment(0)?)
+    }
+
+    /// The group that the path begins with.
+    pub fn group(&self) -> Result<GroupName, Problem> {
+        convert::group(self.segment(0)?)
+    }
+
+    /// A place among the long polls and streams.
+    pub fn wait_place(&self) -> Result<WaitPlace, Problem> {
+        self.app.wait_place(self.session()?.principal())
+    }
+
+    /// What a message of this call says about its sender.
+    pub fn provenance(&self) -> Result<Provenance, Problem> {
+        Ok(Provenance {
+            protocol: sluice_model::Protocol::Http,
+            principal: self.session()?.principal().clone(),
+            peer: Some(self.caller.peer),
+        })
+    }
+
+    /// The media type of the body, lower-case and without parameters.
+    pub fn media_type(&self) -> Option<String> {
+        let value = self.headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+        Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+    }
+
+    /// The JSON body of a call that takes nothing else.
+    pub async fn json<T: DeserializeOwned>(&mut self) -> Result<T, Problem> {
+        let media = self.media_type();
+        let acceptable = media.as_deref().is_none_or(|m| m == JSON || (m.starts_with("application/") && m.ends_with("+json")));
+        if !acceptable {
+            return Err(unsupported_media(media.as_deref(), JSON));
+        }
+        let bytes = self.body.read(self.app.config.max_json_body.bytes(), Code::BodyTooLarge).await?;
+        json::decode(&bytes, self.app.config.max_json_depth)
+    }
+
+    /// The best of the offered media types by `Accept`; the first offered one when the client does not care.
+    pub fn accept<'a>(&self, offered: &[&'a str]) -> Result<&'a str, Problem> {
+        let accept: Vec<&str> = self.headers.get_all(header::ACCEPT).iter().filter_map(|v| v.to_str().ok()).collect();
+        if accept.is_empty() {
+            return offered.first().copied().ok_or_else(|| Problem::new(Code::NotAcceptable, "nothing is offered"));
+        }
+        let mut best: Option<(&str, f32)> = None;
+        for offer in offered {
+            let quality = quality(&accept.join(","), offer);
+            if quality > best.map_or(0.0, |(_, q)| q) {
+                best = Some((offer, quality));
+            }
+        }
+        best.map(|(offer, _)| offer)
+            .ok_or_else(|| Problem::new(Code::NotAcceptable, format!("this call answers {}", offered.join(", "))))
+    }
+}
+
+/// How much a client wants one media type: the most specific matching range counts.
+fn quality(accept: &str, offer: &str) -> f32 {
+    let mut found = (0, 0.0);
+    for part in accept.split(',') {
+        let mut pieces = part.split(';').map(str::trim);
+        let range = pieces.next().unwrap_or_default().to_ascii_lowercase();
+        let quality = pieces.find_map(|p| p.strip_prefix("q=")).map_or(1.0, |q| q.parse().unwrap_or(0.0));
+        let specific = match range.as_str() {
+            r if r == offer => 3,
+            r if r.strip_suffix('*').is_some_and(|r| r.len() > 2 && offer.starts_with(r)) => 2,
+            "*/*" | "*" => 1,
+            _ => continue,
+        };
+        if specific > found.0 {
+            found = (specific, quality);
+        }
+    }
+    found.1
+}
+
+/// A body whose media type the call does not take.
+pub(crate) fn unsupported_media(found: Option<&str>, takes: &str) -> Problem {
+    let found = found.unwrap_or("no media type");
+    let hint = if found == convert::FORM { "; curl sends this for -d, use --json or -H 'Content-Type: …'" } else { "" };
+    Problem::new(Code::UnsupportedMediaType, format!("the body is {found}, this call takes {takes}{hint}"))
+        .header(http::HeaderName::from_static("accept-post"), takes)
+}
+
+/// A JSON answer with a line end, which is kind to terminals.
+pub(crate) fn json_response(status: StatusCode, value: &impl Serialize) -> Result<Response, Problem> {
+    let mut body = serde_json::to_vec(value).map_err(|e| Problem::from(sluice_model::Error::internal(e)))?;
+    body.push(b'\n');
+    let mut response = (status, body).into_response();
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(JSON));
+    Ok(response)
+}
+
+/// An answer without a body.
+pub(crate) fn no_content() -> Response {
+    StatusCode::NO_CONTENT.into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quality;
+
+    #[test]
+    fn the_most_specific_range_counts() {
+        assert_eq!(quality("*/*", "application/json"), 1.0);
+        assert_eq!(quality("text/*;q=0.5, */*;q=0.1", "text/plain"), 0.5);
+        assert_eq!(quality("text/plain;q=0, text/*", "text/plain"), 0.0);
+        assert_eq!(quality("image/png", "text/plain"), 0.0);
+    }
+}

@@ -1,0 +1,74 @@
+//! The settings of the HTTP front-end, each with its default and its reason.
+
+use serde::{Deserialize, Serialize};
+use sluice_model::units::{ByteSize, Span};
+
+/// The section `[http]`. Defaults in brackets. The size of one message and of a batch are the broker's settings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// How long the head of a request may take from its first byte [10s]: slow senders hold a connection each.
+    pub header_read_timeout: Span,
+    /// How long a connection may rest between two requests [2m]: client pools assume about a minute.
+    pub idle_timeout: Span,
+    /// How long a client may leave an answer unread before it is cut off [60s].
+    pub write_timeout: Span,
+    /// The longest pause within a request body [30s].
+    pub body_idle_timeout: Span,
+    /// How long a whole request body may take [2m]; an NDJSON upload may last longer.
+    pub body_timeout: Span,
+    /// The most bytes of request headers, names and values [64KiB]: 32 KiB of message headers and room for the rest.
+    pub max_header_block: ByteSize,
+    /// The longest request target [16KiB].
+    pub max_request_target: ByteSize,
+    /// The most request headers [256].
+    pub max_headers: usize,
+    /// The largest JSON batch as it arrives, before Base64 and escapes are undone [32MiB].
+    pub max_batch_body: ByteSize,
+    /// The largest JSON body of any other call [1MiB].
+    pub max_json_body: ByteSize,
+    /// The memory that request bodies being read may take together [256MiB]; then 503.
+    pub max_body_memory: ByteSize,
+    /// The deepest nesting of a JSON body [64].
+    pub max_json_depth: usize,
+    /// The most long polls and streams at once [10000].
+    pub max_waiting: usize,
+    /// The most long polls and streams of one principal [1000].
+    pub max_waiting_per_principal: usize,
+    /// The most requests at once on one HTTP/2 connection [128].
+    pub max_concurrent_requests: u32,
+    /// The most messages of one NDJSON upload that are not stored yet [256]; then reading waits.
+    pub max_upload_in_flight: usize,
+    /// The most unsettled deliveries a group stream may ask for as `maxInFlight` [1000].
+    pub max_stream_in_flight: usize,
+    /// The lease of a delivery when the call names none [60s].
+    pub default_lease: Span,
+    /// How often an idle stream sends a sign of life [15s]: proxies cut connections that are silent for 30 s.
+    pub heartbeat: Span,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            header_read_timeout: Span::secs(10),
+            idle_timeout: Span::secs(120),
+            write_timeout: Span::secs(60),
+            body_idle_timeout: Span::secs(30),
+            body_timeout: Span::secs(120),
+            max_header_block: ByteSize::kib(64),
+            max_request_target: ByteSize::kib(16),
+            max_headers: 256,
+            max_batch_body: ByteSize::mib(32),
+            max_json_body: ByteSize::mib(1),
+            max_body_memory: ByteSize::mib(256),
+            max_json_depth: 64,
+            max_waiting: 10_000,
+            max_waiting_per_principal: 1000,
+            max_concurrent_requests: 128,
+            max_upload_in_flight: 256,
+            max_stream_in_flight: 1000,
+            default_lease: Span::secs(60),
+            heartbeat: Span::secs(15),
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! One connection: hyper speaks HTTP/1.1 or HTTP/2 on it, the router answers, a drain ends it well.
+
+use crate::app::App;
+use crate::call::Caller;
+use crate::timed::{Activity, Serving, Timed};
+use axum::Router;
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use http::Request;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use sluice_net::{Connection, Drain};
+use std::convert::Infallible;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
+
+/// What a client is told that speaks plain text where TLS is required.
+pub(crate) const TLS_REQUIRED: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/problem+json\r\n\
+content-length: 158\r\nconnection: close\r\n\r\n\
+{\"type\":\"/problems/bad-request\",\"title\":\"Bad request\",\"status\":400,\
+\"detail\":\"this port takes TLS only: use https\",\"code\":\"bad-request\",\"retryable\":false}      \n";
+
+/// The smallest read buffer that hyper takes.
+const MIN_BUFFER: usize = 8 << 10;
+/// How often an HTTP/2 client is asked whether it is still there.
+const PING_EVERY: Duration = Duration::from_secs(30);
+
+pub(crate) async fn serve(app: &Arc<App>, router: Router, conn: Connection, drain: Drain) {
+    let tracker = TaskTracker::new();
+    let caller = Caller {
+        peer: conn.peer,
+        certificate: conn.client_cert().map(|der| Bytes::copy_from_slice(der)),
+        drain: drain.clone(),
+        tracker: tracker.clone(),
+    };
+    let activity = Activity::default();
+    let io = TokioIo::new(Timed::new(conn, &app.config, activity.clone()));
+    let service = service_fn(move |request: Request<Incoming>| answer(router.clone(), request, &caller, &activity));
+    let builder = builder(app);
+    let mut http = pin!(builder.serve_connection(io, service));
+    let ended = tokio::select! {
+        ended = http.as_mut() => ended,
+        () = drain.signaled() => {
+            http.as_mut().graceful_shutdown();
+            http.as_mut().await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(error, "connection ended");
+    }
+    tracker.close();
+    tracker.wait().await;
+}
+
+/// Hyper's own limits lie above ours, so that what is a little too large gets a proper answer, and what is far too large
+/// is cut off.
+fn builder(app: &App) -> Builder<TokioExecutor> {
+    let config = &app.config;
+    let head = config.max_header_block.bytes() + config.max_request_target.bytes();
+    let head = (2 * head).max(MIN_BUFFER);
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(head).max_headers(2 * config.max_headers);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(config.max_concurrent_requests)
+        .max_header_list_size(u32::try_from(head).unwrap_or(u32::MAX))
+        .keep_alive_interval(PING_EVERY);
+    builder
+}
+
+fn answer(
+    router: Router,
+    request: Request<Incoming>,
+    caller: &Caller,
+    activity: &Activity,
+) -> impl Future<Output = Result<Response, Infallible>> + use<> {
+    let serving = activity.begin();
+    let mut request = request.map(Body::new);
+    request.extensions_mut().insert(caller.clone());
+    async move {
+        let response = router.oneshot(request).await?;
+        Ok(response.map(|body| Body::new(Served { body, _serving: serving })))
+    }
+}
+
+/// A body that counts as a request being served until the connection is done with it.
+struct Served {
+    body: Body,
+    _serving: Serving,
+}
+
+impl HttpBody for Served {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+

@@ -1,0 +1,113 @@
+//! Between the wire and the model: names, header texts, bodies.
+//!
+//! HTTP has two spellings of a message: a raw body with metadata in headers or query, and a JSON object. Both are
+//! projections of [`sluice_model::Message`]; what one cannot say it leaves out and says so.
+
+mod incoming;
+mod outgoing;
+
+pub(crate) use incoming::{NewMessage, Ready, Sender, Time, from_json, from_raw};
+pub(crate) use outgoing::{BodyMode, Lease, dead_letter_json, message_json, raw_message};
+
+use crate::errors::{Code, Problem};
+use bytes::Bytes;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, utf8_percent_encode};
+use sluice_model::{BodyCodec, Error, ErrorKind, Filter, GroupName, Message, Result, TopicName};
+
+/// What curl says of a body it was given by `-d`: not a statement of the user's, so it is not stored.
+pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
+
+/// The prefix of a header value that HTTP cannot carry as it is (as in RFC 8187).
+const EXTENDED: &str = "UTF-8''";
+/// What stays as it is in an extended value and in a path segment.
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+pub(crate) fn topic(text: &str) -> Result<TopicName, Problem> {
+    TopicName::new(text).map_err(|e| Problem::new(Code::InvalidName, e.message()))
+}
+
+pub(crate) fn group(text: &str) -> Result<GroupName, Problem> {
+    GroupName::new(text).map_err(|e| Problem::new(Code::InvalidName, e.message()))
+}
+
+/// The tag expression of a call.
+pub(crate) fn filter(text: Option<&str>) -> Result<Filter, Problem> {
+    Ok(Filter::tags(text.unwrap_or("*"))?)
+}
+
+/// A path segment as it stands in a URL.
+pub(crate) fn segment(text: &str) -> String {
+    utf8_percent_encode(text, UNRESERVED).to_string()
+}
+
+/// The plain bytes of a body, whichever codec its producer used; `limit` bounds what it may unpack to.
+pub(crate) fn plain_body(message: &Message, _limit: usize) -> Result<Bytes> {
+    match message.codec {
+        BodyCodec::Plain => Ok(message.body_or_empty()),
+        BodyCodec::Zlib | BodyCodec::Lz4 | BodyCodec::Zstd => {
+            Err(Error::new(ErrorKind::Unsupported, "the body is compressed"))
+        }
+    }
+}
+
+/// The text of a header value: UTF-8 as it is, or extended.
+pub(crate) fn read_header_text(value: &[u8]) -> Result<String, Problem> {
+    let wrong = || Problem::new(Code::BadRequest, "a header value is not UTF-8");
+    let extended = value
+        .split_at_checked(EXTENDED.len())
+        .filter(|(prefix, _)| prefix.eq_ignore_ascii_case(EXTENDED.as_bytes()))
+        .map(|(_, rest)| rest);
+    match extended {
+        Some(rest) => {
+            let text = std::str::from_utf8(rest).map_err(|_| wrong())?;
+            crate::params::check_percent(text)?;
+            Ok(percent_decode(rest).decode_utf8().map_err(|_| wrong())?.into_owned())
+        }
+        None => Ok(std::str::from_utf8(value).map_err(|_| wrong())?.to_owned()),
+    }
+}
+
+/// A text as a header value that [`read_header_text`] reads back exactly.
+pub(crate) fn write_header_text(text: &str) -> String {
+    let plain = text.bytes().all(|b| (b' '..=b'~').contains(&b))
+        && text.trim() == text
+        && !text.get(..EXTENDED.len()).is_some_and(|start| start.eq_ignore_ascii_case(EXTENDED));
+    if plain { text.to_owned() } else { format!("{EXTENDED}{}", utf8_percent_encode(text, UNRESERVED)) }
+}
+
+/// JSON without the white space between its parts, so that it stands on one line.
+pub(crate) fn compact_json(json: &str) -> String {
+    let (mut in_text, mut escaped) = (false, false);
+    json.chars()
+        .filter(|c| {
+            if in_text {
+                in_text = escaped || *c != '"';
+                escaped = !escaped && *c == '\\';
+                true
+            } else {
+                in_text = *c == '"';
+                !c.is_ascii_whitespace()
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn header_texts_round_trip() {
+        for text in ["plain", "grün €", " padded ", "line\r\nbreak", "UTF-8''x", "utf-8''", "", "100%", "\u{0}"] {
+            assert_eq!(read_header_text(write_header_text(text).as_bytes()).unwrap(), text, "{text:?}");
+        }
+        assert_eq!(read_header_text("ü".as_bytes()).unwrap(), "ü");
+        assert!(read_header_text(b"\xff").is_err());
+        assert!(read_header_text(b"UTF-8''%zz").is_err());
+    }
+
+    #[test]
+    fn compact_json_keeps_texts() {
+        assert_eq!(compact_json("{ \"a b\" :\n [1, \"\\\" c\\\\\", 2 ] }"), "{\"a b\":[1,\"\\\" c\\\\\",2]}");
+    }
+}

@@ -1,0 +1,242 @@
+//! Groups: list, read, make, change, delete, and who is in them.
+
+use super::browse::{DEFAULT_LIMIT, MAX_LIMIT};
+use super::topics::attributes;
+use crate::call::{Call, json_response, no_content};
+use crate::convert::Time;
+use crate::errors::{Code, Problem};
+use crate::params::format_time;
+use crate::patch::merge_patch;
+use axum::response::Response;
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use sluice_broker::{Fetching, GroupSpec, GroupView, Member, StartAt};
+use sluice_model::units::Span;
+
+/// A group's settings as JSON; what is left out keeps the default.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Settings {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_deliveries: Option<u32>,
+    #[serde(default)]
+    retry_backoff: Vec<Span>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    consume_from: Option<Start>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    enabled: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    broadcast: Option<bool>,
+    #[serde(default)]
+    attributes: Map<String, Value>,
+    /// In the reference; there is one order and always a dead-letter topic, so only these values are taken.
+    #[serde(skip_serializing)]
+    order: Option<String>,
+    #[serde(skip_serializing)]
+    dead_letter: Option<bool>,
+}
+
+/// Where a group begins.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Start {
+    Named(Named),
+    #[serde(serialize_with = "time_text")]
+    Time(Time),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Named {
+    Earliest,
+    Latest,
+}
+
+fn time_text<S: serde::Serializer>(time: &Time, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&format_time(time.0))
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Group {
+    name: String,
+    #[serde(flatten)]
+    settings: Settings,
+    members: usize,
+    topics: Vec<String>,
+    created_at: String,
+}
+
+#[derive(Serialize)]
+struct Groups {
+    items: Vec<Group>,
+    next: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct MemberView {
+    client_id: String,
+    address: String,
+    fetching: &'static str,
+    agent: String,
+    subscriptions: Vec<SubscriptionView>,
+    last_seen_at: String,
+}
+
+#[derive(Serialize)]
+struct SubscriptionView {
+    topic: String,
+    filter: String,
+}
+
+#[derive(Serialize)]
+struct Members {
+    items: Vec<MemberView>,
+    next: Option<String>,
+}
+
+impl Group {
+    fn of(view: GroupView) -> Self {
+        Self {
+            name: view.name.to_string(),
+            settings: Settings::of(&view.spec),
+            members: view.members,
+            topics: view.topics.iter().map(ToString::to_string).collect(),
+            created_at: format_time(view.created),
+        }
+    }
+}
+
+impl MemberView {
+    fn of(member: Member) -> Self {
+        let subscriptions = member.subscriptions.iter();
+        let view = |s: &sluice_broker::Subscription| SubscriptionView {
+            topic: s.topic.to_string(),
+            filter: s.expression.to_string(),
+        };
+        Self {
+            client_id: member.client_id.to_string(),
+            address: member.peer.to_string(),
+            fetching: match member.fetching {
+                Fetching::Pull => "pull",
+                Fetching::Push => "push",
+                Fetching::Lease => "lease",
+            },
+            agent: member.agent.to_string(),
+            subscriptions: subscriptions.map(view).collect(),
+            last_seen_at: format_time(member.last_seen),
+        }
+    }
+}
+
+impl Settings {
+    fn of(spec: &GroupSpec) -> Self {
+        Self {
+            max_deliveries: spec.max_attempts,
+            retry_backoff: spec.retry_delays.clone(),
+            consume_from: Some(match spec.start {
+                StartAt::Earliest => Start::Named(Named::Earliest),
+                StartAt::Latest => Start::Named(Named::Latest),
+                StartAt::Time(time) => Start::Time(Time(time)),
+            }),
+            enabled: Some(spec.enabled),
+            broadcast: Some(spec.broadcast),
+            attributes: spec.attributes.iter().map(|(n, v)| (n.clone(), v.clone().into())).collect(),
+            order: None,
+            dead_letter: None,
+        }
+    }
+
+    fn spec(self) -> Result<GroupSpec, Problem> {
+        if self.order.as_deref().is_some_and(|order| order != "concurrent") {
+            let detail = "only \"order\":\"concurrent\" is offered; sharding keys keep their order within a queue";
+            return Err(Problem::new(Code::Unsupported, detail).at("/order"));
+        }
+        if self.dead_letter == Some(false) {
+            return Err(Problem::new(Code::Unsupported, "a group without dead letters is not offered").at("/deadLetter"));
+        }
+        if self.max_deliveries == Some(0) {
+            return Err(Problem::new(Code::InvalidJson, "maxDeliveries is at least 1").at("/maxDeliveries"));
+        }
+        let default = GroupSpec::default();
+        Ok(GroupSpec {
+            start: match self.consume_from {
+                None => default.start,
+                Some(Start::Named(Named::Earliest)) => StartAt::Earliest,
+                Some(Start::Named(Named::Latest)) => StartAt::Latest,
+                Some(Start::Time(time)) => StartAt::Time(time.0),
+            },
+            max_attempts: self.max_deliveries,
+            retry_delays: self.retry_backoff,
+            enabled: self.enabled.unwrap_or(default.enabled),
+            broadcast: self.broadcast.unwrap_or(default.broadcast),
+            attributes: attributes(self.attributes)?,
+        })
+    }
+}
+
+/// `GET /v1/groups`
+pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
+    let limit = call.query.number("limit", 1..=MAX_LIMIT)?.unwrap_or(DEFAULT_LIMIT) as usize;
+    let prefix = call.query.get("prefix")?.unwrap_or_default();
+    let mut after = call.query.get("cursor")?.map(str::to_owned);
+    let session = call.session()?;
+    let mut items: Vec<Group> = Vec::new();
+    loop {
+        let page = call.broker().groups(session, after.as_deref(), MAX_LIMIT as usize)?;
+        let last = page.len() < MAX_LIMIT as usize;
+        after = page.last().map(|group| group.name.to_string());
+        for group in page.into_iter().filter(|group| group.name.as_str().starts_with(prefix)) {
+            if items.len() == limit {
+                let next = items.last().map(|group| group.name.clone());
+                return json_response(StatusCode::OK, &Groups { items, next });
+            }
+            items.push(Group::of(group));
+        }
+        if last {
+            return json_response(StatusCode::OK, &Groups { items, next: None });
+        }
+    }
+}
+
+/// `GET /v1/groups/{group}`
+pub(crate) async fn get(call: Call) -> Result<Response, Problem> {
+    let view = call.broker().group(call.session()?, &call.group()?)?;
+    json_response(StatusCode::OK, &Group::of(view))
+}
+
+/// `PUT /v1/groups/{group}`
+pub(crate) async fn put(mut call: Call) -> Result<Response, Problem> {
+    let group = call.group()?;
+    let settings: Settings = call.json().await?;
+    let session = call.session()?;
+    let created = call.broker().put_group(session, &group, settings.spec()?).await?;
+    let status = if created { StatusCode::CREATED } else { StatusCode::OK };
+    json_response(status, &Group::of(call.broker().group(session, &group)?))
+}
+
+/// `PATCH /v1/groups/{group}`
+pub(crate) async fn patch(mut call: Call) -> Result<Response, Problem> {
+    let group = call.group()?;
+    let patch: Value = call.json().await?;
+    let session = call.session()?;
+    let before = call.broker().group(session, &group)?.spec;
+    let settings: Settings = merge_patch(&Settings::of(&before), patch)?;
+    call.broker().put_group(session, &group, settings.spec()?).await?;
+    json_response(StatusCode::OK, &Group::of(call.broker().group(session, &group)?))
+}
+
+/// `DELETE /v1/groups/{group}`
+pub(crate) async fn delete(call: Call) -> Result<Response, Problem> {
+    call.broker().delete_group(call.session()?, &call.group()?).await?;
+    Ok(no_content())
+}
+
+/// `GET /v1/groups/{group}/members`
+pub(crate) async fn members(call: Call) -> Result<Response, Problem> {
+    let members = call.broker().members(call.session()?, &call.group()?)?;
+    let items = members.into_iter().map(MemberView::of).collect();
+    json_response(StatusCode::OK, &Members { items, next: None })
+}

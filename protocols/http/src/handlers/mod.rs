@@ -1,0 +1,14 @@
+//! One file per resource: decode the call, ask the broker one thing, build the answer.
+
+pub(crate) mod batch;
+pub(crate) mod browse;
+pub(crate) mod dead_letters;
+pub(crate) mod groups;
+pub(crate) mod offsets;
+pub(crate) mod operations;
+pub(crate) mod publish;
+pub(crate) mod receive;
+pub(crate) mod settle;
+pub(crate) mod stream;
+pub(crate) mod topics;
+pub(crate) mod upload;

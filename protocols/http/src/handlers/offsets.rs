@@ -1,0 +1,206 @@
+//! A group's progress: reading it, setting it, moving it.
+
+use crate::call::{Call, json_response};
+use crate::convert;
+use crate::errors::{Code, Problem};
+use super::receive::start_at;
+use crate::convert::Time;
+use axum::response::Response;
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use sluice_broker::{Progress, StartAt};
+use sluice_model::{GroupName, Offset, QueueId, TopicName};
+
+/// The most offsets set by one call.
+const MAX_OFFSETS: usize = 1024;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Item {
+    topic: String,
+    queue: u32,
+    committed: Offset,
+    begin: Offset,
+    end: Offset,
+    lag: u64,
+    in_flight: usize,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Offsets {
+    items: Vec<Item>,
+    total_lag: u64,
+    next: Option<String>,
+}
+
+#[derive(Serialize)]
+struct TopicOffsets {
+    items: Vec<TopicOffset>,
+    next: Option<String>,
+}
+
+#[derive(Serialize)]
+struct TopicOffset {
+    queue: u32,
+    offset: Offset,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct SetOffsets {
+    offsets: Vec<NewOffset>,
+    #[serde(default)]
+    force: bool,
+    #[serde(default)]
+    dry_run: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewOffset {
+    topic: String,
+    queue: u32,
+    offset: Offset,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct ResetOffsets {
+    topic: String,
+    to: String,
+    timestamp: Option<Time>,
+    #[serde(default)]
+    force: bool,
+    #[serde(default)]
+    dry_run: bool,
+}
+
+fn answer(progress: Vec<Progress>) -> Result<Response, Problem> {
+    let total_lag = progress.iter().map(Progress::lag).sum();
+    let items = progress.into_iter().map(|p| Item {
+        lag: p.lag(),
+        topic: p.topic.to_string(),
+        queue: p.queue.0,
+        committed: p.committed,
+        begin: p.min,
+        end: p.end,
+        in_flight: p.in_flight,
+    });
+    json_response(StatusCode::OK, &Offsets { items: items.collect(), total_lag, next: None })
+}
+
+/// `GET /v1/groups/{group}/offsets`
+pub(crate) async fn get(call: Call) -> Result<Response, Problem> {
+    let group = call.group()?;
+    let topic = call.query.get("topic")?.map(convert::topic).transpose()?;
+    let session = call.session()?;
+    call.broker().group(session, &group)?;
+    answer(call.broker().progress(session, &group, topic.as_ref())?)
+}
+
+/// Members would go on from where they are and write that over what is set here.
+fn refuse_active(call: &Call, group: &GroupName, force: bool) -> Result<(), Problem> {
+    let members = call.broker().group(call.session()?, group)?.members;
+    if members > 0 && !force {
+        let detail = format!("the group has {members} members; stop them, or say \"force\":true");
+        return Err(Problem::new(Code::GroupActive, detail));
+    }
+    Ok(())
+}
+
+/// `PUT /v1/groups/{group}/offsets`
+pub(crate) async fn set(mut call: Call) -> Result<Response, Problem> {
+    let group = call.group()?;
+    let new: SetOffsets = call.json().await?;
+    if new.offsets.len() > MAX_OFFSETS {
+        return Err(Problem::new(Code::BatchTooLarge, format!("at most {MAX_OFFSETS} offsets at once")));
+    }
+    refuse_active(&call, &group, new.force)?;
+    let session = call.session()?;
+    // All of them are checked before any is set.
+    let mut wanted = Vec::with_capacity(new.offsets.len());
+    for (at, NewOffset { topic, queue, offset }) in new.offsets.into_iter().enumerate() {
+        let pointer = format!("/offsets/{at}");
+        let topic = convert::topic(&topic).map_err(|problem| problem.at(format!("{pointer}/topic")))?;
+        let (begin, end) = call.broker().bounds(session, &topic, QueueId(queue)).map_err(|e| Problem::from(e).at(&pointer))?;
+        if !(begin..=end).contains(&offset) {
+            let detail = format!("offset {offset} is not between {begin} and {end}");
+            return Err(Problem::new(Code::OffsetOutOfRange, detail).at(pointer));
+        }
+        wanted.push((topic, QueueId(queue), offset));
+    }
+    if new.dry_run {
+        return answer(would_be(&call, &group, &wanted)?);
+    }
+    let promises: Vec<_> = wanted
+        .iter()
+        .map(|(topic, queue, offset)| call.broker().commit_offset(session, &group, topic, *queue, *offset))
+        .collect();
+    for promise in promises {
+        promise?.await.map_err(|e| Problem::from(e).outcome_unknown())?;
+    }
+    answer(call.broker().progress(session, &group, None)?)
+}
+
+/// The group's progress as it would be with these offsets.
+fn would_be(
+    call: &Call,
+    group: &GroupName,
+    wanted: &[(TopicName, QueueId, Offset)],
+) -> Result<Vec<Progress>, Problem> {
+    let session = call.session()?;
+    let mut progress = call.broker().progress(session, group, None)?;
+    for (topic, queue, offset) in wanted {
+        match progress.iter_mut().find(|p| p.topic == *topic && p.queue == *queue) {
+            Some(known) => known.committed = *offset,
+            None => {
+                let (min, end) = call.broker().bounds(session, topic, *queue)?;
+                let (topic, queue, committed) = (topic.clone(), *queue, *offset);
+                progress.push(Progress { topic, queue, committed, min, end, in_flight: 0 });
+            }
+        }
+    }
+    Ok(progress)
+}
+
+/// `POST /v1/groups/{group}/offsets:reset`
+pub(crate) async fn reset(mut call: Call) -> Result<Response, Problem> {
+    let group = call.group()?;
+    let reset: ResetOffsets = call.json().await?;
+    let topic = convert::topic(&reset.topic).map_err(|problem| problem.at("/topic"))?;
+    let to = match (reset.to.as_str(), reset.timestamp) {
+        ("earliest", None) => StartAt::Earliest,
+        ("latest", None) => StartAt::Latest,
+        ("timestamp", Some(time)) => StartAt::Time(time.0),
+        ("timestamp", None) => return Err(Problem::new(Code::InvalidJson, "timestamp is missing").at("/timestamp")),
+        ("earliest" | "latest", Some(_)) => {
+            return Err(Problem::new(Code::InvalidJson, "a timestamp goes with \"to\":\"timestamp\"").at("/timestamp"));
+        }
+        (other, _) => {
+            let detail = format!("{other:?} is none of earliest, latest, timestamp");
+            return Err(Problem::new(Code::InvalidJson, detail).at("/to"));
+        }
+    };
+    // A dry run disturbs nobody.
+    refuse_active(&call, &group, reset.force || reset.dry_run)?;
+    answer(call.broker().reset_offsets(call.session()?, &group, &topic, to, reset.dry_run).await?)
+}
+
+/// `GET /v1/topics/{topic}/offsets`
+pub(crate) async fn at_time(call: Call) -> Result<Response, Problem> {
+    let topic = call.topic()?;
+    let at = start_at("time", call.query.required("time")?)?;
+    let session = call.session()?;
+    let view = call.broker().topic(session, &topic)?;
+    let mut items = Vec::with_capacity(view.bounds.len());
+    for (queue, (begin, end)) in (0..).zip(view.bounds) {
+        let offset = match at {
+            StartAt::Earliest => begin,
+            StartAt::Latest => end,
+            StartAt::Time(time) => call.broker().offset_at(session, &topic, QueueId(queue), time).await?,
+        };
+        items.push(TopicOffset { queue, offset });
+    }
+    json_response(StatusCode::OK, &TopicOffsets { items, next: None })
+}

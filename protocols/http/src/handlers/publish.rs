@@ -1,0 +1,140 @@
+//! Publishing one message: the raw body is the message.
+
+use crate::call::{Call, JSON, TEXT, json_response};
+use crate::convert::{self, Ready, Sender};
+use crate::errors::{Code, Problem};
+use crate::params::{self, format_time};
+use axum::response::{IntoResponse, Response};
+use http::header::{self, HeaderValue};
+use http::{HeaderMap, StatusCode};
+use serde::Serialize;
+use sluice_broker::{Durability, QueueChoice, SendRequest, Sent};
+use sluice_model::{Error, ErrorKind, TopicName};
+
+/// When a publish is answered.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Level {
+    /// What it asks of the log; `None` is the topic's own level.
+    pub durability: Option<Durability>,
+    /// False: the answer comes before the message is safe.
+    pub wait: bool,
+}
+
+impl Level {
+    pub fn parse(text: Option<&str>) -> Result<Self, Problem> {
+        let level = |durability, wait| Ok(Self { durability, wait });
+        match text {
+            None => level(None, true),
+            Some("stored") => level(Some(Durability::Async), true),
+            Some("synced") => level(Some(Durability::Sync), true),
+            Some("none") => level(None, false),
+            Some("quorum") => Err(Problem::new(Code::Unsupported, "ack=quorum is not offered: there is one node")),
+            Some(other) => Err(params::invalid("ack", &format!("{other:?} is none of stored, synced, none"))),
+        }
+    }
+
+    pub fn status(self) -> StatusCode {
+        if self.wait { StatusCode::CREATED } else { StatusCode::ACCEPTED }
+    }
+}
+
+/// Whether an unknown topic is created, as the broker asks it.
+pub(crate) fn create(call: &Call) -> Result<Option<u32>, Problem> {
+    Ok(call.query.flag("create")?.unwrap_or(true).then_some(0))
+}
+
+pub(crate) fn sender(call: &Call) -> Result<Sender, Problem> {
+    let config = call.broker().config();
+    Ok(Sender {
+        now: call.broker().now(),
+        provenance: call.provenance()?,
+        max_delay: config.max_delay.0,
+        max_body: config.max_message_size.bytes(),
+    })
+}
+
+/// A failed send: the one conflict a send can have is that the topic takes another type of message.
+pub(crate) fn send_problem(error: Error) -> Problem {
+    match error.kind() {
+        ErrorKind::Conflict => Problem::new(Code::TypeMismatch, error.message()),
+        _ => error.into(),
+    }
+}
+
+/// Where a message went, as JSON.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Published {
+    pub message_id: String,
+    pub topic: String,
+    pub queue: u32,
+    /// Absent while a delayed message waits: it has no place in its topic yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offset: Option<u64>,
+    pub stored_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deliver_at: Option<String>,
+}
+
+impl Published {
+    pub fn new(topic: &TopicName, sent: &Sent, deliver_at: Option<u64>) -> Self {
+        Self {
+            message_id: sent.id.to_string(),
+            topic: topic.to_string(),
+            queue: sent.queue.0,
+            offset: (!sent.delayed).then_some(sent.offset),
+            stored_at: format_time(sent.stored),
+            deliver_at: deliver_at.filter(|_| sent.delayed).map(format_time),
+        }
+    }
+
+    /// Where the message can be read, when it can be read already.
+    fn location(&self) -> Option<String> {
+        let offset = self.offset?;
+        let topic = convert::segment(&self.topic);
+        Some(format!("/v1/topics/{topic}/queues/{}/messages?offset={offset}&limit=1", self.queue))
+    }
+}
+
+/// `POST` and `PUT /v1/topics/{topic}/messages`
+pub(crate) async fn raw(mut call: Call) -> Result<Response, Problem> {
+    let topic = call.topic()?;
+    let format = call.accept(&[JSON, TEXT])?;
+    let level = Level::parse(call.query.get("ack")?)?;
+    let create = create(&call)?;
+    let limit = call.broker().config().max_message_size.bytes();
+    let body = call.body.read(limit, Code::MessageTooLarge).await?;
+    let ready = convert::from_raw(body, &call.headers, &call.query, &sender(&call)?)?;
+    let deliver_at = ready.message.deliver_at;
+    let promise = call.broker().send(call.session()?, request(topic.clone(), ready, create, level)).map_err(send_problem)?;
+    let sent = match level.wait {
+        true => promise.await.map_err(|e| Problem::from(e).outcome_unknown())?,
+        false => promise.preview().cloned().unwrap_or_default(),
+    };
+    let sent = sent.first().ok_or_else(|| Problem::new(Code::Internal, "the log did not say where the message went"))?;
+    answer(&Published::new(&topic, sent, deliver_at), level, format)
+}
+
+pub(crate) fn request(topic: TopicName, ready: Ready, create: Option<u32>, level: Level) -> SendRequest {
+    SendRequest {
+        topic,
+        messages: vec![ready.message],
+        queue: ready.queue.map_or(QueueChoice::Any, QueueChoice::Exactly),
+        create,
+        durability: level.durability,
+    }
+}
+
+fn answer(published: &Published, level: Level, format: &str) -> Result<Response, Problem> {
+    let mut headers = HeaderMap::new();
+    if let Some(location) = published.location().and_then(|l| HeaderValue::from_str(&l).ok()) {
+        headers.insert(header::LOCATION, location);
+    }
+    if format == TEXT {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        return Ok((level.status(), headers, format!("{}\n", published.message_id)).into_response());
+    }
+    let mut response = json_response(level.status(), published)?;
+    response.headers_mut().extend(headers);
+    Ok(response)
+}

@@ -1,0 +1,97 @@
+//! Leases of an answer that may never arrive.
+//!
+//! Deliveries are leased before the answer is written. When the client has gone meanwhile, its answer is dropped
+//! unread, and the leases are given back at once instead of running out. The one idea to know: the guard sits in the
+//! answer's body, which the connection either takes or drops. What was taken and lost on the way runs out.
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use sluice_auth::Session;
+use sluice_broker::Broker;
+use sluice_model::{Delivered, ReceiptHandle};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+/// What happens to the leases once the connection has taken the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Settle {
+    /// The client settles them.
+    KeepWhenTaken,
+    /// They count as consumed.
+    AckWhenTaken,
+}
+
+/// Gives leases back unless told that they were taken.
+pub(crate) struct LeaseGuard {
+    broker: Broker,
+    session: Session,
+    receipts: Vec<ReceiptHandle>,
+    settle: Settle,
+}
+
+impl LeaseGuard {
+    pub fn new(broker: Broker, session: Session, delivered: &[Delivered], settle: Settle) -> Self {
+        Self { broker, session, receipts: delivered.iter().map(|d| d.receipt.clone()).collect(), settle }
+    }
+
+    /// Puts the guard into an answer's body. An empty body is never asked for, so it counts as taken.
+    pub fn watch(mut self, response: Response) -> Response {
+        if response.body().is_end_stream() {
+            self.taken();
+            return response;
+        }
+        response.map(|body| Body::new(Guarded { body, guard: self }))
+    }
+
+    /// The connection has the bytes.
+    pub fn taken(&mut self) {
+        for receipt in std::mem::take(&mut self.receipts) {
+            if self.settle == Settle::AckWhenTaken {
+                settle_quietly(self.broker.ack(&self.session, &receipt));
+            }
+        }
+    }
+}
+
+impl Drop for LeaseGuard {
+    fn drop(&mut self) {
+        for receipt in &self.receipts {
+            settle_quietly(self.broker.release(&self.session, receipt));
+        }
+    }
+}
+
+/// Nobody is left to be told; the lease runs out when this failed.
+fn settle_quietly(outcome: sluice_model::Result<sluice_broker::Promise<()>>) {
+    if let Err(error) = outcome {
+        tracing::debug!(%error, "could not settle a delivery whose client has gone");
+    }
+}
+
+struct Guarded {
+    body: Body,
+    guard: LeaseGuard,
+}
+
+impl HttpBody for Guarded {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if frame.is_none() || self.body.is_end_stream() {
+            self.guard.taken();
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,256 @@
+//! The route table: the router, the check of query parameters and `/openapi.json` are all made from it, so that they
+//! cannot drift apart.
+
+use crate::call::{Call, EVENT_STREAM, JSON, NDJSON, OCTETS, TEXT};
+use crate::errors::Problem;
+use crate::handlers::*;
+use axum::response::Response;
+use futures_util::future::BoxFuture;
+use http::Method;
+
+pub(crate) type Answer = BoxFuture<'static, Result<Response, Problem>>;
+
+/// One operation.
+pub struct Route {
+    pub method: Method,
+    pub path: &'static str,
+    pub summary: &'static str,
+    /// Answered without credentials.
+    pub public: bool,
+    pub query: &'static [Param],
+    /// Media types that the body may have, each with its schema.
+    pub body: &'static [Media],
+    /// Successful answers: status, media type, schema.
+    pub answers: &'static [(u16, &'static str, &'static str)],
+    pub(crate) handler: fn(Call) -> Answer,
+}
+
+/// A query parameter; a name that ends in `.` stands for every name that begins so.
+pub struct Param {
+    pub name: &'static str,
+    pub kind: Kind,
+    pub about: &'static str,
+}
+
+/// What a parameter looks like.
+#[derive(Clone, Copy)]
+pub enum Kind {
+    Text,
+    Texts,
+    Number,
+    Flag,
+    Span,
+    Time,
+    OneOf(&'static [&'static str]),
+}
+
+/// A media type and the name of its schema.
+pub type Media = (&'static str, &'static str);
+
+const fn p(name: &'static str, kind: Kind, about: &'static str) -> Param {
+    Param { name, kind, about }
+}
+
+const LIMIT: Param = p("limit", Kind::Number, "At most so many entries, 1 to 1000; 100 when left out.");
+const CURSOR: Param = p("cursor", Kind::Text, "The `next` of the page before.");
+const TOPIC: Param = p("topic", Kind::Text, "The topic.");
+const FILTER: Param = p("filter", Kind::Text, "A tag expression: `*`, or `a||b`.");
+const BODY: Param = p("body", Kind::OneOf(&["auto", "json", "base64", "none"]), "How bodies are shown in JSON.");
+const FROM: Param = p("from", Kind::Text, "Where to begin: `earliest`, `latest`, or a time.");
+const CREATE: Param = p("create", Kind::Flag, "`false` refuses an unknown topic in place of creating it.");
+const STORED: Param = p(
+    "ack",
+    Kind::OneOf(&["stored", "synced", "none"]),
+    "When to answer: once written, once on the disk, or at once (202). The topic's own level when left out.",
+);
+const STREAM_FORMAT: Param =
+    p("format", Kind::OneOf(&["sse", "ndjson"]), "The form of the stream; overrides `Accept`.");
+const LEASE: Param = p("lease", Kind::Span, "How long deliveries are leased, 1s to the broker's limit.");
+
+const PUBLISH: &[Param] = &[
+    p("tag", Kind::Text, "The tag; header `X-MQ-Tag`."),
+    p("key", Kind::Texts, "Keys, repeated or separated by commas; header `X-MQ-Key`."),
+    p("shardingKey", Kind::Text, "Messages of one sharding key keep their order; header `X-MQ-Sharding-Key` or `X-MQ-Group`."),
+    p("delay", Kind::Span, "Deliver after this time; header `X-MQ-Delay`."),
+    p("deliverAt", Kind::Time, "Deliver at this time; header `X-MQ-Deliver-At`."),
+    p("ttl", Kind::Span, "Not to be delivered after this time; header `X-MQ-TTL`."),
+    p("prop.", Kind::Text, "A property; header `X-MQ-Prop-{name}`, which lower-cases the name."),
+    p("correlationId", Kind::Text, "Ties a reply to its request; header `X-MQ-Correlation-Id`."),
+    p("replyTo", Kind::Text, "Where a reply should go; header `X-MQ-Reply-To`."),
+    p("queue", Kind::Number, "The queue; otherwise chosen by sharding key, or in turn."),
+    STORED,
+    CREATE,
+];
+
+const RECEIVE: &[Param] = &[
+    p("topic", Kind::Texts, "The topic, or several."),
+    p("max", Kind::Number, "At most so many messages, 1 to 256; 1 when left out."),
+    p("wait", Kind::Span, "How long to wait for the first message; not at all when left out."),
+    LEASE,
+    FILTER,
+    p("ack", Kind::OneOf(&["manual", "auto"]), "`auto` settles deliveries as they are handed to the socket."),
+    BODY,
+    FROM,
+    p("format", Kind::OneOf(&["json", "raw"]), "`raw` answers one message: its body, with the metadata in headers."),
+];
+
+const GROUP_STREAM: &[Param] = &[
+    TOPIC,
+    FILTER,
+    p("ack", Kind::OneOf(&["manual", "auto"]), "`auto` settles deliveries as they are handed to the socket."),
+    p("maxInFlight", Kind::Number, "At most so many unsettled deliveries; 100 when left out."),
+    LEASE,
+    FROM,
+    BODY,
+    STREAM_FORMAT,
+];
+
+const BROWSE: &[Param] = &[
+    p("offset", Kind::Text, "An offset, `earliest`, `latest`, or `-n` for the last n; `earliest` when left out."),
+    LIMIT,
+    p("wait", Kind::Span, "How long to wait when the offset is the queue's end."),
+    p("clamp", Kind::Flag, "Begin at the first message kept when the offset lies below it."),
+    FILTER,
+    BODY,
+];
+
+const TOPICS: &[Param] = &[
+    p("prefix", Kind::Text, "Only names that begin so."),
+    p("type", Kind::OneOf(&["NORMAL", "FIFO", "DELAY", "TRANSACTION"]), "Only topics of this type."),
+    p("system", Kind::Flag, "Show retry and dead-letter topics too."),
+    LIMIT,
+    CURSOR,
+];
+
+const TAIL: &[Param] = &[
+    FROM,
+    FILTER,
+    BODY,
+    STREAM_FORMAT,
+    p("lastEventId", Kind::Text, "Go on after this event; header `Last-Event-ID`."),
+];
+
+const STREAMS: &[(u16, &str, &str)] = &[(200, EVENT_STREAM, "Message"), (200, NDJSON, "Message")];
+const HANDLES: &[Media] = &[(JSON, "Handles")];
+const RESULTS: &[(u16, &str, &str)] = &[(200, JSON, "Results")];
+const BATCH: &[Media] = &[(JSON, "Batch"), (NDJSON, "NewMessage")];
+const BATCHED: &[(u16, &str, &str)] =
+    &[(201, JSON, "BatchResults"), (200, JSON, "BatchResults"), (202, JSON, "BatchResults"), (200, NDJSON, "BatchResult")];
+const PUBLISHED: &[(u16, &str, &str)] =
+    &[(201, JSON, "Published"), (201, TEXT, "Text"), (202, JSON, "Published"), (202, TEXT, "Text")];
+
+macro_rules! routes {
+    ($($method:ident $path:literal $summary:literal $public:ident $query:expr, $body:expr, $answers:expr => $handler:path;)*) => {
+        /// Every operation, in the order of the reference.
+        pub static ROUTES: &[Route] = &[$(Route {
+            method: Method::$method,
+            path: $path,
+            summary: $summary,
+            public: routes!(@ $public),
+            query: $query,
+            body: $body,
+            answers: $answers,
+            handler: |call| Box::pin($handler(call)),
+        },)*];
+    };
+    (@ public) => { true };
+    (@ login) => { false };
+}
+
+routes! {
+    POST "/v1/topics/{topic}/messages" "Publish one message: the raw body is the message." login
+        PUBLISH, &[("*/*", "Bytes")], PUBLISHED => publish::raw;
+    PUT "/v1/topics/{topic}/messages" "Publish one message: the raw body is the message." login
+        PUBLISH, &[("*/*", "Bytes")], PUBLISHED => publish::raw;
+    POST "/v1/topics/{topic}/messages:batch" "Publish several messages, as one JSON list or as a stream of lines." login
+        &[STORED, CREATE], BATCH, BATCHED => batch::one_topic;
+    POST "/v1/messages:batch" "Publish several messages to several topics." login
+        &[STORED, CREATE], BATCH, BATCHED => batch::any_topic;
+
+    POST "/v1/groups/{group}/receive" "Receive messages under lease." login
+        RECEIVE, &[], &[(200, JSON, "Messages"), (200, OCTETS, "Bytes"), (204, "", "")] => receive::receive;
+    POST "/v1/groups/{group}/ack" "Settle deliveries as consumed." login
+        &[], HANDLES, RESULTS => settle::ack;
+    POST "/v1/groups/{group}/nack" "Give deliveries back as failed." login
+        &[], &[(JSON, "Nack")], RESULTS => settle::nack;
+    POST "/v1/groups/{group}/extend" "Extend leases." login
+        &[], &[(JSON, "Extend")], RESULTS => settle::extend;
+    POST "/v1/groups/{group}/settle" "Settle deliveries in different ways." login
+        &[], &[(JSON, "Settle")], RESULTS => settle::settle;
+    DELETE "/v1/messages/{handle}" "Settle one delivery as consumed." login
+        &[], &[], &[(204, "", "")] => settle::delete;
+    GET "/v1/groups/{group}/stream" "Receive messages as they come." login
+        GROUP_STREAM, &[], STREAMS => stream::group;
+    GET "/v1/topics/{topic}/stream" "Read a topic as it grows, without a group." login
+        TAIL, &[], STREAMS => stream::topic;
+
+    GET "/v1/topics/{topic}/queues/{queue}/messages" "Browse a queue by offset." login
+        BROWSE, &[], &[(200, JSON, "Messages")] => browse::browse;
+    GET "/v1/topics/{topic}/offsets" "The offset of each queue at a time." login
+        &[p("time", Kind::Text, "`earliest`, `latest`, or a time.")], &[], &[(200, JSON, "TopicOffsets")] => offsets::at_time;
+
+    GET "/v1/groups/{group}/offsets" "A group's progress and lag." login
+        &[TOPIC], &[], &[(200, JSON, "Offsets")] => offsets::get;
+    PUT "/v1/groups/{group}/offsets" "Set a group's offsets." login
+        &[], &[(JSON, "SetOffsets")], &[(200, JSON, "Offsets")] => offsets::set;
+    POST "/v1/groups/{group}/offsets:reset" "Move a group to the start, the end, or a time." login
+        &[], &[(JSON, "ResetOffsets")], &[(200, JSON, "Offsets")] => offsets::reset;
+
+    GET "/v1/topics" "List topics." login
+        TOPICS, &[], &[(200, JSON, "Topics")] => topics::list;
+    GET "/v1/topics/{topic}" "One topic." login
+        &[], &[], &[(200, JSON, "Topic")] => topics::get;
+    PUT "/v1/topics/{topic}" "Make a topic, or set an existing one." login
+        &[], &[(JSON, "TopicSettings")], &[(201, JSON, "Topic"), (200, JSON, "Topic")] => topics::put;
+    PATCH "/v1/topics/{topic}" "Change some settings of a topic." login
+        &[], &[(JSON, "TopicSettings")], &[(200, JSON, "Topic")] => topics::patch;
+    DELETE "/v1/topics/{topic}" "Delete a topic with its messages." login
+        &[], &[], &[(204, "", "")] => topics::delete;
+
+    GET "/v1/groups" "List groups." login
+        &[p("prefix", Kind::Text, "Only names that begin so."), LIMIT, CURSOR], &[], &[(200, JSON, "Groups")] => groups::list;
+    GET "/v1/groups/{group}" "One group." login
+        &[], &[], &[(200, JSON, "Group")] => groups::get;
+    PUT "/v1/groups/{group}" "Make a group, or set an existing one." login
+        &[], &[(JSON, "GroupSettings")], &[(201, JSON, "Group"), (200, JSON, "Group")] => groups::put;
+    PATCH "/v1/groups/{group}" "Change some settings of a group." login
+        &[], &[(JSON, "GroupSettings")], &[(200, JSON, "Group")] => groups::patch;
+    DELETE "/v1/groups/{group}" "Delete a group and its progress." login
+        &[], &[], &[(204, "", "")] => groups::delete;
+    GET "/v1/groups/{group}/members" "A group's live members." login
+        &[], &[], &[(200, JSON, "Members")] => groups::members;
+    GET "/v1/groups/{group}/dead-letters" "Messages that the group could not process." login
+        &[LIMIT, CURSOR, BODY], &[], &[(200, JSON, "DeadLetters")] => dead_letters::list;
+
+    GET "/livez" "Whether the process can serve." public
+        &[VERBOSE], &[], &[(200, TEXT, "Text"), (200, JSON, "Health")] => operations::live;
+    GET "/healthz" "The same as `/livez`." public
+        &[VERBOSE], &[], &[(200, TEXT, "Text"), (200, JSON, "Health")] => operations::live;
+    GET "/readyz" "Whether requests are served." public
+        &[VERBOSE, p("writable", Kind::Flag, "Ask for room for new messages too.")], &[],
+        &[(200, TEXT, "Text"), (200, JSON, "Health")] => operations::ready;
+    GET "/metrics" "Metrics in the text format of Prometheus." login
+        &[], &[], &[(200, TEXT, "Text")] => operations::metrics;
+    GET "/openapi.json" "This interface as OpenAPI 3.1." login
+        &[], &[], &[(200, JSON, "Any")] => operations::openapi;
+    GET "/v1/version" "Version and features." login
+        &[], &[], &[(200, JSON, "Version")] => operations::version;
+    GET "/v1/whoami" "Who the request acts as." login
+        &[], &[], &[(200, JSON, "Whoami")] => operations::whoami;
+    GET "/problems/{code}" "What a problem code means." public
+        &[], &[], &[(200, JSON, "ProblemCode")] => operations::problem;
+}
+
+const VERBOSE: Param = p("verbose", Kind::Flag, "Answer JSON with every check.");
+
+/// The distinct paths, each with its operations.
+pub(crate) fn by_path() -> Vec<(&'static str, Vec<&'static Route>)> {
+    let mut paths: Vec<(&str, Vec<&Route>)> = Vec::new();
+    for route in ROUTES {
+        match paths.iter_mut().find(|(path, _)| *path == route.path) {
+            Some((_, routes)) => routes.push(route),
+            None => paths.push((route.path, vec![route])),
+        }
+    }
+    paths
+}

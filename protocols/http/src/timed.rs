@@ -1,0 +1,211 @@
+//! A connection's time limits, where only the bytes tell what is happening.
+//!
+//! Hyper's own limit on the head of a request runs while a kept connection rests, too; clients keep connections much
+//! longer than a head may take. The one idea to know: whether a request is being served is told by [`Activity`];
+//! otherwise a connection that has begun a head is late after one time, and one that rests after another.
+
+use crate::Config;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// What a client that is slow with a head is told; there is no request yet that hyper could answer.
+const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\ncontent-type: application/problem+json\r\n\
+content-length: 178\r\nconnection: close\r\n\r\n\
+{\"type\":\"/problems/request-timeout\",\"title\":\"Request timeout\",\"status\":408,\
+\"detail\":\"the head of the request came too slowly\",\"code\":\"request-timeout\",\"retryable\":true}    \n";
+/// The start of HTTP/2's preface: such a connection has no heads that could be late.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// How many requests a connection is serving.
+#[derive(Clone, Default)]
+pub(crate) struct Activity(Arc<AtomicUsize>);
+
+/// One request being served, until it is dropped.
+pub(crate) struct Serving(Activity);
+
+impl Activity {
+    pub fn begin(&self) -> Serving {
+        self.0.fetch_add(1, Ordering::AcqRel);
+        Serving(self.clone())
+    }
+
+    fn is_serving(&self) -> bool {
+        self.0.load(Ordering::Acquire) > 0
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// What the bytes have told so far.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Nothing came since the last request.
+    Resting,
+    /// A head has begun.
+    Head,
+    /// A request is being served.
+    Serving,
+}
+
+/// A stream with time limits.
+pub(crate) struct Timed<S> {
+    stream: S,
+    activity: Activity,
+    phase: Phase,
+    since: Instant,
+    /// How much of the preface has come; the whole of it means HTTP/2.
+    preface: usize,
+    only_preface: bool,
+    head_time: Duration,
+    idle_time: Duration,
+    write_time: Duration,
+    read_limit: Pin<Box<Sleep>>,
+    write_limit: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Timed<S> {
+    pub fn new(stream: S, config: &Config, activity: Activity) -> Self {
+        let now = Instant::now();
+        Self {
+            stream,
+            activity,
+            // The first head is awaited like any head that has begun: who connects wants something.
+            phase: Phase::Head,
+            since: now,
+            preface: 0,
+            only_preface: true,
+            head_time: config.header_read_timeout.0,
+            idle_time: config.idle_timeout.0,
+            write_time: config.write_timeout.0,
+            read_limit: Box::pin(sleep_until(now + config.header_read_timeout.0)),
+            write_limit: None,
+        }
+    }
+
+    fn is_http2(&self) -> bool {
+        self.only_preface && self.preface == PREFACE.len()
+    }
+
+    /// Follows the preface as far as it is one.
+    fn follow_preface(&mut self, bytes: &[u8]) {
+        if !self.only_preface || self.preface == PREFACE.len() {
+            return;
+        }
+        let rest = PREFACE.get(self.preface..).unwrap_or_default();
+        let n = rest.len().min(bytes.len());
+        self.only_preface = rest.get(..n) == bytes.get(..n);
+        self.preface += n;
+    }
+
+    fn enter(&mut self, phase: Phase) {
+        if self.phase != phase {
+            self.phase = phase;
+            self.since = Instant::now();
+        }
+    }
+
+    /// Called when bytes have come.
+    fn arrived(&mut self, bytes: &[u8]) {
+        self.follow_preface(bytes);
+        if self.is_http2() {
+            // Frames come between requests, too; what counts is that the client is alive.
+            self.phase = Phase::Resting;
+            self.since = Instant::now();
+        } else if !self.activity.is_serving() {
+            self.enter(Phase::Head);
+        }
+    }
+
+    /// Called when nothing comes: an error once the client is late.
+    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        if self.activity.is_serving() {
+            self.enter(Phase::Serving);
+            return Poll::Pending;
+        }
+        if self.phase == Phase::Serving {
+            self.enter(Phase::Resting);
+        }
+        let limit = if self.phase == Phase::Head { self.head_time } else { self.idle_time };
+        let deadline = self.since + limit;
+        if self.read_limit.deadline() != deadline {
+            self.read_limit.as_mut().reset(deadline);
+        }
+        ready!(self.read_limit.as_mut().poll(cx));
+        if self.phase == Phase::Head && !self.is_http2() && (self.preface > 0 || !self.only_preface) {
+            // Nothing else is being written: no request is being served.
+            let _ = Pin::new(&mut self.stream).poll_write(cx, TOO_SLOW);
+            let _ = Pin::new(&mut self.stream).poll_flush(cx);
+        }
+        Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, "the client sent nothing for too long"))
+    }
+
+    /// Called with the outcome of a write: an error once the client takes nothing for too long.
+    fn poll_stuck<T>(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if outcome.is_ready() {
+            self.write_limit = None;
+            return outcome;
+        }
+        let time = self.write_time;
+        let limit = self.write_limit.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + time)));
+        ready!(limit.as_mut().poll(cx));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client took nothing for too long")))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Timed<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let this = &mut *self;
+        match Pin::new(&mut this.stream).poll_read(cx, buf) {
+            Poll::Ready(outcome) => {
+                let new = buf.filled().get(before..).unwrap_or_default();
+                if !new.is_empty() {
+                    this.arrived(new);
+                }
+                Poll::Ready(outcome)
+            }
+            Poll::Pending => Poll::Ready(Err(ready!(this.poll_late(cx)))),
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Timed<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.poll_stuck(cx, outcome)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.poll_stuck(cx, outcome)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let outcome = Pin::new(&mut self.stream).poll_flush(cx);
+        self.poll_stuck(cx, outcome)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let outcome = Pin::new(&mut self.stream).poll_shutdown(cx);
+        self.poll_stuck(cx, outcome)
+    }
+}

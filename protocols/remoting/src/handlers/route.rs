@@ -29,10 +29,12 @@ pub(super) fn handle(call: &Call) -> Result<Response> {
 fn queues(call: &Call, topic: &TopicName) -> Result<Queues> {
     match call.node.broker.topic(&call.session, topic) {
         Ok(view) => Ok(Queues { count: view.spec.queues, perm: view.spec.perm }),
-        Err(error) if error.kind() == ErrorKind::TopicNotFound => {
-            call.node.routes.template(topic.as_str()).ok_or_else(|| no_route(topic))
-        }
-        Err(error) => Err(error.into()),
+        // A template says nothing but where the broker is, so it needs no permission.
+        Err(error) => match (call.node.routes.template(topic.as_str()), error.kind()) {
+            (Some(template), ErrorKind::TopicNotFound | ErrorKind::PermissionDenied) => Ok(template),
+            (None, ErrorKind::TopicNotFound) => Err(no_route(topic)),
+            _ => Err(error.into()),
+        },
     }
 }
 

@@ -67,7 +67,8 @@ pub(crate) fn error_frame(
     for (name, value) in more {
         frame.header(name, value);
     }
-    frame.header("content-type", "text/plain").header("content-length", &body.len().to_string());
+    // Not a bare `text/plain`: stompit 1.0.0 brings its process down on exactly that.
+    frame.header("content-type", "text/plain;charset=utf-8").header("content-length", &body.len().to_string());
     frame.finish_with(body)
 }
 

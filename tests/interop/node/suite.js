@@ -287,7 +287,7 @@ const from11 = {
     await s.subscribe(`/group/${group}/${x}`, { ack: 'client-individual' });
     await s.nack(await s.message(), { requeue: 'false' });
     await expectNothingButSentinel(s, `/queue/${x}`);
-    await s.subscribe(`/queue/%25DLQ%25${group}`, { id: 'dead' });
+    await s.subscribe(`/amq/queue/%DLQ%${group}`, { id: 'dead' });
     expect('dead letter', await s.bodies(1, 'dead'), ['poison']);
   }),
 

@@ -196,7 +196,7 @@ def nack_without_requeue_is_a_dead_letter(v):
         s.subscribe(f"/group/{group}/{x}", ack="client-individual")
         s.nack(s.message(), requeue="false")
         expect_nothing_but_sentinel(s, "/queue/" + x)
-        s.subscribe(f"/queue/%25DLQ%25{group}", id="dead")
+        s.subscribe(f"/amq/queue/%DLQ%{group}", id="dead")
         expect("dead letter", s.message(id="dead").body, b"poison")
 
 

@@ -351,7 +351,7 @@ each_version('1.1', '1.2') do |v, scenario|
       s.subscribe("/group/#{group}/#{x}", ack: 'client-individual')
       s.nack(s.message, requeue: 'false')
       expect_nothing_but_sentinel(s, "/queue/#{x}")
-      s.subscribe("/queue/%25DLQ%25#{group}", id: 'dead')
+      s.subscribe("/amq/queue/%DLQ%#{group}", id: 'dead')
       expect('dead letter', s.message(id: 'dead').body, 'poison')
     end
   end

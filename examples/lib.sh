@@ -16,7 +16,7 @@ start_broker() { # start_broker [NAME=VALUE...]: more settings for the broker's 
   done
   [ -n "$sluice" ] || { echo "no sluice binary: run 'cargo build --release' or set SLUICE_BIN" >&2; exit 2; }
   trap stop_broker EXIT
-  env SLUICE_DATA_DIR="$scratch/data" SLUICE_LISTEN__NAMESRV=0 SLUICE_LISTEN__REMOTING=0 SLUICE_LISTEN__HTTP=0 \
+  env -u SLUICE_BIN SLUICE_DATA_DIR="$scratch/data" SLUICE_LISTEN__NAMESRV=0 SLUICE_LISTEN__REMOTING=0 SLUICE_LISTEN__HTTP=0 \
     SLUICE_LISTEN__STOMP=0 "$@" "$sluice" >"$scratch/ready" 2>"$scratch/log" &
   broker=$!
   local deadline=$((SECONDS + 30)) pair

@@ -229,7 +229,7 @@ mod tests {
     fn long_names_stay_apart() {
         let long = parse(&format!("/queue/{}", "ü".repeat(100)));
         let other = parse(&format!("/queue/{}x", "ü".repeat(100)));
-        assert_eq!(long.topic.as_str().len(), 123, "cut before an escape");
+        assert_eq!(long.topic.as_str().len(), 126, "cut before an escape");
         assert_ne!(long.topic, other.topic);
         assert_eq!(long.topic, parse(&format!("/queue/{}", "%C3%BC".repeat(100))).topic);
     }

@@ -68,7 +68,9 @@ pub(crate) fn error_frame(
         frame.header(name, value);
     }
     // Not a bare `text/plain`: stompit 1.0.0 brings its process down on exactly that.
-    frame.header("content-type", "text/plain;charset=utf-8").header("content-length", &body.len().to_string());
+    frame
+        .header("content-type", "text/plain;charset=utf-8")
+        .header("content-length", &body.len().to_string());
     frame.finish_with(body)
 }
 

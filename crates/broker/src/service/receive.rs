@@ -83,6 +83,14 @@ struct Source {
     retry: bool,
 }
 
+impl Source {
+    /// Deliveries that failed before the message came to this queue: those of this group, if it is its retry topic. A
+    /// dead letter that is read again starts anew.
+    fn failed_before(&self, message: &StoredMessage) -> u32 {
+        if self.retry { message.message.attempt } else { 0 }
+    }
+}
+
 /// What could be delivered from a source.
 struct Prospect {
     /// Deliveries that came back: first offset and how many follow it without a gap.
@@ -396,7 +404,7 @@ impl<'a> Claim<'a> {
             self.left.push(offset);
         } else if expired || !filter.matches(&message.message) {
             self.dropped.push(offset);
-        } else if message.message.attempt + before >= self.max_attempts {
+        } else if self.source.failed_before(&message) + before >= self.max_attempts {
             self.dead.push((message, before));
         } else {
             self.chosen.push((message, before + 1));
@@ -460,7 +468,7 @@ impl<'a> Claim<'a> {
         for (message, attempt) in self.chosen {
             *room = room.saturating_sub(message.size as usize);
             let receipt = Receipt { group, queue, offset: message.offset, lease: self.lease }.seal(&key);
-            let attempt = message.message.attempt + attempt;
+            let attempt = self.source.failed_before(&message) + attempt;
             let redelivered = self.returned.is_some() || attempt > 1;
             let invisible_until = match self.until {
                 Until::Time(time) => time,

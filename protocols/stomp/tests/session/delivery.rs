@@ -1,0 +1,198 @@
+//! Who gets what: queues, topics, groups, kinds, fairness, back-pressure.
+
+use crate::client::Server;
+use sluice_stomp::Config;
+use std::time::Duration;
+
+#[tokio::test]
+async fn a_queue_keeps_messages_for_whoever_comes_first() {
+    let server = Server::start();
+    let mut client = server.connect("1.2").await;
+    client.send("plain", "1").await;
+    client.send("/queue/plain", "2").await;
+    client.ask("SUBSCRIBE\nid:1\ndestination:plain", "").await;
+    client.message("1").await;
+    assert_eq!(client.message("2").await.get("destination"), "/queue/plain");
+    client.say("SUBSCRIBE\nid:2\ndestination:/amq/queue/plain\n\n").await;
+    client.quiet().await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn every_subscriber_of_a_topic_gets_what_comes_after_it() {
+    let server = Server::start();
+    let mut early = server.connect("1.2").await;
+    early.send("/topic/t", "missed").await;
+    early.say("SUBSCRIBE\nid:1\ndestination:/topic/t\n\n").await;
+    early.say("SUBSCRIBE\nid:2\ndestination:/topic/t\n\n").await;
+    early.say("SEND\ndestination:/topic/t\n\nhit").await; // right behind SUBSCRIBE, without a receipt
+    let mut ids =
+        [early.message("hit").await, early.message("hit").await].map(|m| m.get("subscription").to_owned());
+    ids.sort();
+    assert_eq!(ids, ["1", "2"]);
+    let mut late = server.connect("1.2").await;
+    late.ask("SUBSCRIBE\nid:1\ndestination:/topic/t\nfrom:earliest", "").await;
+    let mut bodies = [late.frame().await, late.frame().await].map(|m| m.text().to_owned());
+    bodies.sort(); // a topic has several queues, and order is kept within each
+    assert_eq!(bodies, ["hit", "missed"]);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn groups_share_and_see_every_kind() {
+    let server = Server::start();
+    let mut client = server.connect("1.2").await;
+    client.send("/topic/g", "t").await;
+    client.send("/queue/g", "q").await;
+    for group in ["one", "two"] {
+        client.ask(&format!("SUBSCRIBE\nid:{group}\ndestination:/group/{group}/g"), "").await;
+        let mut got = [client.frame().await, client.frame().await]
+            .map(|m| (m.text().to_owned(), m.get("destination").to_owned()));
+        got.sort();
+        assert_eq!(got, [("q".to_owned(), "/queue/g".to_owned()), ("t".to_owned(), "/topic/g".to_owned())]);
+    }
+    client.ask("SUBSCRIBE\nid:three\ndestination:/group/three/g\nfrom:latest", "").await;
+    client.quiet().await;
+    client.say("SUBSCRIBE\nid:four\ndestination:/queue/g\ngroup:one\n\n").await;
+    client.quiet().await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn queue_and_topic_of_one_name_keep_apart() {
+    let server = Server::start();
+    let mut client = server.connect("1.2").await;
+    client.say("SUBSCRIBE\nid:q\ndestination:/queue/k\n\n").await;
+    client.say("SUBSCRIBE\nid:t\ndestination:/topic/k\n\n").await;
+    client.say("SEND\ndestination:/topic/k\n\nfor topics").await;
+    assert_eq!(client.message("for topics").await.get("subscription"), "t");
+    client.say("SEND\ndestination:/queue/k\n\nfor queues").await;
+    assert_eq!(client.message("for queues").await.get("subscription"), "q");
+    client.quiet().await;
+
+    let server = Server::with(Config { isolate_kinds: false, ..Config::default() });
+    let mut client = server.connect("1.2").await;
+    client.say("SUBSCRIBE\nid:q\ndestination:/queue/k\n\n").await;
+    client.say("SEND\ndestination:/topic/k\n\nfor all").await;
+    client.message("for all").await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn idle_subscribers_of_a_queue_take_turns() {
+    let server = Server::start();
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        let mut client = server.connect("1.2").await;
+        client.ask("SUBSCRIBE\nid:1\ndestination:/queue/f\nack:client", "").await;
+        clients.push(client);
+    }
+    let mut sender = server.connect("1.2").await;
+    let mut burst = String::new();
+    (0..30).for_each(|n| burst.push_str(&format!("SEND\ndestination:/queue/f\n\n{n}\0")));
+    sender.raw(burst.as_bytes()).await;
+    for client in &mut clients {
+        for _ in 0..8 {
+            assert_eq!(client.frame().await.command, "MESSAGE");
+        }
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_window_holds_messages_back_until_they_are_acknowledged() {
+    let server = Server::start();
+    let mut client = server.connect("1.2").await;
+    for n in 0..5 {
+        client.send("/queue/w", &n.to_string()).await;
+    }
+    client.say("SUBSCRIBE\nid:1\ndestination:/queue/w\nack:client-individual\nprefetch-count:2\n\n").await;
+    let first = client.message("0").await;
+    client.message("1").await;
+    client.quiet().await;
+    client.say(&format!("ACK\nid:{}\n\n", first.get("ack"))).await;
+    client.message("2").await;
+    client.quiet().await;
+    let mut other = server.connect("1.2").await;
+    other.say("SUBSCRIBE\nid:1\ndestination:/queue/w\n\n").await;
+    other.message("3").await;
+    other.message("4").await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_subscriber_that_does_not_read_stalls_nobody() {
+    let mut config = Config::default();
+    config.connection.outbox = 64 << 10;
+    let server = Server::with(config);
+    let body = "x".repeat(16 << 10);
+    let mut deaf = server.connect("1.2").await;
+    deaf.say("SUBSCRIBE\nid:1\ndestination:/topic/s\n\n").await;
+    deaf.ask("SUBSCRIBE\nid:2\ndestination:/queue/s", "").await;
+    let mut keen = server.connect("1.2").await;
+    keen.ask("SUBSCRIBE\nid:1\ndestination:/topic/s", "").await;
+    keen.ask("SUBSCRIBE\nid:2\ndestination:/queue/s", "").await;
+    let mut sender = server.connect("1.2").await;
+    for _ in 0..1000 {
+        sender.raw(format!("SEND\ndestination:/topic/s\n\n{body}\0").as_bytes()).await;
+        assert_eq!(keen.frame().await.body.len(), body.len());
+    }
+    // By now the deaf one's buffers are full, and the keen one gets what is sent to the queue.
+    for _ in 0..20 {
+        sender.raw(format!("SEND\ndestination:/queue/s\n\n{body}\0").as_bytes()).await;
+    }
+    for _ in 0..10 {
+        assert_eq!(keen.frame().await.get("destination"), "/queue/s");
+    }
+    drop(deaf);
+    for _ in 0..10 {
+        assert_eq!(keen.frame().await.get("destination"), "/queue/s", "what the deaf one held came back");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn unsupported_subscriptions_are_refused() {
+    let server = Server::start();
+    for (headers, message) in [
+        ("id:1", "Missing header"),
+        ("destination:/queue/x", "Missing header"),
+        ("id:1\ndestination:/queue/x\nack:sometimes", "Invalid ack mode"),
+        ("id:1\ndestination:/queue/x\nselector:a = 1", "Not supported"),
+        ("id:1\ndestination:/topic/x\ndurable:true", "Not supported"),
+        ("id:1\ndestination:/topic/x\nactivemq.subscriptionName:d", "Not supported"),
+        ("id:1\ndestination:/topic/x.>", "Not supported"),
+        ("id:1\ndestination:/temp-queue/x", "Not supported"),
+        ("id:1\ndestination:/queue/x\nbrowser:true", "Not supported"),
+        ("id:1\ndestination:/topic/x\ngroup:g", "Invalid request"),
+        ("id:1\ndestination:/queue/x\nfrom:yesterday", "Invalid request"),
+        ("id:1\ndestination:/queue/x\nprefetch-count:many", "Invalid request"),
+        ("id:1\ndestination:/group/b.d/x", "Invalid request"),
+        ("id:1\ndestination:/amq/queue/missing", "Unknown destination"),
+    ] {
+        let mut client = server.connect("1.2").await;
+        client.say(&format!("SUBSCRIBE\n{headers}\nreceipt:r\n\n")).await;
+        let error = client.error().await;
+        assert_eq!((error.get("message"), error.get("receipt-id")), (message, "r"), "{headers}");
+    }
+    let mut client = server.connect("1.2").await;
+    client.ask("SUBSCRIBE\nid:1\ndestination:/queue/x\ndurable:true\nbrowser:false\nx-any:1", "").await;
+    client.say("SUBSCRIBE\nid:1\ndestination:/queue/y\n\n").await;
+    assert_eq!(client.error().await.get("message"), "Duplicate subscription");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_idle_subscription_still_wakes_up() {
+    let server = Server::start();
+    let mut client = server.connect("1.2").await;
+    client.ask("SUBSCRIBE\nid:q\ndestination:/queue/i", "").await;
+    client.ask("SUBSCRIBE\nid:t\ndestination:/topic/i", "").await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let mut sender = server.connect("1.1").await;
+    sender.send("/queue/i", "q").await;
+    client.message("q").await;
+    sender.send("/topic/i", "t").await;
+    client.message("t").await;
+    server.stop().await;
+}

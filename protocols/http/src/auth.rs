@@ -34,7 +34,9 @@ pub async fn login(
     let shown = read(headers)?;
     let bearer = matches!(shown, Shown::Bearer(_));
     let session = match (&shown, certificate) {
-        (Shown::Basic(user, password), _) => app.broker.login(Credentials::Password { user, password }, peer).await,
+        (Shown::Basic(user, password), _) => {
+            app.broker.login(Credentials::Password { user, password }, peer).await
+        }
         (Shown::Bearer(token), _) => app.broker.login_now(Credentials::Bearer { token }, peer),
         (Shown::Nothing, Some(der)) => app.broker.login_now(Credentials::Certificate { der }, peer),
         (Shown::Nothing, None) => app.broker.login_now(Credentials::Anonymous, peer),

@@ -73,7 +73,10 @@ impl Call {
 
     /// The n-th variable part of the path.
     pub fn segment(&self, n: usize) -> Result<&str, Problem> {
-        self.path.get(n).map(String::as_str).ok_or_else(|| Problem::new(Code::NotFound, "the path is incomplete"))
+        self.path
+            .get(n)
+            .map(String::as_str)
+            .ok_or_else(|| Problem::new(Code::NotFound, "the path is incomplete"))
     }
 
     /// The topic that the path begins with.
@@ -109,7 +112,9 @@ impl Call {
     /// The JSON body of a call that takes nothing else.
     pub async fn json<T: DeserializeOwned>(&mut self) -> Result<T, Problem> {
         let media = self.media_type();
-        let acceptable = media.as_deref().is_none_or(|m| m == JSON || (m.starts_with("application/") && m.ends_with("+json")));
+        let acceptable = media
+            .as_deref()
+            .is_none_or(|m| m == JSON || (m.starts_with("application/") && m.ends_with("+json")));
         if !acceptable {
             return Err(unsupported_media(media.as_deref(), JSON));
         }
@@ -119,9 +124,13 @@ impl Call {
 
     /// The best of the offered media types by `Accept`; the first offered one when the client does not care.
     pub fn accept<'a>(&self, offered: &[&'a str]) -> Result<&'a str, Problem> {
-        let accept: Vec<&str> = self.headers.get_all(header::ACCEPT).iter().filter_map(|v| v.to_str().ok()).collect();
+        let accept: Vec<&str> =
+            self.headers.get_all(header::ACCEPT).iter().filter_map(|v| v.to_str().ok()).collect();
         if accept.is_empty() {
-            return offered.first().copied().ok_or_else(|| Problem::new(Code::NotAcceptable, "nothing is offered"));
+            return offered
+                .first()
+                .copied()
+                .ok_or_else(|| Problem::new(Code::NotAcceptable, "nothing is offered"));
         }
         let mut best: Option<(&str, f32)> = None;
         for offer in offered {
@@ -130,8 +139,9 @@ impl Call {
                 best = Some((offer, quality));
             }
         }
-        best.map(|(offer, _)| offer)
-            .ok_or_else(|| Problem::new(Code::NotAcceptable, format!("this call answers {}", offered.join(", "))))
+        best.map(|(offer, _)| offer).ok_or_else(|| {
+            Problem::new(Code::NotAcceptable, format!("this call answers {}", offered.join(", ")))
+        })
     }
 }
 
@@ -158,7 +168,11 @@ fn quality(accept: &str, offer: &str) -> f32 {
 /// A body whose media type the call does not take.
 pub(crate) fn unsupported_media(found: Option<&str>, takes: &str) -> Problem {
     let found = found.unwrap_or("no media type");
-    let hint = if found == convert::FORM { "; curl sends this for -d, use --json or -H 'Content-Type: …'" } else { "" };
+    let hint = if found == convert::FORM {
+        "; curl sends this for -d, use --json or -H 'Content-Type: …'"
+    } else {
+        ""
+    };
     Problem::new(Code::UnsupportedMediaType, format!("the body is {found}, this call takes {takes}{hint}"))
         .header(http::HeaderName::from_static("accept-post"), takes)
 }

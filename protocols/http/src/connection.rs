@@ -22,12 +22,6 @@ use std::time::Duration;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
-/// What a client is told that speaks plain text where TLS is required.
-pub(crate) const TLS_REQUIRED: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/problem+json\r\n\
-content-length: 158\r\nconnection: close\r\n\r\n\
-{\"type\":\"/problems/bad-request\",\"title\":\"Bad request\",\"status\":400,\
-\"detail\":\"this port takes TLS only: use https\",\"code\":\"bad-request\",\"retryable\":false}      \n";
-
 /// The smallest read buffer that hyper takes.
 const MIN_BUFFER: usize = 8 << 10;
 /// How often an HTTP/2 client is asked whether it is still there.
@@ -43,7 +37,8 @@ pub(crate) async fn serve(app: &Arc<App>, router: Router, conn: Connection, drai
     };
     let activity = Activity::default();
     let io = TokioIo::new(Timed::new(conn, &app.config, activity.clone()));
-    let service = service_fn(move |request: Request<Incoming>| answer(router.clone(), request, &caller, &activity));
+    let service =
+        service_fn(move |request: Request<Incoming>| answer(router.clone(), request, &caller, &activity));
     let builder = builder(app);
     let mut http = pin!(builder.serve_connection(io, service));
     let ended = tokio::select! {
@@ -67,7 +62,12 @@ fn builder(app: &App) -> Builder<TokioExecutor> {
     let head = config.max_header_block.bytes() + config.max_request_target.bytes();
     let head = (2 * head).max(MIN_BUFFER);
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(head).max_headers(2 * config.max_headers);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(None)
+        .max_buf_size(head)
+        .max_headers(2 * config.max_headers);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -102,7 +102,10 @@ impl HttpBody for Served {
     type Data = Bytes;
     type Error = axum::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         Pin::new(&mut self.body).poll_frame(cx)
     }
 
@@ -114,4 +117,3 @@ impl HttpBody for Served {
         self.body.size_hint()
     }
 }
-

@@ -8,7 +8,16 @@ use sluice_net::Detect;
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// A request line begins with a method and a blank.
 const STARTS: [&[u8]; 10] = [
-    b"GET ", b"POST ", b"PUT ", b"DELETE ", b"HEAD ", b"OPTIONS ", b"PATCH ", b"TRACE ", b"CONNECT ", PREFACE,
+    b"GET ",
+    b"POST ",
+    b"PUT ",
+    b"DELETE ",
+    b"HEAD ",
+    b"OPTIONS ",
+    b"PATCH ",
+    b"TRACE ",
+    b"CONNECT ",
+    PREFACE,
 ];
 
 pub(crate) fn detect(prefix: &[u8]) -> Detect {
@@ -37,7 +46,15 @@ mod tests {
 
     #[test]
     fn other_wires_are_not() {
-        for no in [&b"CONNECT\n"[..], b"CONNECT\r\n", b"STOMP\n", b"\x16\x03\x01", b"\0\0\0", b"get /", b"PRI * HTTP/1"] {
+        for no in [
+            &b"CONNECT\n"[..],
+            b"CONNECT\r\n",
+            b"STOMP\n",
+            b"\x16\x03\x01",
+            b"\0\0\0",
+            b"get /",
+            b"PRI * HTTP/1",
+        ] {
             assert_eq!(detect(no), Detect::No, "{no:?}");
         }
     }

@@ -128,8 +128,13 @@ pub struct Problem {
 impl Problem {
     /// A problem with a sentence about this occurrence.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        let mut problem =
-            Self { code, detail: detail.into(), errors: Vec::new(), extra: Map::new(), headers: HeaderMap::new() };
+        let mut problem = Self {
+            code,
+            detail: detail.into(),
+            errors: Vec::new(),
+            extra: Map::new(),
+            headers: HeaderMap::new(),
+        };
         if code == Code::Unauthenticated {
             problem = problem.challenge(false);
         } else if matches!(code.status().as_u16(), 429 | 503) {
@@ -181,7 +186,11 @@ impl Problem {
     /// Says how to authenticate; `invalid_token` when a token was shown and refused.
     pub fn challenge(mut self, invalid_token: bool) -> Self {
         self.headers.remove(header::WWW_AUTHENTICATE);
-        let bearer = if invalid_token { r#"Bearer realm="sluice", error="invalid_token""# } else { r#"Bearer realm="sluice""# };
+        let bearer = if invalid_token {
+            r#"Bearer realm="sluice", error="invalid_token""#
+        } else {
+            r#"Bearer realm="sluice""#
+        };
         self.header(header::WWW_AUTHENTICATE, r#"Basic realm="sluice", charset="UTF-8""#)
             .header(header::WWW_AUTHENTICATE, bearer)
     }
@@ -209,12 +218,24 @@ impl Problem {
         doc.extend(request_id.map(|id| ("requestId".to_owned(), id.into())));
         doc.insert("retryable".into(), self.code.retryable().into());
         if !self.errors.is_empty() {
-            let errors: Vec<Value> =
-                self.errors.iter().map(|(pointer, detail)| json!({"pointer": pointer, "detail": detail})).collect();
+            let errors: Vec<Value> = self
+                .errors
+                .iter()
+                .map(|(pointer, detail)| json!({"pointer": pointer, "detail": detail}))
+                .collect();
             doc.insert("errors".into(), errors.into());
         }
         doc.extend(self.extra.clone());
         doc
+    }
+
+    /// The answer as bytes that close a connection on which no request was read.
+    pub fn on_the_wire(&self) -> Vec<u8> {
+        let body = Value::Object(self.document(None, None));
+        let body = format!("{body}\n");
+        let (status, length) = (self.code.status(), body.len());
+        let head = format!("content-type: {PROBLEM_JSON}\r\ncontent-length: {length}\r\nconnection: close");
+        format!("HTTP/1.1 {status}\r\n{head}\r\n\r\n{body}").into_bytes()
     }
 
     /// The answer.

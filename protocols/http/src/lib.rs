@@ -41,6 +41,7 @@ pub use config::Config;
 use app::App;
 use axum::Router;
 use bytes::Bytes;
+use errors::{Code, Problem};
 use futures_util::future::BoxFuture;
 use metrics_exporter_prometheus::PrometheusHandle;
 use sluice_broker::Broker;
@@ -84,6 +85,7 @@ impl Protocol for Http {
     }
 
     fn plain_refused(&self) -> Option<Bytes> {
-        Some(Bytes::from_static(connection::TLS_REQUIRED))
+        let problem = Problem::new(Code::BadRequest, "this port takes TLS only: use https");
+        Some(problem.on_the_wire().into())
     }
 }

@@ -104,7 +104,8 @@ fn reference(schema: &str) -> Value {
 fn responses(route: &Route) -> Value {
     let mut responses = Map::new();
     for (status, media, schema) in route.answers {
-        let response = responses.entry(status.to_string()).or_insert_with(|| json!({"description": "Success."}));
+        let response =
+            responses.entry(status.to_string()).or_insert_with(|| json!({"description": "Success."}));
         if !media.is_empty() {
             response["content"][media] = json!({"schema": reference(schema)});
         }
@@ -153,7 +154,10 @@ fn general() -> Schemas {
         ("Bytes", json!({"type": "string", "contentMediaType": "application/octet-stream"})),
         ("Text", text.clone()),
         ("Time", json!({"type": "string", "format": "date-time"})),
-        ("TimeIn", json!({"type": ["string", "integer"], "description": "RFC 3339 or milliseconds since 1970."})),
+        (
+            "TimeIn",
+            json!({"type": ["string", "integer"], "description": "RFC 3339 or milliseconds since 1970."}),
+        ),
         ("Span", json!({"type": ["string", "integer"], "description": "`30s`, `1h30m`, or seconds."})),
         (
             "Problem",
@@ -173,7 +177,13 @@ fn general() -> Schemas {
                 &["code", "title", "status", "retryable"],
             ),
         ),
-        ("Health", object(json!({"status": text, "checks": {"type": "array", "items": check}}), &["status", "checks"])),
+        (
+            "Health",
+            object(
+                json!({"status": text, "checks": {"type": "array", "items": check}}),
+                &["status", "checks"],
+            ),
+        ),
         (
             "Version",
             object(
@@ -252,7 +262,10 @@ fn messages() -> Schemas {
                 &["results", "accepted", "rejected"],
             ),
         ),
-        ("Message", object(message, &["messageId", "topic", "queue", "offset", "properties", "bornAt", "storedAt"])),
+        (
+            "Message",
+            object(message, &["messageId", "topic", "queue", "offset", "properties", "bornAt", "storedAt"]),
+        ),
         ("Messages", browsed),
         ("DeadLetters", list("items", "Message")),
     ]
@@ -273,11 +286,20 @@ fn settling() -> Schemas {
     );
     vec![
         ("Handles", strict(json!({"handles": texts}), &["handles"])),
-        ("Nack", strict(json!({"handles": texts, "delay": span, "deadLetter": flag, "reason": text}), &["handles"])),
+        (
+            "Nack",
+            strict(
+                json!({"handles": texts, "delay": span, "deadLetter": flag, "reason": text}),
+                &["handles"],
+            ),
+        ),
         ("Extend", strict(json!({"handles": texts, "lease": span}), &["handles", "lease"])),
         (
             "Settle",
-            strict(json!({"ack": texts, "nack": {"type": "array", "items": nack_one}, "deadLetter": texts}), &[]),
+            strict(
+                json!({"ack": texts, "nack": {"type": "array", "items": nack_one}, "deadLetter": texts}),
+                &[],
+            ),
         ),
         ("Result", result),
         (

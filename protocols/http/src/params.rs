@@ -11,9 +11,29 @@ use std::time::{Duration, UNIX_EPOCH};
 
 /// What the reference describes and this version does not offer; asking for it must not pass silently.
 const NOT_OFFERED: [&str; 23] = [
-    "access_token", "attempt", "checkAfter", "dryRun", "ifEmpty", "ifUnused", "int64", "keepEncoding", "linger",
-    "maxBytes", "minBatch", "ns", "order", "pretty", "producerGroup", "since", "sql", "timeout", "transaction", "type",
-    "idempotencyKey", "dedupId", "checkUrl",
+    "access_token",
+    "attempt",
+    "checkAfter",
+    "dryRun",
+    "ifEmpty",
+    "ifUnused",
+    "int64",
+    "keepEncoding",
+    "linger",
+    "maxBytes",
+    "minBatch",
+    "ns",
+    "order",
+    "pretty",
+    "producerGroup",
+    "since",
+    "sql",
+    "timeout",
+    "transaction",
+    "type",
+    "idempotencyKey",
+    "dedupId",
+    "checkUrl",
 ];
 
 /// The decoded query of a request.
@@ -27,7 +47,10 @@ impl Query {
         for part in raw.split('&').filter(|p| !p.is_empty()) {
             let (name, value) = part.split_once('=').unwrap_or((part, ""));
             let name = decode(name)?;
-            let known = allowed.iter().any(|a| *a == name || (a.ends_with('.') && name.len() > a.len() && name.starts_with(a)));
+            let known = allowed.iter().any(|allowed| match allowed.strip_suffix('.') {
+                Some(_) => name.len() > allowed.len() && name.starts_with(allowed),
+                None => name == *allowed,
+            });
             if !known {
                 return Err(unknown(&name, allowed));
             }
@@ -58,16 +81,17 @@ impl Query {
 
     /// The value of a parameter that must be given.
     pub fn required<'a>(&'a self, name: &'a str) -> Result<&'a str, Problem> {
-        self.get(name)?.ok_or_else(|| Problem::new(Code::MissingParameter, format!("the parameter {name:?} is missing")))
+        self.get(name)?
+            .ok_or_else(|| Problem::new(Code::MissingParameter, format!("the parameter {name:?} is missing")))
     }
 
     /// A whole number within a range.
     pub fn number(&self, name: &str, range: RangeInclusive<u64>) -> Result<Option<u64>, Problem> {
         let Some(text) = self.get(name)? else { return Ok(None) };
         let number = text.parse::<u64>().ok().filter(|n| range.contains(n));
-        number
-            .map(Some)
-            .ok_or_else(|| invalid(name, &format!("{text:?} is not a number from {} to {}", range.start(), range.end())))
+        number.map(Some).ok_or_else(|| {
+            invalid(name, &format!("{text:?} is not a number from {} to {}", range.start(), range.end()))
+        })
     }
 
     /// `true` or `false`; a bare name means `true`.
@@ -93,9 +117,13 @@ pub fn invalid(name: &str, why: &str) -> Problem {
 
 fn unknown(name: &str, allowed: &[&str]) -> Problem {
     if NOT_OFFERED.contains(&name) {
-        return Problem::new(Code::Unsupported, format!("the parameter {name:?} is not offered by this version"));
+        return Problem::new(
+            Code::Unsupported,
+            format!("the parameter {name:?} is not offered by this version"),
+        );
     }
-    let known = if allowed.is_empty() { "takes none".to_owned() } else { format!("takes {}", allowed.join(", ")) };
+    let known =
+        if allowed.is_empty() { "takes none".to_owned() } else { format!("takes {}", allowed.join(", ")) };
     Problem::new(Code::UnknownParameter, format!("unknown parameter {name:?}; this call {known}"))
 }
 
@@ -117,7 +145,9 @@ pub fn parse_time(text: &str) -> Result<Millis, String> {
         .ok()
         .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
         .and_then(|since| u64::try_from(since.as_millis()).ok())
-        .ok_or_else(|| format!("{text:?} is neither a time like 2026-01-06T08:00:00Z nor milliseconds since 1970"))
+        .ok_or_else(|| {
+            format!("{text:?} is neither a time like 2026-01-06T08:00:00Z nor milliseconds since 1970")
+        })
 }
 
 /// Milliseconds since 1970 as RFC 3339 in UTC. Times past the year 9999, which RFC 3339 cannot say, show as its end.
@@ -136,9 +166,10 @@ fn decode(text: &str) -> Result<String, Problem> {
 
 /// Refuses a `%` that is not followed by two hexadecimal digits.
 pub fn check_percent(text: &str) -> Result<(), Problem> {
-    let bad = text.split('%').skip(1).any(|rest| {
-        rest.get(..2).is_none_or(|digits| !digits.bytes().all(|b| b.is_ascii_hexdigit()))
-    });
+    let bad = text
+        .split('%')
+        .skip(1)
+        .any(|rest| rest.get(..2).is_none_or(|digits| !digits.bytes().all(|b| b.is_ascii_hexdigit())));
     if bad {
         return Err(Problem::new(
             Code::BadRequest,

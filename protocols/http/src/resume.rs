@@ -18,19 +18,26 @@ pub(crate) struct Positions(Vec<Offset>);
 impl Positions {
     /// Reads a text back.
     pub fn parse(text: &str) -> Result<Self, Problem> {
-        let wrong = || Problem::new(Code::InvalidParameter, format!("{text:?} is no place that this server gave out"));
+        let wrong = || {
+            Problem::new(Code::InvalidParameter, format!("{text:?} is no place that this server gave out"))
+        };
         if let Some(seen) = text.strip_prefix("0:") {
             let seen: Offset = seen.parse().map_err(|_| wrong())?;
             return Ok(Self(vec![seen.checked_add(1).ok_or_else(wrong)?]));
         }
-        let list = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(wrong)?;
+        let list = URL_SAFE_NO_PAD
+            .decode(text)
+            .ok()
+            .and_then(|bytes| String::from_utf8(bytes).ok())
+            .ok_or_else(wrong)?;
         list.split(',').map(|o| o.parse().map_err(|_| wrong())).collect::<Result<_, _>>().map(Self)
     }
 
     /// Moves a cursor here. Queues that were added since are read from their beginning.
     pub fn apply(self, positions: &mut Vec<Offset>) -> Result<(), Problem> {
         if self.0.len() > positions.len() {
-            let detail = format!("the place is one of {} queues, the topic has {}", self.0.len(), positions.len());
+            let detail =
+                format!("the place is one of {} queues, the topic has {}", self.0.len(), positions.len());
             return Err(Problem::new(Code::InvalidParameter, detail));
         }
         let queues = positions.len();

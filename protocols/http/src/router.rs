@@ -51,7 +51,10 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
     router
         .fallback(|request: Request| async move {
             let path = request.uri().path().to_owned();
-            refuse(&request, Problem::new(Code::NotFound, format!("there is nothing at {path:?}; see /openapi.json")))
+            refuse(
+                &request,
+                Problem::new(Code::NotFound, format!("there is nothing at {path:?}; see /openapi.json")),
+            )
         })
         .layer(from_fn_with_state(Arc::clone(app), edge))
 }
@@ -166,8 +169,10 @@ fn count(method: &Method, response: &Response, started: Instant) {
         Method::OPTIONS => "OPTIONS",
         _ => "other",
     };
-    metrics::counter!("sluice_http_requests_total", "route" => route, "method" => method, "status" => class).increment(1);
-    metrics::histogram!("sluice_http_request_seconds", "route" => route).record(started.elapsed().as_secs_f64());
+    metrics::counter!("sluice_http_requests_total", "route" => route, "method" => method, "status" => class)
+        .increment(1);
+    metrics::histogram!("sluice_http_request_seconds", "route" => route)
+        .record(started.elapsed().as_secs_f64());
 }
 
 /// The caller's own request id, when it is one that can stand in logs and headers.
@@ -197,7 +202,9 @@ fn check(app: &App, request: &Request) -> Result<(), Problem> {
     let mut codings = request.headers().get_all(header::CONTENT_ENCODING).iter();
     if codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
         let detail = "the body must not be encoded: Content-Encoding is not offered by this version";
-        return Err(Problem::new(Code::UnsupportedMediaType, detail).header(header::ACCEPT_ENCODING, "identity"));
+        return Err(
+            Problem::new(Code::UnsupportedMediaType, detail).header(header::ACCEPT_ENCODING, "identity")
+        );
     }
     Ok(())
 }

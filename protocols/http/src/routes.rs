@@ -55,7 +55,8 @@ const LIMIT: Param = p("limit", Kind::Number, "At most so many entries, 1 to 100
 const CURSOR: Param = p("cursor", Kind::Text, "The `next` of the page before.");
 const TOPIC: Param = p("topic", Kind::Text, "The topic.");
 const FILTER: Param = p("filter", Kind::Text, "A tag expression: `*`, or `a||b`.");
-const BODY: Param = p("body", Kind::OneOf(&["auto", "json", "base64", "none"]), "How bodies are shown in JSON.");
+const BODY: Param =
+    p("body", Kind::OneOf(&["auto", "json", "base64", "none"]), "How bodies are shown in JSON.");
 const FROM: Param = p("from", Kind::Text, "Where to begin: `earliest`, `latest`, or a time.");
 const CREATE: Param = p("create", Kind::Flag, "`false` refuses an unknown topic in place of creating it.");
 const STORED: Param = p(
@@ -70,7 +71,11 @@ const LEASE: Param = p("lease", Kind::Span, "How long deliveries are leased, 1s 
 const PUBLISH: &[Param] = &[
     p("tag", Kind::Text, "The tag; header `X-MQ-Tag`."),
     p("key", Kind::Texts, "Keys, repeated or separated by commas; header `X-MQ-Key`."),
-    p("shardingKey", Kind::Text, "Messages of one sharding key keep their order; header `X-MQ-Sharding-Key` or `X-MQ-Group`."),
+    p(
+        "shardingKey",
+        Kind::Text,
+        "Messages of one sharding key keep their order; header `X-MQ-Sharding-Key` or `X-MQ-Group`.",
+    ),
     p("delay", Kind::Span, "Deliver after this time; header `X-MQ-Delay`."),
     p("deliverAt", Kind::Time, "Deliver at this time; header `X-MQ-Deliver-At`."),
     p("ttl", Kind::Span, "Not to be delivered after this time; header `X-MQ-TTL`."),
@@ -91,7 +96,11 @@ const RECEIVE: &[Param] = &[
     p("ack", Kind::OneOf(&["manual", "auto"]), "`auto` settles deliveries as they are handed to the socket."),
     BODY,
     FROM,
-    p("format", Kind::OneOf(&["json", "raw"]), "`raw` answers one message: its body, with the metadata in headers."),
+    p(
+        "format",
+        Kind::OneOf(&["json", "raw"]),
+        "`raw` answers one message: its body, with the metadata in headers.",
+    ),
 ];
 
 const GROUP_STREAM: &[Param] = &[
@@ -106,7 +115,11 @@ const GROUP_STREAM: &[Param] = &[
 ];
 
 const BROWSE: &[Param] = &[
-    p("offset", Kind::Text, "An offset, `earliest`, `latest`, or `-n` for the last n; `earliest` when left out."),
+    p(
+        "offset",
+        Kind::Text,
+        "An offset, `earliest`, `latest`, or `-n` for the last n; `earliest` when left out.",
+    ),
     LIMIT,
     p("wait", Kind::Span, "How long to wait when the offset is the queue's end."),
     p("clamp", Kind::Flag, "Begin at the first message kept when the offset lies below it."),
@@ -134,8 +147,12 @@ const STREAMS: &[(u16, &str, &str)] = &[(200, EVENT_STREAM, "Message"), (200, ND
 const HANDLES: &[Media] = &[(JSON, "Handles")];
 const RESULTS: &[(u16, &str, &str)] = &[(200, JSON, "Results")];
 const BATCH: &[Media] = &[(JSON, "Batch"), (NDJSON, "NewMessage")];
-const BATCHED: &[(u16, &str, &str)] =
-    &[(201, JSON, "BatchResults"), (200, JSON, "BatchResults"), (202, JSON, "BatchResults"), (200, NDJSON, "BatchResult")];
+const BATCHED: &[(u16, &str, &str)] = &[
+    (201, JSON, "BatchResults"),
+    (200, JSON, "BatchResults"),
+    (202, JSON, "BatchResults"),
+    (200, NDJSON, "BatchResult"),
+];
 const PUBLISHED: &[(u16, &str, &str)] =
     &[(201, JSON, "Published"), (201, TEXT, "Text"), (202, JSON, "Published"), (202, TEXT, "Text")];
 

@@ -25,7 +25,9 @@ impl Form {
             Some("sse") => Ok(Self::Sse),
             Some("ndjson") => Ok(Self::Ndjson),
             Some(other) => Err(params::invalid("format", &format!("{other:?} is neither sse nor ndjson"))),
-            None => Ok(if call.accept(&[EVENT_STREAM, NDJSON])? == NDJSON { Self::Ndjson } else { Self::Sse }),
+            None => {
+                Ok(if call.accept(&[EVENT_STREAM, NDJSON])? == NDJSON { Self::Ndjson } else { Self::Sse })
+            }
         }
     }
 

@@ -5,6 +5,8 @@
 //! otherwise a connection that has begun a head is late after one time, and one that rests after another.
 
 use crate::Config;
+use crate::errors::{Code, Problem};
+use futures_util::task::AtomicWaker;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -15,35 +17,54 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// What a client that is slow with a head is told; there is no request yet that hyper could answer.
-const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\ncontent-type: application/problem+json\r\n\
-content-length: 178\r\nconnection: close\r\n\r\n\
-{\"type\":\"/problems/request-timeout\",\"title\":\"Request timeout\",\"status\":408,\
-\"detail\":\"the head of the request came too slowly\",\"code\":\"request-timeout\",\"retryable\":true}    \n";
 /// The start of HTTP/2's preface: such a connection has no heads that could be late.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// How many requests a connection is serving.
 #[derive(Clone, Default)]
-pub(crate) struct Activity(Arc<AtomicUsize>);
+pub(crate) struct Activity(Arc<Requests>);
+
+#[derive(Default)]
+struct Requests {
+    /// How many have begun, ever.
+    begun: AtomicUsize,
+    /// How many are being served.
+    serving: AtomicUsize,
+    /// The reader, which starts to measure the rest when the last request is done.
+    reader: AtomicWaker,
+}
 
 /// One request being served, until it is dropped.
 pub(crate) struct Serving(Activity);
 
 impl Activity {
     pub fn begin(&self) -> Serving {
-        self.0.fetch_add(1, Ordering::AcqRel);
+        self.0.serving.fetch_add(1, Ordering::AcqRel);
+        self.0.begun.fetch_add(1, Ordering::AcqRel);
         Serving(self.clone())
     }
 
     fn is_serving(&self) -> bool {
-        self.0.load(Ordering::Acquire) > 0
+        self.0.serving.load(Ordering::Acquire) > 0
+    }
+
+    /// Like [`Activity::is_serving`], and wakes the reader when that changes.
+    fn is_serving_or_wake(&self, cx: &Context<'_>) -> bool {
+        self.0.reader.register(cx.waker());
+        self.is_serving()
+    }
+
+    fn begun(&self) -> usize {
+        self.0.begun.load(Ordering::Acquire)
     }
 }
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::AcqRel);
+        let requests = &self.0.0;
+        if requests.serving.fetch_sub(1, Ordering::AcqRel) == 1 {
+            requests.reader.wake();
+        }
     }
 }
 
@@ -54,8 +75,6 @@ enum Phase {
     Resting,
     /// A head has begun.
     Head,
-    /// A request is being served.
-    Serving,
 }
 
 /// A stream with time limits.
@@ -64,6 +83,8 @@ pub(crate) struct Timed<S> {
     activity: Activity,
     phase: Phase,
     since: Instant,
+    /// How many requests had begun when the phase was looked at last.
+    begun: usize,
     /// How much of the preface has come; the whole of it means HTTP/2.
     preface: usize,
     only_preface: bool,
@@ -83,6 +104,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Timed<S> {
             // The first head is awaited like any head that has begun: who connects wants something.
             phase: Phase::Head,
             since: now,
+            begun: 0,
             preface: 0,
             only_preface: true,
             head_time: config.header_read_timeout.0,
@@ -109,32 +131,38 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Timed<S> {
     }
 
     fn enter(&mut self, phase: Phase) {
-        if self.phase != phase {
-            self.phase = phase;
-            self.since = Instant::now();
+        self.phase = phase;
+        self.since = Instant::now();
+    }
+
+    /// A request has begun since, so the head that was being waited for has come.
+    fn notice_requests(&mut self) {
+        let begun = self.activity.begun();
+        if begun != self.begun {
+            self.begun = begun;
+            self.enter(Phase::Resting);
         }
     }
 
     /// Called when bytes have come.
     fn arrived(&mut self, bytes: &[u8]) {
         self.follow_preface(bytes);
+        self.notice_requests();
         if self.is_http2() {
             // Frames come between requests, too; what counts is that the client is alive.
-            self.phase = Phase::Resting;
-            self.since = Instant::now();
-        } else if !self.activity.is_serving() {
+            self.enter(Phase::Resting);
+        } else if self.phase == Phase::Resting && !self.activity.is_serving() {
             self.enter(Phase::Head);
         }
     }
 
     /// Called when nothing comes: an error once the client is late.
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        if self.activity.is_serving() {
-            self.enter(Phase::Serving);
-            return Poll::Pending;
-        }
-        if self.phase == Phase::Serving {
+        self.notice_requests();
+        if self.activity.is_serving_or_wake(cx) {
+            // The rest is measured from the end of the last request.
             self.enter(Phase::Resting);
+            return Poll::Pending;
         }
         let limit = if self.phase == Phase::Head { self.head_time } else { self.idle_time };
         let deadline = self.since + limit;
@@ -144,7 +172,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Timed<S> {
         ready!(self.read_limit.as_mut().poll(cx));
         if self.phase == Phase::Head && !self.is_http2() && (self.preface > 0 || !self.only_preface) {
             // Nothing else is being written: no request is being served.
-            let _ = Pin::new(&mut self.stream).poll_write(cx, TOO_SLOW);
+            let answer =
+                Problem::new(Code::RequestTimeout, "the head of the request came too slowly").on_the_wire();
+            let _ = Pin::new(&mut self.stream).poll_write(cx, &answer);
             let _ = Pin::new(&mut self.stream).poll_flush(cx);
         }
         Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, "the client sent nothing for too long"))
@@ -164,7 +194,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Timed<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Timed<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let this = &mut *self;
         match Pin::new(&mut this.stream).poll_read(cx, buf) {

@@ -158,7 +158,8 @@ fn json_body(body: Option<&RawValue>, base64: Option<&str>) -> Result<(Option<By
         }
         (Some(json), None) => Ok((Some(compact_json(json).into()), true)),
         (None, Some(text)) => {
-            let bytes = STANDARD.decode(text).map_err(|e| wrong("/bodyBase64", format!("not Base64: {e}")))?;
+            let bytes =
+                STANDARD.decode(text).map_err(|e| wrong("/bodyBase64", format!("not Base64: {e}")))?;
             Ok((Some(bytes.into()), false))
         }
         (None, None) => Err(wrong("", "give body or bodyBase64; \"body\":\"\" is an empty one".into())),
@@ -201,7 +202,12 @@ fn push_well_known(
 }
 
 /// A message from a raw publish: the body as it is, everything else from headers or query.
-pub(crate) fn from_raw(body: Bytes, headers: &HeaderMap, query: &Query, sender: &Sender) -> Result<Ready, Problem> {
+pub(crate) fn from_raw(
+    body: Bytes,
+    headers: &HeaderMap,
+    query: &Query,
+    sender: &Sender,
+) -> Result<Ready, Problem> {
     let fields = RawFields { headers, query };
     let mut stored = Headers::builder();
     let content_type = fields.header("content-type")?.filter(|value| {
@@ -253,7 +259,9 @@ impl RawFields<'_> {
 
     fn span(&self, header: &str, query: &str) -> Result<Option<Duration>, Problem> {
         let Some(text) = self.one(header, query)? else { return Ok(None) };
-        parse_span(&text, Duration::ZERO..=Duration::MAX).map(Some).map_err(|why| params::invalid(query, &why))
+        parse_span(&text, Duration::ZERO..=Duration::MAX)
+            .map(Some)
+            .map_err(|why| params::invalid(query, &why))
     }
 
     fn keys(&self) -> Result<Vec<String>, Problem> {
@@ -292,11 +300,23 @@ impl RawFields<'_> {
 
 /// The `X-MQ-` headers of a raw publish; another one is a misspelling, not to be ignored.
 const KNOWN_HEADERS: [&str; 9] = [
-    "x-mq-tag", "x-mq-key", "x-mq-group", "x-mq-sharding-key", "x-mq-delay", "x-mq-deliver-at", "x-mq-ttl",
-    "x-mq-correlation-id", "x-mq-reply-to",
+    "x-mq-tag",
+    "x-mq-key",
+    "x-mq-group",
+    "x-mq-sharding-key",
+    "x-mq-delay",
+    "x-mq-deliver-at",
+    "x-mq-ttl",
+    "x-mq-correlation-id",
+    "x-mq-reply-to",
 ];
 
-fn build(body: Option<Bytes>, headers: Headers, metadata: Metadata, sender: &Sender) -> Result<Message, Problem> {
+fn build(
+    body: Option<Bytes>,
+    headers: Headers,
+    metadata: Metadata,
+    sender: &Sender,
+) -> Result<Message, Problem> {
     if body.as_ref().is_some_and(|body| body.len() > sender.max_body) {
         let detail = format!("the body is larger than {} bytes", sender.max_body);
         return Err(Problem::new(Code::MessageTooLarge, detail).with("limit", sender.max_body as u64));
@@ -327,7 +347,9 @@ fn build(body: Option<Bytes>, headers: Headers, metadata: Metadata, sender: &Sen
 
 fn deliver_at(metadata: &Metadata, sender: &Sender) -> Result<Option<Millis>, Problem> {
     let at = match (metadata.delay, metadata.deliver_at) {
-        (Some(_), Some(_)) => return Err(Problem::new(Code::InvalidParameter, "give delay or deliverAt, not both")),
+        (Some(_), Some(_)) => {
+            return Err(Problem::new(Code::InvalidParameter, "give delay or deliverAt, not both"));
+        }
         (Some(delay), None) => sender.now.saturating_add(millis(delay)),
         (None, Some(at)) => at,
         (None, None) => return Ok(None),

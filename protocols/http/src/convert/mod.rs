@@ -98,7 +98,9 @@ mod tests {
 
     #[test]
     fn header_texts_round_trip() {
-        for text in ["plain", "grün €", " padded ", "line\r\nbreak", "UTF-8''x", "utf-8''", "", "100%", "\u{0}"] {
+        for text in
+            ["plain", "grün €", " padded ", "line\r\nbreak", "UTF-8''x", "utf-8''", "", "100%", "\u{0}"]
+        {
             assert_eq!(read_header_text(write_header_text(text).as_bytes()).unwrap(), text, "{text:?}");
         }
         assert_eq!(read_header_text("ü".as_bytes()).unwrap(), "ü");

@@ -44,7 +44,9 @@ impl BodyMode {
             Some("json") => Ok(Self::Json),
             Some("base64") => Ok(Self::Base64),
             Some("none") => Ok(Self::None),
-            Some(other) => Err(params::invalid("body", &format!("{other:?} is none of auto, json, base64, none"))),
+            Some(other) => {
+                Err(params::invalid("body", &format!("{other:?} is none of auto, json, base64, none")))
+            }
         }
     }
 }
@@ -244,9 +246,10 @@ fn header_list(headers: &Headers) -> Vec<Header> {
         match value.map(std::str::from_utf8) {
             None => Header::Pair(name, None),
             Some(Ok(text)) => Header::Pair(name, Some(text.to_owned())),
-            Some(Err(_)) => {
-                Header::Binary(BinaryHeader { name, value_base64: STANDARD.encode(value.unwrap_or_default()) })
-            }
+            Some(Err(_)) => Header::Binary(BinaryHeader {
+                name,
+                value_base64: STANDARD.encode(value.unwrap_or_default()),
+            }),
         }
     };
     headers.iter().map(entry).collect()
@@ -297,15 +300,21 @@ fn protocol(protocol: Protocol) -> &'static str {
 }
 
 /// One delivery as a raw body with its metadata in headers.
-pub(crate) fn raw_message(stored: &StoredMessage, lease: Lease<'_>, max_body: usize) -> Result<Response, Problem> {
+pub(crate) fn raw_message(
+    stored: &StoredMessage,
+    lease: Lease<'_>,
+    max_body: usize,
+) -> Result<Response, Problem> {
     let message = &stored.message;
     let bytes: Bytes = plain_body(message, max_body)?;
     let mut head = RawHead { headers: HeaderMap::new(), omitted: 0 };
-    let content_type = message.headers.text(well_known::CONTENT_TYPE).and_then(|v| HeaderValue::from_str(v).ok());
+    let content_type =
+        message.headers.text(well_known::CONTENT_TYPE).and_then(|v| HeaderValue::from_str(v).ok());
     head.headers.insert(header::CONTENT_TYPE, content_type.unwrap_or(HeaderValue::from_static(OCTETS)));
     // A stored page must not run in this origin, whatever type its sender gave it.
     head.headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    head.headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
+    head.headers
+        .insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
     let (queue, offset) = place(stored);
     head.put("x-mq-message-id", &message.id);
     head.put("x-mq-topic", stored.original_topic().as_str());

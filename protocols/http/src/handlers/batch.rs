@@ -33,7 +33,11 @@ pub(crate) enum BatchResult {
         #[serde(flatten)]
         published: Published,
     },
-    Refused { ok: bool, code: &'static str, detail: String },
+    Refused {
+        ok: bool,
+        code: &'static str,
+        detail: String,
+    },
 }
 
 impl BatchResult {
@@ -188,7 +192,9 @@ pub(crate) fn published(
     sent: Result<Vec<sluice_broker::Sent>, Error>,
 ) -> Result<Published, Problem> {
     let sent = sent.map_err(|e| Problem::from(e).outcome_unknown())?;
-    let sent = sent.first().ok_or_else(|| Problem::new(Code::Internal, "the log did not say where the message went"))?;
+    let sent = sent
+        .first()
+        .ok_or_else(|| Problem::new(Code::Internal, "the log did not say where the message went"))?;
     Ok(Published::new(topic, sent, deliver_at))
 }
 
@@ -197,7 +203,9 @@ fn answer(results: Vec<BatchResult>, first: Option<Problem>, level: Level) -> Re
     let rejected = results.len() - accepted;
     match first {
         None => json_response(level.status(), &BatchResults { results, accepted, rejected }),
-        Some(_) if accepted > 0 => json_response(StatusCode::OK, &BatchResults { results, accepted, rejected }),
+        Some(_) if accepted > 0 => {
+            json_response(StatusCode::OK, &BatchResults { results, accepted, rejected })
+        }
         // Nothing was stored: the call failed, and says so by its status too.
         Some(problem) => {
             let results = serde_json::to_value(&results).map_err(|e| Problem::from(Error::internal(e)))?;

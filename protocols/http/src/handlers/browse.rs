@@ -41,9 +41,9 @@ fn at(text: Option<&str>) -> Result<At, Problem> {
         Some("latest") => Ok(At::Latest),
         Some(text) => {
             let (last, digits) = text.strip_prefix('-').map_or((false, text), |digits| (true, digits));
-            let number: u64 = digits
-                .parse()
-                .map_err(|_| params::invalid("offset", &format!("{text:?} is no offset, earliest, latest or -n")))?;
+            let number: u64 = digits.parse().map_err(|_| {
+                params::invalid("offset", &format!("{text:?} is no offset, earliest, latest or -n"))
+            })?;
             Ok(if last { At::Last(number) } else { At::Offset(number) })
         }
     }
@@ -53,7 +53,11 @@ fn at(text: Option<&str>) -> Result<At, Problem> {
 pub(crate) async fn browse(call: Call) -> Result<Response, Problem> {
     let topic = call.topic()?;
     let queue = call.segment(1)?;
-    let queue = QueueId(queue.parse().map_err(|_| Problem::new(Code::InvalidName, format!("{queue:?} is no queue number")))?);
+    let queue = QueueId(
+        queue
+            .parse()
+            .map_err(|_| Problem::new(Code::InvalidName, format!("{queue:?} is no queue number")))?,
+    );
     let mode = BodyMode::parse(call.query.get("body")?)?;
     let filter = convert::filter(call.query.get("filter")?)?;
     let clamp = call.query.flag("clamp")?.unwrap_or(false);
@@ -68,8 +72,12 @@ pub(crate) async fn browse(call: Call) -> Result<Response, Problem> {
         At::Last(n) => end.saturating_sub(n).max(begin),
         At::Offset(offset) if offset < begin && clamp => begin,
         At::Offset(offset) if offset < begin => {
-            let detail = format!("offset {offset} lies before the first message kept, {begin}; clamp=true begins there");
-            return Err(Problem::new(Code::OffsetOutOfRange, detail).with("beginOffset", begin).with("endOffset", end));
+            let detail = format!(
+                "offset {offset} lies before the first message kept, {begin}; clamp=true begins there"
+            );
+            return Err(Problem::new(Code::OffsetOutOfRange, detail)
+                .with("beginOffset", begin)
+                .with("endOffset", end));
         }
         At::Offset(offset) => offset,
     };
@@ -100,5 +108,8 @@ pub(crate) async fn browse(call: Call) -> Result<Response, Problem> {
     let messages = messages.collect::<Result<_, _>>()?;
     let next = (pulled.next < pulled.max).then(|| pulled.next.to_string());
     let (begin_offset, end_offset) = (pulled.min, pulled.max);
-    json_response(StatusCode::OK, &Browsed { messages, next_offset: pulled.next, begin_offset, end_offset, next })
+    json_response(
+        StatusCode::OK,
+        &Browsed { messages, next_offset: pulled.next, begin_offset, end_offset, next },
+    )
 }

@@ -41,7 +41,8 @@ pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
     }
     let letters = call.broker().poll(session, &mut cursor, limit, Duration::ZERO).await?;
     let max_body = call.broker().config().max_message_size.bytes();
-    let items: Vec<_> = letters.iter().map(|m| dead_letter_json(m, mode, max_body)).collect::<Result<_, _>>()?;
+    let items: Vec<_> =
+        letters.iter().map(|m| dead_letter_json(m, mode, max_body)).collect::<Result<_, _>>()?;
     let next = (items.len() >= limit).then(|| Positions::from(&cursor.positions[..]).to_string());
     json_response(StatusCode::OK, &DeadLetters { items, next })
 }

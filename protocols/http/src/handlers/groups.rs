@@ -151,11 +151,13 @@ impl Settings {
 
     fn spec(self) -> Result<GroupSpec, Problem> {
         if self.order.as_deref().is_some_and(|order| order != "concurrent") {
-            let detail = "only \"order\":\"concurrent\" is offered; sharding keys keep their order within a queue";
+            let detail =
+                "only \"order\":\"concurrent\" is offered; sharding keys keep their order within a queue";
             return Err(Problem::new(Code::Unsupported, detail).at("/order"));
         }
         if self.dead_letter == Some(false) {
-            return Err(Problem::new(Code::Unsupported, "a group without dead letters is not offered").at("/deadLetter"));
+            return Err(Problem::new(Code::Unsupported, "a group without dead letters is not offered")
+                .at("/deadLetter"));
         }
         if self.max_deliveries == Some(0) {
             return Err(Problem::new(Code::InvalidJson, "maxDeliveries is at least 1").at("/maxDeliveries"));
@@ -236,7 +238,9 @@ pub(crate) async fn delete(call: Call) -> Result<Response, Problem> {
 
 /// `GET /v1/groups/{group}/members`
 pub(crate) async fn members(call: Call) -> Result<Response, Problem> {
-    let members = call.broker().members(call.session()?, &call.group()?)?;
+    let (session, group) = (call.session()?, call.group()?);
+    call.broker().group(session, &group)?;
+    let members = call.broker().members(session, &group)?;
     let items = members.into_iter().map(MemberView::of).collect();
     json_response(StatusCode::OK, &Members { items, next: None })
 }

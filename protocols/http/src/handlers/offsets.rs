@@ -1,10 +1,10 @@
 //! A group's progress: reading it, setting it, moving it.
 
+use super::receive::start_at;
 use crate::call::{Call, json_response};
 use crate::convert;
-use crate::errors::{Code, Problem};
-use super::receive::start_at;
 use crate::convert::Time;
+use crate::errors::{Code, Problem};
 use axum::response::Response;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -123,7 +123,10 @@ pub(crate) async fn set(mut call: Call) -> Result<Response, Problem> {
     for (at, NewOffset { topic, queue, offset }) in new.offsets.into_iter().enumerate() {
         let pointer = format!("/offsets/{at}");
         let topic = convert::topic(&topic).map_err(|problem| problem.at(format!("{pointer}/topic")))?;
-        let (begin, end) = call.broker().bounds(session, &topic, QueueId(queue)).map_err(|e| Problem::from(e).at(&pointer))?;
+        let (begin, end) = call
+            .broker()
+            .bounds(session, &topic, QueueId(queue))
+            .map_err(|e| Problem::from(e).at(&pointer))?;
         if !(begin..=end).contains(&offset) {
             let detail = format!("offset {offset} is not between {begin} and {end}");
             return Err(Problem::new(Code::OffsetOutOfRange, detail).at(pointer));
@@ -173,9 +176,12 @@ pub(crate) async fn reset(mut call: Call) -> Result<Response, Problem> {
         ("earliest", None) => StartAt::Earliest,
         ("latest", None) => StartAt::Latest,
         ("timestamp", Some(time)) => StartAt::Time(time.0),
-        ("timestamp", None) => return Err(Problem::new(Code::InvalidJson, "timestamp is missing").at("/timestamp")),
+        ("timestamp", None) => {
+            return Err(Problem::new(Code::InvalidJson, "timestamp is missing").at("/timestamp"));
+        }
         ("earliest" | "latest", Some(_)) => {
-            return Err(Problem::new(Code::InvalidJson, "a timestamp goes with \"to\":\"timestamp\"").at("/timestamp"));
+            return Err(Problem::new(Code::InvalidJson, "a timestamp goes with \"to\":\"timestamp\"")
+                .at("/timestamp"));
         }
         (other, _) => {
             let detail = format!("{other:?} is none of earliest, latest, timestamp");

@@ -31,7 +31,8 @@ fn health(call: &Call, checks: Vec<Check>, fatal: &[&str]) -> Result<Response, P
     let json = failed || call.query.flag("verbose")?.unwrap_or(false) || call.accept(&[TEXT, JSON])? == JSON;
     let mut response = match json {
         true => json_response(status, &Health { status: word, checks })?,
-        false => (status, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], format!("{word}\n")).into_response(),
+        false => (status, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], format!("{word}\n"))
+            .into_response(),
     };
     response.headers_mut().insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
     if failed {
@@ -95,7 +96,8 @@ pub(crate) async fn whoami(call: Call) -> Result<Response, Problem> {
 pub(crate) async fn problem(call: Call) -> Result<Response, Problem> {
     let word = call.segment(0)?;
     let code = Code::ALL.iter().find(|code| code.as_str() == word);
-    let code = code.ok_or_else(|| Problem::new(Code::NotFound, format!("there is no problem code {word:?}")))?;
+    let code =
+        code.ok_or_else(|| Problem::new(Code::NotFound, format!("there is no problem code {word:?}")))?;
     json_response(
         StatusCode::OK,
         &json!({

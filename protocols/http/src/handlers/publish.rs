@@ -28,7 +28,9 @@ impl Level {
             Some("stored") => level(Some(Durability::Async), true),
             Some("synced") => level(Some(Durability::Sync), true),
             Some("none") => level(None, false),
-            Some("quorum") => Err(Problem::new(Code::Unsupported, "ack=quorum is not offered: there is one node")),
+            Some("quorum") => {
+                Err(Problem::new(Code::Unsupported, "ack=quorum is not offered: there is one node"))
+            }
             Some(other) => Err(params::invalid("ack", &format!("{other:?} is none of stored, synced, none"))),
         }
     }
@@ -106,12 +108,17 @@ pub(crate) async fn raw(mut call: Call) -> Result<Response, Problem> {
     let body = call.body.read(limit, Code::MessageTooLarge).await?;
     let ready = convert::from_raw(body, &call.headers, &call.query, &sender(&call)?)?;
     let deliver_at = ready.message.deliver_at;
-    let promise = call.broker().send(call.session()?, request(topic.clone(), ready, create, level)).map_err(send_problem)?;
+    let promise = call
+        .broker()
+        .send(call.session()?, request(topic.clone(), ready, create, level))
+        .map_err(send_problem)?;
     let sent = match level.wait {
         true => promise.await.map_err(|e| Problem::from(e).outcome_unknown())?,
         false => promise.preview().cloned().unwrap_or_default(),
     };
-    let sent = sent.first().ok_or_else(|| Problem::new(Code::Internal, "the log did not say where the message went"))?;
+    let sent = sent
+        .first()
+        .ok_or_else(|| Problem::new(Code::Internal, "the log did not say where the message went"))?;
     answer(&Published::new(&topic, sent, deliver_at), level, format)
 }
 

@@ -79,7 +79,9 @@ pub(crate) fn start_at(name: &str, text: &str) -> Result<StartAt, Problem> {
     match text {
         "earliest" => Ok(StartAt::Earliest),
         "latest" => Ok(StartAt::Latest),
-        time => parse_time(time).map(StartAt::Time).map_err(|why| params::invalid(name, &format!("{why}; or earliest, latest"))),
+        time => parse_time(time)
+            .map(StartAt::Time)
+            .map_err(|why| params::invalid(name, &format!("{why}; or earliest, latest"))),
     }
 }
 
@@ -106,7 +108,10 @@ async fn deliveries(call: &Call, max: usize) -> Result<Vec<Delivered>, Problem> 
         filter: convert::filter(call.query.get("filter")?)?,
         max,
         lease: lease(call)?,
-        wait: call.query.span("wait", Duration::ZERO..=call.broker().config().max_wait.0)?.unwrap_or_default(),
+        wait: call
+            .query
+            .span("wait", Duration::ZERO..=call.broker().config().max_wait.0)?
+            .unwrap_or_default(),
         start: start(call, StartAt::Earliest)?,
     };
     let _place = (!wanted.wait.is_zero()).then(|| call.wait_place()).transpose()?;
@@ -132,7 +137,8 @@ async fn first_of(call: &Call, topics: &[TopicName], wanted: &Wanted) -> Result<
             create: None,
         })
         .collect();
-    let mut receives: FuturesUnordered<_> = requests.iter().map(|r| call.broker().receive(session, r)).collect();
+    let mut receives: FuturesUnordered<_> =
+        requests.iter().map(|r| call.broker().receive(session, r)).collect();
     while let Some(delivered) = receives.next().await {
         let delivered = delivered?;
         if !delivered.is_empty() {

@@ -118,7 +118,13 @@ async fn each<T: Unpin>(
     handles: Vec<String>,
     settle: impl Fn(&ReceiptHandle) -> Result<Promise<T>, Error>,
 ) -> Vec<(String, Result<T, Problem>)> {
-    let started: Vec<_> = handles.into_iter().map(|h| { let started = settle(&receipt(&h)); (h, started) }).collect();
+    let started: Vec<_> = handles
+        .into_iter()
+        .map(|h| {
+            let started = settle(&receipt(&h));
+            (h, started)
+        })
+        .collect();
     let mut outcomes = Vec::with_capacity(started.len());
     for (handle, started) in started {
         let outcome = match started {
@@ -150,7 +156,11 @@ async fn ack_all(call: &Call, handles: Vec<String>) -> Result<Vec<Outcome>, Prob
     Ok(settled(call, outcomes))
 }
 
-async fn nack_all(call: &Call, handles: Vec<String>, delay: Option<Duration>) -> Result<Vec<Outcome>, Problem> {
+async fn nack_all(
+    call: &Call,
+    handles: Vec<String>,
+    delay: Option<Duration>,
+) -> Result<Vec<Outcome>, Problem> {
     let session = call.session()?;
     let outcomes = each(handles, |receipt| call.broker().nack(session, receipt, delay)).await;
     Ok(settled(call, outcomes))

@@ -264,7 +264,8 @@ impl Deliveries {
     /// Writes deliveries into a chunk, and keeps their leases until it was taken.
     fn hand_out(&mut self, delivered: &[Delivered]) -> Result<Bytes, Problem> {
         let settle = if self.auto { Settle::AckWhenTaken } else { Settle::KeepWhenTaken };
-        let guard = LeaseGuard::new(self.call.broker().clone(), self.call.session()?.clone(), delivered, settle);
+        let guard =
+            LeaseGuard::new(self.call.broker().clone(), self.call.session()?.clone(), delivered, settle);
         let max_body = self.call.broker().config().max_message_size.bytes();
         let mut chunk = String::new();
         for delivery in delivered {

@@ -61,7 +61,8 @@ struct Topics {
 
 impl From<TopicView> for Topic {
     fn from(view: TopicView) -> Self {
-        let offsets = (0..).zip(&view.bounds).map(|(queue, (begin, end))| Queue { queue, begin: *begin, end: *end });
+        let offsets =
+            (0..).zip(&view.bounds).map(|(queue, (begin, end))| Queue { queue, begin: *begin, end: *end });
         Self {
             name: view.name.to_string(),
             messages: view.bounds.iter().map(|(begin, end)| end.saturating_sub(*begin)).sum(),
@@ -118,10 +119,12 @@ impl Settings {
 
 /// Free attributes: texts.
 pub(crate) fn attributes(attributes: Map<String, Value>) -> Result<Vec<(String, String)>, Problem> {
-    let text = |(name, value): (String, Value)| match value {
-        Value::String(text) => Ok((name, text)),
-        _ => Err(Problem::new(Code::InvalidJson, format!("attribute {name:?} is not a text")).at("/attributes")),
-    };
+    let text =
+        |(name, value): (String, Value)| match value {
+            Value::String(text) => Ok((name, text)),
+            _ => Err(Problem::new(Code::InvalidJson, format!("attribute {name:?} is not a text"))
+                .at("/attributes")),
+        };
     attributes.into_iter().map(text).collect()
 }
 

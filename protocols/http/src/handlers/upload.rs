@@ -13,8 +13,8 @@ use crate::json;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
-use futures_util::stream::{FuturesOrdered, StreamExt, unfold};
 use futures_util::future::{BoxFuture, FutureExt, ready};
+use futures_util::stream::{FuturesOrdered, StreamExt, unfold};
 use http::{StatusCode, header};
 use sluice_model::TopicName;
 use std::convert::Infallible;
@@ -76,7 +76,8 @@ impl Upload {
         match read {
             Ok(None) => self.reading = false,
             Ok(Some(line)) => {
-                let report = self.send(&line).unwrap_or_else(|problem| ready(BatchResult::refused(&problem)).boxed());
+                let report =
+                    self.send(&line).unwrap_or_else(|problem| ready(BatchResult::refused(&problem)).boxed());
                 self.waiting.push_back(report);
             }
             Err(problem) => {
@@ -128,7 +129,10 @@ impl Lines {
             let found = self.buffer.iter().skip(self.searched).position(|b| *b == b'\n');
             let end = found.map(|at| self.searched + at);
             if end.unwrap_or(self.buffer.len()) > self.max_line {
-                return Err(Problem::new(Code::MessageTooLarge, format!("a line is longer than {} bytes", self.max_line)));
+                return Err(Problem::new(
+                    Code::MessageTooLarge,
+                    format!("a line is longer than {} bytes", self.max_line),
+                ));
             }
             let line = match end {
                 Some(end) => self.buffer.split_to(end + 1).freeze(),

@@ -37,7 +37,8 @@ final class MessageScenarios {
                 Scenario.of("properties-too-large", MessageScenarios::tooManyProperties),
                 Scenario.of("identity", MessageScenarios::identity),
                 Scenario.of("view-message", MessageScenarios::view),
-                Scenario.of("query-by-key", MessageScenarios::queryByKey));
+                Scenario.of("query-by-key", MessageScenarios::queryByKey)
+                        .onlyIf(Settings::keyIndex, "KEY_INDEX=1 is for brokers that find messages by key"));
     }
 
     private static void emptyBody(Lab lab) throws Exception {

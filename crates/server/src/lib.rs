@@ -2,5 +2,20 @@
 //!
 //! It is the only crate that names every protocol. The one idea to know: this is a library with a small `main.rs` on
 //! top, so that a test can start a whole server in its own process, on free ports.
+//!
+//! - `config` — the settings, their layers, their history; `cli` — flags and verbs
+//! - `server` — [`Server`]: start, reload, shut down; `access` — the first users; `failure` — exit codes
+//! - `logging`, `recorder`, `signals` — what a process shares: its log, its numbers, its signals
+//!
+//! What a message is and what may be done with it is the business of `broker` and below.
 
+mod access;
+pub mod cli;
 pub mod config;
+pub mod failure;
+pub mod logging;
+mod recorder;
+mod server;
+pub mod signals;
+
+pub use server::Server;

@@ -1,1 +1,76 @@
-fn main() {}
+//! The binary `sluice`: configure, start, say so, wait, stop.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser;
+use sluice_server::cli::{Cli, Verb};
+use sluice_server::config::{self, Config, Loader};
+use sluice_server::failure::Failure;
+use sluice_server::signals::{Asked, Signals};
+use sluice_server::{Server, logging};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match &cli.verb {
+        Some(Verb::Config { check: Some(file) }) => check(file),
+        Some(Verb::Config { check: None }) => {
+            cli.options.load().map_err(Failure::from).and_then(|loaded| print(&config::show(&loaded)))
+        }
+        Some(Verb::Serve) | None => {
+            cli.options.load().map_err(Failure::from).and_then(|loaded| serve(loaded.config))
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("sluice: {failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+fn check(file: &Path) -> Result<(), Failure> {
+    let mut loader = Loader::new();
+    loader.file(file)?;
+    loader.finish()?;
+    print(&format!("{} is valid\n", file.display()))
+}
+
+fn serve(config: Config) -> Result<(), Failure> {
+    logging::start(&config.log);
+    let unexpected = |error: std::io::Error| Failure::Unexpected(error.to_string());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(unexpected)?;
+    runtime.block_on(async {
+        let mut signals = Signals::install().map_err(unexpected)?;
+        let server = tokio::select! {
+            started = Server::start(config) => started?,
+            () = signals.stop() => std::process::exit(0), // nothing was promised yet, and a recovery can be long
+        };
+        print(&format!("{}\n", server.ready_line()))?;
+        let outcome = run(&server, &mut signals).await;
+        tokio::select! {
+            stopped = server.shutdown() => outcome.and(stopped),
+            () = signals.stop() => std::process::exit(1),
+        }
+    })
+}
+
+/// Until somebody or something ends it.
+async fn run(server: &Server, signals: &mut Signals) -> Result<(), Failure> {
+    loop {
+        tokio::select! {
+            error = server.failed() => return Err(Failure::Storage(format!("{error:?}"))),
+            asked = signals.next() => match asked {
+                Asked::Stop => return Ok(()),
+                Asked::Reload => server.reload().await,
+            },
+        }
+    }
+}
+
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|e| Failure::Unexpected(e.to_string()))
+}

@@ -87,6 +87,7 @@ fn text_from_the_environment_takes_the_type_of_its_key() {
         ("SLUICE_LISTEN__ALL", "127.0.0.1:0"),
         ("SLUICE_ADVERTISE__HOST", "12345.example"),
         ("SLUICE_LOG__FORMAT", "json"),
+        ("SLUICE_AUTH__MODE", "acl"),
         ("SLUICE_AUTH__JWT", "[{issuer='i', audience='a', algorithms=['HS256'], secret='s'}]"),
     ];
     let config = load("", &environment, &[]).unwrap().config;
@@ -140,20 +141,23 @@ fn contradictions_are_refused() {
     let off = "[listen]\nnamesrv='off'\nremoting='off'\nhttp='off'\nstomp='off'";
     assert!(refused(off, &[]).contains("every listener is off"));
     assert!(refused("tls.cert = 'x.pem'", &[]).contains("cert needs key"));
+    assert!(refused("auth.file = 'acl.toml'", &[]).contains("auth.mode"));
+    assert!(refused("store.max_entry = '1MiB'", &[]).contains("broker.max_batch_size"));
+    assert!(refused("store.disk_guard = 0", &[]).contains("store.disk_guard"));
     assert!(refused("advertise.host = 'http://x'", &[]).contains("advertise: "));
     assert!(refused("log.level = 'sluice=loud'", &[]).contains("log.level"));
 }
 
 #[test]
 fn what_is_shown_is_valid_and_has_no_secrets() {
-    let file = "[[auth.jwt]]\nissuer='i'\naudience='a'\nalgorithms=['HS256']\nsecret='hush hush'\n";
+    let file = "auth.mode = 'acl'\n[[auth.jwt]]\nissuer='i'\naudience='a'\nalgorithms=['HS256']\nsecret='hush hush'\n";
     let loaded = load(file, &[("SLUICE_DATA_DIR", "d")], &[]).unwrap();
     let shown = show(&loaded);
     assert!(!shown.contains("hush") && shown.contains("***"), "{shown}");
     let line = |start: &str| shown.lines().find(|line| line.starts_with(start)).unwrap();
     assert!(line("data_dir").ends_with("# environment SLUICE_DATA_DIR"));
     assert!(line("listen.http =").ends_with("# default"));
-    assert!(line("auth.jwt").ends_with("# sluice.toml:1"));
+    assert!(line("auth.jwt").ends_with("# sluice.toml:2"));
     assert!(line("# tls.cert is not set").ends_with("# default"));
     let again = load(&shown.replace("\"***\"", "'hush hush'"), &[], &[]);
     assert_eq!(again.unwrap().config, loaded.config);

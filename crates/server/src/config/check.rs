@@ -21,9 +21,22 @@ impl Config {
                  write everything; set auth.mode = \"acl\", or auth.allow_open_network = true if that is meant"
             ));
         }
+        if self.auth.mode == Mode::Open && (self.auth.file.is_some() || !self.auth.jwt.is_empty()) {
+            return refuse(
+                "auth.file and auth.jwt have no effect while auth.mode is open; set it to \"acl\"".to_owned(),
+            );
+        }
+        let largest = self.broker.max_batch_size.max(self.broker.max_message_size);
+        if largest.0 + self.broker.max_headers_size.0 > self.store.max_entry.0 {
+            return refuse(format!(
+                "store.max_entry ({}) is too small for broker.max_batch_size, broker.max_message_size and headers",
+                self.store.max_entry
+            ));
+        }
         if let Err(error) = EnvFilter::try_new(&self.log.level) {
             return refuse(format!("log.level: {error}"));
         }
+        self.store.check().map_err(|why| ConfigError::Contradiction(format!("store.{why}")))?;
         self.tls.check().map_err(|error| ConfigError::Contradiction(error.to_string()))?;
         self.advertise.remoting().map(drop)
     }

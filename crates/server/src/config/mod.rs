@@ -31,6 +31,11 @@ pub struct Config {
     pub tls: sluice_net::TlsConfig,
     pub auth: sluice_auth::Config,
     pub topics: Topics,
+    pub store: sluice_store::Config,
+    pub broker: sluice_broker::Config,
+    pub remoting: sluice_remoting::Config,
+    pub http: sluice_http::Config,
+    pub stomp: sluice_stomp::Config,
     pub net: sluice_net::Config,
     pub shutdown: Shutdown,
     pub log: Log,
@@ -45,10 +50,22 @@ impl Default for Config {
             tls: Default::default(),
             auth: Default::default(),
             topics: Topics::default(),
+            store: Default::default(),
+            broker: Default::default(),
+            remoting: Default::default(),
+            http: Default::default(),
+            stomp: Default::default(),
             net: Default::default(),
             shutdown: Shutdown::default(),
             log: Log::default(),
         }
+    }
+}
+
+impl Config {
+    /// The broker's rules: its own section and what belongs to topics.
+    pub(crate) fn broker_rules(&self) -> sluice_broker::Config {
+        sluice_broker::Config { auto_create: self.topics.auto_create, ..self.broker.clone() }
     }
 }
 

@@ -77,7 +77,7 @@ it_reports_wrong_media_types() {
   call POST "/v1/topics/$T/messages:batch" -H 'Content-Type: text/csv' -d 'a,b'
   problem 415 unsupported-media-type
   has_header accept-post 'application/json'
-  call GET /v1/topics -H 'Accept: image/png'
+  call POST "/v1/topics/$T/messages" -H 'Accept: image/png' -d x
   problem 406 not-acceptable
 }
 

@@ -29,7 +29,7 @@ tail_into() {
 
 # streamed FILTER...: the filter is true of the list of messages streamed so far.
 streamed() {
-  sed -n 's/^data: //p; /^{/p' "$work/stream" | jq -se "[.[] | select(has(\"messageId\"))] | $1" >/dev/null 2>&1
+  sed -n 's/^data: //; /^{/p' "$work/stream" | jq -se "[.[] | select(has(\"messageId\"))] | $1" >/dev/null 2>&1
 }
 
 it_tails_as_server_sent_events() {

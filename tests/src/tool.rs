@@ -39,9 +39,9 @@ impl Tool {
         command["id"] = json!(self.next_id);
         let input = self.input.as_mut().expect("not ended");
         writeln!(input, "{command}").and_then(|()| input.flush()).unwrap_or_else(|e| panic!("{op}: {e}"));
-        let line = self.answers.recv_timeout(PATIENCE).unwrap_or_else(|e| panic!("no answer to {command}: {e}"));
+        let line = self.answers.recv_timeout(PATIENCE).unwrap_or_else(|e| panic!("no answer to {op}: {e}"));
         let answer: Value = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line}"));
-        assert_eq!(answer["ok"], json!(true), "{command}: {answer}");
+        assert_eq!(answer["ok"], json!(true), "{op}: {answer}");
         answer
     }
 }

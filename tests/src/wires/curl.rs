@@ -79,7 +79,10 @@ impl Wire for Curl {
 fn seen(message: &Value) -> Seen {
     let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
     let properties = match message["headers"].as_array() {
-        Some(exact) => exact.iter().map(|pair| (text(&pair[0]), text(&pair[1]))).collect(),
+        Some(exact) => {
+            let all = exact.iter().map(|pair| (text(&pair[0]), text(&pair[1])));
+            all.filter(|(name, _)| name != "content-type" && !name.starts_with("__")).collect()
+        }
         None => message["properties"].as_object().expect("properties").iter().map(|(n, v)| (n.clone(), text(v))).collect(),
     };
     Seen {

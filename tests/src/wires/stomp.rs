@@ -1,4 +1,4 @@
-//! The STOMP client of Ruby, by `tests/interop/ruby/serve.rb`.
+//! The STOMP client of Ruby, by `tests/interop/ruby/stomp_tool.rb`.
 
 use super::{base64, from_base64};
 use crate::{Sample, Seen, TestServer, Tool, Wire, repository};
@@ -27,7 +27,8 @@ pub struct Stomp(Tool);
 impl Stomp {
     /// Starts it against a server.
     pub fn new(server: &TestServer) -> Self {
-        let mut command = Command::new(repository().join("tests/interop/ruby/serve.sh"));
+        let mut command = Command::new("ruby");
+        command.arg(repository().join("tests/interop/ruby/stomp_tool.rb"));
         command.env("STOMP_ADDR", server.address("stomp").to_string());
         Self(Tool::start(command))
     }

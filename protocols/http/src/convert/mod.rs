@@ -12,7 +12,7 @@ pub(crate) use outgoing::{BodyMode, Lease, dead_letter_json, message_json, raw_m
 use crate::errors::{Code, Problem};
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, utf8_percent_encode};
-use sluice_model::{BodyCodec, Error, ErrorKind, Filter, GroupName, Message, Result, TopicName};
+use sluice_model::{Filter, GroupName, Message, Result, TopicName};
 
 /// What curl says of a body it was given by `-d`: not a statement of the user's, so it is not stored.
 pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
@@ -41,13 +41,8 @@ pub(crate) fn segment(text: &str) -> String {
 }
 
 /// The plain bytes of a body, whichever codec its producer used; `limit` bounds what it may unpack to.
-pub(crate) fn plain_body(message: &Message, _limit: usize) -> Result<Bytes> {
-    match message.codec {
-        BodyCodec::Plain => Ok(message.body_or_empty()),
-        BodyCodec::Zlib | BodyCodec::Lz4 | BodyCodec::Zstd => {
-            Err(Error::new(ErrorKind::Unsupported, "the body is compressed"))
-        }
-    }
+pub(crate) fn plain_body(message: &Message, limit: usize) -> Result<Bytes> {
+    Ok(sluice_broker::body::plain(message, limit)?.unwrap_or_default())
 }
 
 /// The text of a header value: UTF-8 as it is, or extended.

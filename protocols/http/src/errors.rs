@@ -120,21 +120,22 @@ impl From<ErrorKind> for Code {
 pub struct Problem {
     code: Code,
     detail: String,
+    /// Apart, so that a result with a problem stays small.
+    more: Box<More>,
+}
+
+#[derive(Debug, Default)]
+struct More {
+    /// JSON pointers, each with what is wrong there.
     errors: Vec<(String, String)>,
-    extra: Map<String, Value>,
+    members: Map<String, Value>,
     headers: HeaderMap,
 }
 
 impl Problem {
     /// A problem with a sentence about this occurrence.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        let mut problem = Self {
-            code,
-            detail: detail.into(),
-            errors: Vec::new(),
-            extra: Map::new(),
-            headers: HeaderMap::new(),
-        };
+        let mut problem = Self { code, detail: detail.into(), more: Box::default() };
         if code == Code::Unauthenticated {
             problem = problem.challenge(false);
         } else if matches!(code.status().as_u16(), 429 | 503) {
@@ -154,16 +155,16 @@ impl Problem {
     /// Says which part of the JSON body is meant, as a JSON pointer.
     pub fn at(mut self, pointer: impl Into<String>) -> Self {
         let detail = self.detail.clone();
-        self.errors.push((pointer.into(), detail));
+        self.more.errors.push((pointer.into(), detail));
         self
     }
 
     /// Puts a prefix before the pointers, as those of one entry within a list.
     pub fn within(mut self, prefix: &str) -> Self {
-        if self.errors.is_empty() {
+        if self.more.errors.is_empty() {
             return self.at(prefix);
         }
-        for (pointer, _) in &mut self.errors {
+        for (pointer, _) in &mut self.more.errors {
             pointer.insert_str(0, prefix);
         }
         self
@@ -171,21 +172,21 @@ impl Problem {
 
     /// Adds a member to the document.
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.extra.insert(name.to_owned(), value.into());
+        self.more.members.insert(name.to_owned(), value.into());
         self
     }
 
     /// Adds a header to the answer.
     pub fn header(mut self, name: HeaderName, value: &str) -> Self {
         if let Ok(value) = HeaderValue::from_str(value) {
-            self.headers.append(name, value);
+            self.more.headers.append(name, value);
         }
         self
     }
 
     /// Says how to authenticate; `invalid_token` when a token was shown and refused.
     pub fn challenge(mut self, invalid_token: bool) -> Self {
-        self.headers.remove(header::WWW_AUTHENTICATE);
+        self.more.headers.remove(header::WWW_AUTHENTICATE);
         let bearer = if invalid_token {
             r#"Bearer realm="sluice", error="invalid_token""#
         } else {
@@ -217,15 +218,16 @@ impl Problem {
         doc.insert("code".into(), self.code.as_str().into());
         doc.extend(request_id.map(|id| ("requestId".to_owned(), id.into())));
         doc.insert("retryable".into(), self.code.retryable().into());
-        if !self.errors.is_empty() {
+        if !self.more.errors.is_empty() {
             let errors: Vec<Value> = self
+                .more
                 .errors
                 .iter()
                 .map(|(pointer, detail)| json!({"pointer": pointer, "detail": detail}))
                 .collect();
             doc.insert("errors".into(), errors.into());
         }
-        doc.extend(self.extra.clone());
+        doc.extend(self.more.members.clone());
         doc
     }
 
@@ -243,7 +245,7 @@ impl Problem {
         let mut body = Value::Object(self.document(instance, request_id)).to_string();
         body.push('\n');
         let mut response = (self.code.status(), body).into_response();
-        response.headers_mut().extend(self.headers);
+        response.headers_mut().extend(self.more.headers);
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         response
     }

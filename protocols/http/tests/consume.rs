@@ -1,4 +1,5 @@
 //! Receiving, settling, browsing, offsets.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
 

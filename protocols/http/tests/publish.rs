@@ -1,4 +1,5 @@
 //! Publishing: raw, as JSON, in batches, as lines.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Real sockets: time limits, sizes, slow senders, HTTP/2, drain.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
 

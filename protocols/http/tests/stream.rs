@@ -1,4 +1,5 @@
 //! Streams: a topic's tail and a group's deliveries, as events and as lines.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
 

@@ -1,5 +1,7 @@
 //! The decoder against the vectors of real clients, in one piece and byte by byte, and every limit.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use bytes::{Bytes, BytesMut};
 use sluice_stomp::{Command, DecodeError, DecodeLimits, Decoder, Frame, Step, Version};
 

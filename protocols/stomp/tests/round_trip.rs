@@ -1,5 +1,7 @@
 //! What we write can be read: by our own decoder in every version, and by an independent one.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use bytes::{Bytes, BytesMut};
 use proptest::collection::vec;
 use proptest::prelude::*;

@@ -1,5 +1,7 @@
 //! Whole sessions over real sockets, on a broker in memory.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod acks;
 mod client;
 mod connecting;

@@ -114,9 +114,11 @@ final class Lab implements AutoCloseable {
      * Lets the group join once, so that its retry topic is in the route before the consumer that counts starts. A client
      * looks for new queues only every 20 to 30 s; without this the first retry of a new group comes that much later.
      */
-    void introduce(String group, String topic) throws Exception {
+    void introduce(String group) throws Exception {
+        String other = topic();
+        send(message(other, "introduction"));
         DefaultMQPushConsumer consumer = clients.newPushConsumer(group);
-        consumer.subscribe(topic, "no-such-tag");
+        consumer.subscribe(other, "*");
         new Inbox().collect(consumer, "introduction");
         consumer.start();
         Check.until(SOON, "a route for the retry topic of " + group, () -> hasRoute("%RETRY%" + group));

@@ -36,7 +36,7 @@ final class RetryScenarios {
         Message message = new Message(topic, "the-tag", "poison", "cannot be handled".getBytes());
         message.putUserProperty("colour", "grün");
         SendResult sent = lab.send(message);
-        lab.introduce(group, topic);
+        lab.introduce(group);
 
         Inbox inbox = new Inbox();
         DefaultMQPushConsumer consumer = lab.clients.newPushConsumer(group);
@@ -76,7 +76,7 @@ final class RetryScenarios {
         String topic = lab.topic();
         String group = lab.group();
         lab.send(Lab.message(topic, "k"));
-        lab.introduce(group, topic);
+        lab.introduce(group);
         Inbox inbox = new Inbox();
         AtomicInteger tries = new AtomicInteger();
         DefaultMQPushConsumer consumer = lab.clients.newPushConsumer(group);

@@ -5,6 +5,8 @@ cd "$(dirname "$0")" && . ../lib.sh
 start_broker
 here=$PWD
 cd "$scratch"
+printf 'silent\nshow-error\nfail\n' >.curlrc
+export CURL_HOME=$scratch
 
 timeout 60 bash "$here/hello.sh" | tee hello
 expect 'orders' "$(jq -rs '.[0].topic' hello)"

@@ -39,20 +39,13 @@ pub fn everything(broker: &Broker, ledger: &Ledger) -> Result<Vec<String>> {
 
 /// The end of each queue of a topic; nothing when there is no such topic.
 fn ends(client: &mut HttpClient, topic: &str) -> Result<Vec<(u32, u64)>> {
-    let answer = match client.get(&format!("/v1/topics/{topic}/offsets")) {
+    let answer = match client.get(&format!("/v1/topics/{topic}")) {
         Err(error) if error.to_string().contains("topic-not-found") => return Ok(Vec::new()),
         answer => answer?,
     };
-    let items = answer["items"].as_array().ok_or("no items")?;
-    let queues =
-        items.iter().map(|item| item["queue"].as_u64()).collect::<Option<Vec<_>>>().ok_or("no queue")?;
-    let mut ends = Vec::new();
-    for queue in queues {
-        let path = format!("/v1/topics/{topic}/queues/{queue}/messages?offset=latest&limit=1");
-        let end = client.get(&path)?["endOffset"].as_u64().ok_or("no endOffset")?;
-        ends.push((queue as u32, end));
-    }
-    Ok(ends)
+    let offsets = answer["offsets"].as_array().ok_or("a topic without offsets")?.iter();
+    let ends = offsets.map(|queue| Some((queue["queue"].as_u64()? as u32, queue["end"].as_u64()?)));
+    Ok(ends.collect::<Option<_>>().ok_or("an offset without queue or end")?)
 }
 
 fn browse(

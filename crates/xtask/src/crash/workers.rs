@@ -39,11 +39,14 @@ pub fn all(broker: &Broker) -> Result<Vec<Worker>> {
 impl Worker {
     /// Works until the connection breaks, which is the only way it ends.
     pub fn run(self, ledger: &Ledger, name: String, random: SmallRng) -> Result {
-        match self {
-            Self::Sender(wire, topic, address) => send(&*wire, topic, address, ledger, &name, random),
-            Self::HttpConsumer(address) => consume_http(address, ledger),
-            Self::StompConsumer(address) => consume_stomp(address, ledger),
-        }
+        let (what, ended) = match self {
+            Self::Sender(wire, topic, address) => {
+                (format!("sender to {topic}"), send(&*wire, topic, address, ledger, &name, random))
+            }
+            Self::HttpConsumer(address) => ("consumer over HTTP".into(), consume_http(address, ledger)),
+            Self::StompConsumer(address) => ("consumer over STOMP".into(), consume_stomp(address, ledger)),
+        };
+        ended.map_err(|error| format!("{what}: {error}").into())
     }
 }
 

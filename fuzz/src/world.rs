@@ -1,0 +1,51 @@
+//! A broker in memory behind one front-end, in a runtime whose clock jumps over every wait.
+
+use sluice_broker::Broker;
+use sluice_net::{Connection, Drain, Protocol};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, Runtime};
+
+/// Streams go on as long as the client stays; by the jumping clock this is over at once.
+const LONG_ENOUGH: Duration = Duration::from_secs(300);
+
+/// See the module.
+pub struct World {
+    runtime: Runtime,
+    listener: TcpListener,
+    front_end: Arc<dyn Protocol>,
+}
+
+impl World {
+    /// A new broker and the front-end to it.
+    pub fn new<P: Protocol>(front_end: impl FnOnce(Broker) -> Arc<P>) -> Self {
+        let runtime = Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
+        let front_end = runtime.block_on(async { front_end(Broker::in_memory()) });
+        Self { runtime, listener, front_end }
+    }
+
+    /// One connection that says these bytes and then nothing more.
+    pub fn converse(&self, bytes: &[u8]) {
+        self.runtime.block_on(async {
+            let address = self.listener.local_addr().expect("an address");
+            let (client, accepted) = tokio::join!(TcpStream::connect(address), self.listener.accept());
+            let (mut client, (served, _)) = (client.expect("connects"), accepted.expect("accepts"));
+            let connection = Connection::plain(served).expect("a plain connection");
+            let serving = tokio::spawn(Arc::clone(&self.front_end).serve(connection, Drain::new()));
+            let talk = async {
+                // It may close before it has read all; that is its right.
+                let _ = client.write_all(bytes).await;
+                let _ = client.shutdown().await;
+                let mut sink = [0; 16 * 1024];
+                while client.read(&mut sink).await.is_ok_and(|n| n > 0) {}
+            };
+            let _ = tokio::time::timeout(LONG_ENOUGH, talk).await;
+            drop(client);
+            // A panic in the served task ends the process, because the build aborts on panic.
+            let _ = tokio::time::timeout(LONG_ENOUGH, serving).await.expect("a connection whose client left ends");
+        });
+    }
+}

@@ -266,3 +266,36 @@ fn contents(dir: &Path) -> HashMap<std::path::PathBuf, Vec<u8>> {
     }
     all
 }
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut server = Running::start(sluice(dir.path()));
+    // A request that never becomes whole holds the drain up.
+    let mut stuck = TcpStream::connect(server.addresses["http"]).unwrap();
+    stuck.write_all(b"POST /v1/topics/t/messages HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n").unwrap();
+    server.get("/livez"); // by now the other request is under way
+    let start = Instant::now();
+    server.signal(rustix::process::Signal::TERM);
+    while TcpStream::connect(server.addresses["stomp"]).is_ok() {
+        assert!(start.elapsed() < DEADLINE, "it does not stop accepting");
+    }
+    server.signal(rustix::process::Signal::TERM);
+    assert_eq!(server.wait().code(), Some(1));
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+}
+
+#[test]
+fn clients_that_hang_are_cut_off_within_the_grace() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = sluice(dir.path());
+    command.env("SLUICE_SHUTDOWN__GRACE", "1s");
+    let mut server = Running::start(command);
+    let mut stuck = TcpStream::connect(server.addresses["http"]).unwrap();
+    stuck.write_all(b"POST /v1/topics/t/messages HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n").unwrap();
+    server.get("/livez");
+    let start = Instant::now();
+    server.signal(rustix::process::Signal::TERM);
+    assert_eq!(server.wait().code(), Some(0));
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+}

@@ -28,6 +28,7 @@ mod scan;
 mod sealed;
 mod segment;
 mod shared;
+pub mod sim;
 mod staging;
 pub mod suite;
 mod tail;

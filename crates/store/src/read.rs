@@ -169,13 +169,13 @@ fn fetch(shared: &Shared, queue: LogQueue, wanted: &[IndexEntry], next: Offset) 
     let mut entries = Vec::with_capacity(wanted.len());
     let mut rest = wanted;
     while let Some(first) = rest.first() {
-        let Some(known) = shared.segment_of(first.lsn) else {
+        let Some((segment, end)) = shared.segment_of(first.lsn) else {
             let min = shared.queues.read().bounds(queue.0).min;
             return Ok(Batch { entries, next: min.max(first.offset) });
         };
-        let (run, behind) = rest.split_at(run_len(rest));
+        let (run, behind) = rest.split_at(run_len(rest, end));
         rest = behind;
-        match fetch_run(shared, queue, &known.segment, run) {
+        match fetch_run(shared, queue, &segment, run) {
             Ok(run) => entries.extend(run),
             Err(Fetch::Gone) => {
                 let min = shared.queues.read().bounds(queue.0).min;
@@ -187,13 +187,15 @@ fn fetch(shared: &Shared, queue: LogQueue, wanted: &[IndexEntry], next: Offset) 
     Ok(Batch { entries, next })
 }
 
-/// How many of the entries lie close enough together to be read at once.
-fn run_len(entries: &[IndexEntry]) -> usize {
+/// How many of the entries lie close enough together, and before the segment's end, to be read at once.
+fn run_len(entries: &[IndexEntry], segment_end: Lsn) -> usize {
     let Some(first) = entries.first() else { return 0 };
     let near = |pair: &[IndexEntry]| {
         let [before, after] = pair else { return false };
         let end = before.lsn + u64::from(before.size);
-        after.lsn >= end && after.lsn - end <= NEAR && after.lsn + u64::from(after.size) - first.lsn <= RUN
+        (end..segment_end).contains(&after.lsn)
+            && after.lsn - end <= NEAR
+            && after.lsn + u64::from(after.size) - first.lsn <= RUN
     };
     1 + entries.windows(2).take_while(|pair| near(pair)).count()
 }
@@ -247,9 +249,8 @@ pub(crate) fn read_at(shared: &Shared, lsn: Lsn) -> Result<Option<Entry>> {
     if !lsn.is_multiple_of(8) || lsn.saturating_add(HEADER as u64) > shared.visible() {
         return Ok(None);
     }
-    let Some(known) = shared.segment_of(lsn) else { return Ok(None) };
-    let segment = &known.segment;
-    let end = known.footer.map_or_else(|| shared.visible(), |footer| footer.end);
+    let Some((segment, next)) = shared.segment_of(lsn) else { return Ok(None) };
+    let (segment, end) = (&segment, next.min(shared.visible()));
     if lsn < segment.first() || lsn + HEADER as u64 > end {
         return Ok(None);
     }

@@ -70,9 +70,12 @@ impl Shared {
         }
     }
 
-    /// The segment that holds a position.
-    pub(crate) fn segment_of(&self, lsn: Lsn) -> Option<Known> {
-        self.segments.read().range(..=lsn).next_back().map(|(_, known)| known.clone())
+    /// The segment that holds a position, and the start of the next one.
+    pub(crate) fn segment_of(&self, lsn: Lsn) -> Option<(Arc<Segment>, Lsn)> {
+        let segments = self.segments.read();
+        let (_, known) = segments.range(..=lsn).next_back()?;
+        let next = segments.range(lsn.saturating_add(1)..).next();
+        Some((Arc::clone(&known.segment), next.map_or(Lsn::MAX, |(start, _)| *start)))
     }
 
     /// Lets the log's thread sync everything appended so far; returns that position.

@@ -78,8 +78,10 @@ pub(crate) struct Staged {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct QueueTail {
     pub next: Offset,
-    /// An entry that tells of async appends is on the disk, or on its way to a sync.
+    /// It has ever had async entries.
     pub is_async: bool,
+    /// An async entry of this run is on the disk, or on its way to a sync.
+    announced: bool,
     /// The segment in which it last got an entry.
     segment: Option<Lsn>,
     pub forgotten: bool,
@@ -298,7 +300,7 @@ impl Staging {
         }
     }
 
-    /// An async append is only as good as recovery's knowledge that it may be missing: the first one of a queue is
+    /// An async append is only as good as recovery's knowledge that it may be missing: a queue's first one of a run is
     /// therefore synced, so that an entry which tells of it is on the disk.
     fn effective(&mut self, group: &[Append<'_>], durability: Durability) -> (Durability, bool) {
         if durability == Durability::Sync {
@@ -307,7 +309,8 @@ impl Staging {
         let mut known = true;
         for append in group.iter().filter(|a| !matches!(a.payload, Payload::State(_))) {
             let tail = self.tails.entry(append.queue.0).or_default();
-            known &= tail.is_async;
+            known &= tail.announced;
+            tail.announced = true;
             tail.is_async = true;
         }
         (if known { Durability::Async } else { Durability::Sync }, true)

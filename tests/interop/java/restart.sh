@@ -9,7 +9,7 @@ for sluice in "${SLUICE_BIN:-}" "$root/target/release/sluice" "$root/target/debu
   [ -x "$sluice" ] && break
 done
 [ -x "$sluice" ] || { echo "no broker: run cargo build --release first" >&2; exit 1; }
-unset TLS ACL_USER
+unset TLS ACL_USER SLUICE_BIN # the broker refuses settings that it does not know
 
 work=$(mktemp -d)
 broker=

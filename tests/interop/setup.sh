@@ -71,9 +71,14 @@ install_node() {
   cp "$here/node/package-lock.json" "$here/node/node_modules/.installed"
 }
 
+mkdir -p "$tools"
+# Suites that start at the same time must not install over each other.
+if command -v flock >/dev/null; then
+  exec 9>"$tools/lock"
+  flock 9
+fi
 find_missing
 install_missing
-mkdir -p "$tools"
 for part in $wanted; do
   case $part in
     python) install_python ;;

@@ -26,6 +26,7 @@ class Session {
     const client = await within(WAIT, 'connecting', new Promise((resolve, reject) => {
       stompit.connect(settings, (error, connected) => (error ? reject(error) : resolve(connected)));
     }));
+    client.getTransportSocket().setNoDelay(true); // stompit writes a frame in pieces
     return new Session(client);
   }
 

@@ -328,7 +328,7 @@ def delay(v):
         s.send_sure(to, "later", delay="1200")
         s.send_sure(to, "now")
         expect("order", bodies(s.messages(2)), ["now", "later"])
-        expect("waited", 1.15 < time.monotonic() - started < 4, True)
+        expect("waited", 1.15 < time.monotonic() - started < 9, True)
 
 
 def version_mismatch():

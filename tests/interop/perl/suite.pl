@@ -168,6 +168,21 @@ for my $v ('1.0', '1.1', '1.2') {
         expect_nothing_but_sentinel($next, $to);
     };
 
+    scenario "$v/subscribe-without-an-id" => sub {
+        my $to = a_queue();
+        my $s = $session->();
+        my $client = $s->client_of;
+        $client->subscribe({ destination => $to, ack => 'client' });
+        $s->send_sure($to, 'm1');
+        my $got = $s->message;
+        expect('body', $got->body, 'm1');
+        expect('subscription', $got->headers->{subscription}, '(none)');
+        $s->ack_sure($got);
+        $s->with_receipt(sub { $client->unsubscribe({ destination => $to, @_ }) });
+        $s->subscribe($to, id => 'other');
+        expect_nothing_but_sentinel($s, $to);
+    } if $v eq '1.0';
+
     scenario "$v/transaction-commit-and-abort" => sub {
         my $to = a_queue();
         my $s = $session->();

@@ -409,6 +409,41 @@ each_version('1.1', '1.2') do |v, scenario|
   end
 end
 
+T.scenario('1.2-to-1.0/leaves-out-what-1.0-cannot-say') do
+  to = queue
+  Session.open('1.2') do |s|
+    s.send_sure(to, 'x', 'x-lines' => "a\nb", 'x-empty' => '', 'x-colon' => 'a:b', 'x-back' => 'a\\ b')
+  end
+  Session.open('1.0') do |s| # this gem raises on an empty value in 1.0
+    s.subscribe(to)
+    got = s.message.headers
+    expect('x-lines', got['x-lines'], nil)
+    expect('x-empty', got['x-empty'], nil)
+    expect('x-colon', got['x-colon'], 'a:b')
+    expect('x-back', got['x-back'], 'a\\ b')
+  end
+end
+
+T.scenario('1.2/backlog-larger-than-the-window') do
+  to = queue
+  count = 2500
+  Session.open('1.2') do |s|
+    count.times { |i| s.send(to, "m#{i}") }
+    s.send_sure(to, 'last')
+    s.subscribe(to, ack: 'client')
+    count.times do |i|
+      got = s.message
+      expect('order', got.body, "m#{i}")
+      s.ack(got) if (i % 100) == 99
+    end
+    s.ack_sure(s.message)
+  end
+  Session.open('1.2') do |s|
+    s.subscribe(to)
+    expect_nothing_but_sentinel(s, to)
+  end
+end
+
 T.scenario('1.2/crlf-and-STOMP-command') do
   Session.open('1.2', usecrlf: true, stompconn: true) do |s|
     to = queue

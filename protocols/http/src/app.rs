@@ -8,8 +8,8 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use parking_lot::Mutex;
 use sluice_broker::Broker;
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Body memory is counted in pieces of this many bytes, so that any configured size fits a semaphore.
@@ -24,6 +24,8 @@ pub struct App {
     pub body_memory: Arc<Semaphore>,
     /// Un-acked deliveries of group streams.
     pub credits: Credits,
+    /// What the program was built from, once it is told.
+    pub commit: OnceLock<&'static str>,
     waiting: Mutex<Waiting>,
     started: u64,
     requests: AtomicU64,
@@ -45,6 +47,7 @@ impl App {
             metrics,
             body_memory: Arc::new(Semaphore::new(units)),
             credits: Credits::default(),
+            commit: OnceLock::new(),
             waiting: Mutex::default(),
             requests: AtomicU64::new(0),
         })

@@ -61,6 +61,12 @@ impl Http {
         Self { router: router::router(&app), app }
     }
 
+    /// Names the commit that the program was built from, for `/v1/version`.
+    pub fn with_commit(self, commit: &'static str) -> Self {
+        self.app.commit.get_or_init(|| commit);
+        self
+    }
+
     /// The whole interface as a service, without connections: for tests.
     pub fn router(&self) -> Router {
         self.router.clone()

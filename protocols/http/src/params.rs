@@ -141,13 +141,39 @@ pub fn parse_time(text: &str) -> Result<Millis, String> {
     if let Ok(millis) = text.parse::<u64>() {
         return Ok(millis);
     }
-    humantime::parse_rfc3339(text)
-        .ok()
-        .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
-        .and_then(|since| u64::try_from(since.as_millis()).ok())
-        .ok_or_else(|| {
-            format!("{text:?} is neither a time like 2026-01-06T08:00:00Z nor milliseconds since 1970")
-        })
+    parse_rfc3339(text).ok_or_else(|| {
+        format!("{text:?} is neither a time like 2026-01-06T08:00:00Z nor milliseconds since 1970")
+    })
+}
+
+/// RFC 3339 with any offset; what lies before 1970 is no time of a message.
+fn parse_rfc3339(text: &str) -> Option<Millis> {
+    let text = text.to_ascii_uppercase();
+    let (local, offset) = match text.strip_suffix('Z') {
+        Some(local) => (local, 0),
+        None => {
+            let (local, offset) = text.split_at_checked(text.len().checked_sub("+00:00".len())?)?;
+            (local, parse_offset(offset)?)
+        }
+    };
+    let local = humantime::parse_rfc3339(&format!("{local}Z")).ok()?;
+    let local = i64::try_from(local.duration_since(UNIX_EPOCH).ok()?.as_millis()).ok()?;
+    u64::try_from(local - offset).ok()
+}
+
+/// `+02:00` in milliseconds.
+fn parse_offset(text: &str) -> Option<i64> {
+    let (hours, minutes) = text.get(1..)?.split_once(':')?;
+    let two_digits = |part: &str, below: i64| {
+        let digits = part.len() == 2 && part.bytes().all(|b| b.is_ascii_digit());
+        part.parse::<i64>().ok().filter(|n| digits && *n < below)
+    };
+    let millis = (two_digits(hours, 24)? * 60 + two_digits(minutes, 60)?) * 60_000;
+    match text.get(..1)? {
+        "+" => Some(millis),
+        "-" => Some(-millis),
+        _ => None,
+    }
 }
 
 /// Milliseconds since 1970 as RFC 3339 in UTC. Times past the year 9999, which RFC 3339 cannot say, show as its end.
@@ -221,7 +247,18 @@ mod tests {
         assert_eq!(parse_time("1767686400123"), Ok(1_767_686_400_123));
         assert_eq!(parse_time("2026-01-06T08:00:00.123Z"), Ok(1_767_686_400_123));
         assert_eq!(format_time(1_767_686_400_123), "2026-01-06T08:00:00.123Z");
-        assert!(parse_time("yesterday").is_err());
+        assert_eq!(parse_time("2026-01-06t10:00:00.123+02:00"), Ok(1_767_686_400_123));
+        assert_eq!(parse_time("2026-01-06T03:30:00.123-04:30"), Ok(1_767_686_400_123));
+        for bad in [
+            "yesterday",
+            "2026-01-06",
+            "2026-01-06T10:00:00",
+            "2026-01-06T10:00:00+2:00",
+            "ü+02:00",
+            "1969-12-31T23:59:59Z",
+        ] {
+            assert!(parse_time(bad).is_err(), "{bad}");
+        }
         assert_eq!(format_time(u64::MAX), "9999-12-31T23:59:59.999Z");
     }
 }

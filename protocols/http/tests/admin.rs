@@ -96,7 +96,8 @@ async fn operations_answer() {
     let verbose = server.get("/readyz?verbose").await.expect(200);
     assert!(verbose["checks"].as_array().unwrap().iter().all(|check| check["ok"] == true));
     assert!(server.get("/metrics").await.header("content-type").starts_with("text/plain; version=0.0.4"));
-    assert_eq!(server.get("/v1/version").await.expect(200)["name"], "sluice");
+    let version = server.get("/v1/version").await.expect(200);
+    assert_eq!((&version["name"], &version["api"]), (&json!("sluice"), &json!("v1")));
     let whoami = server.get("/v1/whoami").await.expect(200);
     assert_eq!((&whoami["anonymous"], &whoami["principal"]), (&json!(true), &Value::Null));
     assert_eq!(server.get("/problems/topic-not-found").await.expect(200)["status"], 404);
@@ -219,6 +220,49 @@ async fn long_polls_and_body_memory_are_limited() {
     let refused = server.post("/v1/topics/t/messages", &"x".repeat(3000)).await;
     refused.problem(503, "overloaded");
     server.post("/v1/topics/t/messages", &"x".repeat(2000)).await.expect(201);
+}
+
+#[tokio::test]
+async fn lists_within_a_call_are_limited() {
+    let config = sluice_http::Config {
+        max_waiting: 1,
+        max_stream_in_flight: 5,
+        max_json_depth: 3,
+        ..Default::default()
+    };
+    let server = server_with(config);
+    server.json("PUT", "/v1/topics/t", json!({"queues": 1})).await.expect(201);
+    server.json("PUT", "/v1/groups/g", json!({})).await.expect(201);
+    let handles: Vec<_> = (0..1001).map(|n| n.to_string()).collect();
+    server
+        .json("POST", "/v1/groups/g/ack", json!({"handles": handles}))
+        .await
+        .problem(413, "batch-too-large");
+    let offsets: Vec<_> = (0..1025).map(|_| json!({"topic": "t", "queue": 0, "offset": 0})).collect();
+    server
+        .json("PUT", "/v1/groups/g/offsets", json!({"offsets": offsets}))
+        .await
+        .problem(413, "batch-too-large");
+    server.receive(&"topic=t&".repeat(16)).await.problem(400, "invalid-parameter");
+    server.get("/v1/groups/g/stream?topic=t&maxInFlight=6").await.problem(400, "invalid-parameter");
+    let deep = json!({"attributes": {"a": {"b": {}}}});
+    server.json("PUT", "/v1/topics/t", deep).await.problem(400, "invalid-json");
+    let stream = server.open(request("GET", "/v1/topics/t/stream", &[], "")).await;
+    server.get("/v1/groups/g/stream?topic=t").await.problem(429, "rate-limited");
+    drop(stream);
+    let default = server.open(request("GET", "/v1/groups/g/stream?topic=t", &[], "")).await;
+    assert_eq!(default.status(), 200, "the default credit fits a small limit");
+}
+
+#[tokio::test]
+async fn a_lease_lasts_as_the_settings_say_when_the_call_does_not() {
+    let server = server_with(sluice_http::Config {
+        default_lease: sluice_model::units::Span::millis(1),
+        ..Default::default()
+    });
+    server.post("/v1/topics/t/messages", "x").await.expect(201);
+    assert_eq!(server.receive_one().await["deliveries"], 1);
+    assert_eq!(server.receive_one().await["deliveries"], 2);
 }
 
 #[tokio::test]

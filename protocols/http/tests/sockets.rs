@@ -213,6 +213,41 @@ async fn http2_with_prior_knowledge() {
 }
 
 #[tokio::test]
+async fn http2_requests_at_once_are_limited() {
+    let server = server_with(Config { max_concurrent_requests: 1, ..Config::default() });
+    server.json("PUT", "/v1/topics/t", json!({})).await.expect(201);
+    let wire = Wire::open(&server).await;
+    let io = TokioIo::new(wire.socket);
+    let (client, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
+    let driver = tokio::spawn(connection);
+    let send = |method: &str, path: &str| {
+        let request = http::Request::builder().method(method).uri(format!("http://x{path}"));
+        client.clone().send_request(request.body(Empty::<bytes::Bytes>::new()).unwrap())
+    };
+    assert_eq!(
+        send("GET", "/livez").await.unwrap().status(),
+        200,
+        "the limit is known to the client from here on"
+    );
+    let poll = tokio::spawn(send("POST", "/v1/groups/g/receive?topic=t&wait=60s"));
+    let began = Instant::now();
+    while !server.get("/v1/groups/g/offsets").await.status.is_success() {
+        assert!(began.elapsed() < PATIENCE, "the long poll made no group");
+        tokio::task::yield_now().await;
+    }
+    let mut second = tokio::spawn(send("GET", "/livez"));
+    assert!(tokio::time::timeout(Duration::from_millis(200), &mut second).await.is_err(), "one at a time");
+    server.post("/v1/topics/t/messages", "x").await.expect(201);
+    assert_eq!(
+        poll.await.unwrap().unwrap().into_body().collect().await.unwrap().to_bytes().first(),
+        Some(&b'{')
+    );
+    let second = tokio::time::timeout(PATIENCE, second).await.expect("no answer").unwrap();
+    assert_eq!(second.unwrap().status(), 200);
+    driver.abort();
+}
+
+#[tokio::test]
 async fn a_drain_finishes_what_is_in_flight_at_once() {
     let server = server();
     server.json("PUT", "/v1/topics/t", json!({})).await.expect(201);

@@ -10,8 +10,9 @@ use crate::patch::merge_patch;
 use axum::response::Response;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use sluice_broker::{Fetching, GroupSpec, GroupView, Member, StartAt};
+use sluice_model::ErrorKind;
 use sluice_model::units::Span;
 
 /// A group's settings as JSON; what is left out keeps the default.
@@ -216,7 +217,14 @@ pub(crate) async fn put(mut call: Call) -> Result<Response, Problem> {
     let session = call.session()?;
     let created = call.broker().put_group(session, &group, settings.spec()?).await?;
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
-    json_response(status, &Group::of(call.broker().group(session, &group)?))
+    match call.broker().group(session, &group) {
+        Ok(view) => json_response(status, &Group::of(view)),
+        // It is done; only the look at it is not allowed.
+        Err(e) if e.kind() == ErrorKind::PermissionDenied => {
+            json_response(status, &json!({"name": group.as_str()}))
+        }
+        Err(e) => Err(e.into()),
+    }
 }
 
 /// `PATCH /v1/groups/{group}`

@@ -72,8 +72,8 @@ pub(crate) async fn openapi(_call: Call) -> Result<Response, Problem> {
 }
 
 /// `GET /v1/version`
-pub(crate) async fn version(_call: Call) -> Result<Response, Problem> {
-    let commit = option_env!("SLUICE_COMMIT");
+pub(crate) async fn version(call: Call) -> Result<Response, Problem> {
+    let commit = call.app.commit.get();
     let features = ["batch", "lease", "long-poll", "raw-receive", "sse", "ndjson", "delay", "dead-letter"];
     json_response(
         StatusCode::OK,

@@ -8,7 +8,7 @@ use crate::patch::merge_patch;
 use axum::response::Response;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use sluice_broker::{DurabilitySetting, TopicSpec, TopicView};
 use sluice_model::{ErrorKind, MessageType, TopicName};
 
@@ -189,7 +189,14 @@ pub(crate) async fn put(mut call: Call) -> Result<Response, Problem> {
     let spec = settings.spec(before.as_ref(), call.broker().config().default_queues)?;
     let created = call.broker().put_topic(session, &topic, spec).await?;
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
-    json_response(status, &Topic::from(call.broker().topic(session, &topic)?))
+    match call.broker().topic(session, &topic) {
+        Ok(view) => json_response(status, &Topic::from(view)),
+        // It is done; only the look at it is not allowed.
+        Err(e) if e.kind() == ErrorKind::PermissionDenied => {
+            json_response(status, &json!({"name": topic.as_str()}))
+        }
+        Err(e) => Err(e.into()),
+    }
 }
 
 /// `PATCH /v1/topics/{topic}`

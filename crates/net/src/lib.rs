@@ -12,6 +12,7 @@ mod accept;
 mod advertised;
 mod config;
 mod connection;
+mod counts;
 mod descriptors;
 mod detect;
 mod drain;

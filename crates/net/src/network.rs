@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::accept::Acceptor;
+use crate::counts;
 use crate::limits::Limits;
 use crate::tls::Tls;
 use crate::{Config, Drain, Error, ListenAddr, Protocol, Reactors, TlsConfig};
@@ -52,6 +53,7 @@ pub struct BoundListener {
 impl Network {
     /// Starts the reactors and reads the TLS files.
     pub fn start(config: &Config, tls: &TlsConfig) -> Result<Self, Error> {
+        counts::describe();
         let shared = Shared {
             tls: Tls::load(tls)?,
             reactors: Reactors::start(config.reactors)?,

@@ -182,7 +182,8 @@ impl Server {
         let broker = || self.broker.clone();
         let remoting: Arc<dyn Protocol> =
             Arc::new(Remoting::new(broker(), self.config.remoting.clone(), advertised));
-        let http: Arc<dyn Protocol> = Arc::new(Http::new(broker(), self.config.http.clone(), metrics));
+        let http = Http::new(broker(), self.config.http.clone(), metrics).with_commit(env!("BUILD_COMMIT"));
+        let http: Arc<dyn Protocol> = Arc::new(http);
         let stomp: Arc<dyn Protocol> = Arc::new(Stomp::new(broker(), self.config.stomp.clone()));
         for listener in listeners {
             let protocols = match listener.name() {

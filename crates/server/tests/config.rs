@@ -118,6 +118,17 @@ fn unknown_keys_are_refused_with_the_nearest_known_one() {
 }
 
 #[test]
+fn what_kubernetes_says_about_a_service_of_our_name_is_not_ours() {
+    let link = ("SLUICE_PORT_8080_TCP_ADDR", "10.0.0.1");
+    let host = ("KUBERNETES_SERVICE_HOST", "10.0.0.1");
+    assert!(
+        load("", &[link, host, ("SLUICE_SERVICE_PORT", "8080"), ("SLUICE_PORT", "tcp://x")], &[]).is_ok()
+    );
+    assert!(refused("", &[link]).contains("unknown key"));
+    assert!(refused("", &[host, ("SLUICE_PROT", "1")]).contains("unknown key"));
+}
+
+#[test]
 fn wrong_values_are_located() {
     let wrong = refused("[listen]\nhttp = \"nowhere\"\n", &[]);
     assert!(wrong.starts_with("sluice.toml:2: ") && wrong.contains("listen value"), "{wrong}");

@@ -116,8 +116,13 @@ impl Loader {
         &mut self,
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> Result<(), ConfigError> {
+        let variables: Vec<_> = variables.into_iter().collect();
+        let in_kubernetes = variables.iter().any(|(name, _)| name == "KUBERNETES_SERVICE_HOST");
         for (name, value) in variables {
             let Some(rest) = name.strip_prefix(PREFIX) else { continue };
+            if in_kubernetes && is_service_link(rest) {
+                continue;
+            }
             let key = rest.to_lowercase().replace("__", ".");
             self.set(&key, &value, Source::Environment(name))?;
         }
@@ -149,6 +154,11 @@ impl Loader {
         let nearest = nearest(key, self.keys.iter().map(String::as_str)).map(str::to_owned);
         Err(ConfigError::Unknown { place: place(), key: key.to_owned(), nearest })
     }
+}
+
+/// Kubernetes tells every container of a service named `sluice` by variables that look like ours.
+fn is_service_link(rest: &str) -> bool {
+    rest == "PORT" || rest.starts_with("PORT_") || rest.starts_with("SERVICE_")
 }
 
 /// A table with one value. Text does not say its type, so what the key accepts decides: text first, then a TOML value.

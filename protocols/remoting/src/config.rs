@@ -1,6 +1,8 @@
 //! The settings of this front-end.
 
+use crate::properties;
 use serde::{Deserialize, Serialize};
+use sluice_model::TopicName;
 use sluice_model::units::{ByteSize, Span};
 use sluice_net::FramedLimits;
 
@@ -67,6 +69,28 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Refuses values that clients could not work with, naming the key.
+    ///
+    /// # Errors
+    /// A sentence that begins with the key.
+    pub fn check(&self) -> Result<(), String> {
+        for (key, name) in [("cluster", &self.cluster), ("broker_name", &self.broker_name)] {
+            // Both are names of template topics.
+            TopicName::new(name.as_str())
+                .map_err(|e| format!("{key} is not usable as a name: {}", e.message()))?;
+        }
+        if self.region.is_empty() || !properties::is_plain(&self.region) {
+            return Err("region must be a text without control characters".into());
+        }
+        if self.delay_levels.is_empty() {
+            return Err("delay_levels must name at least one level".into());
+        }
+        if self.max_pull_messages == 0 {
+            return Err("max_pull_messages must be at least 1".into());
+        }
+        Ok(())
+    }
+
     /// How long a delay level waits; levels above the table mean its last one. Nothing for level 0 and below.
     pub(crate) fn delay_of(&self, level: i64) -> Option<Span> {
         let at = usize::try_from(level).ok()?.checked_sub(1)?;
@@ -77,6 +101,21 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn unusable_values_are_refused_by_their_key() {
+        assert_eq!(Config::default().check(), Ok(()));
+        let wrong = [
+            ("cluster", Config { cluster: "my cluster".into(), ..Config::default() }),
+            ("broker_name", Config { broker_name: String::new(), ..Config::default() }),
+            ("region", Config { region: "a\u{1}b".into(), ..Config::default() }),
+            ("delay_levels", Config { delay_levels: Vec::new(), ..Config::default() }),
+            ("max_pull_messages", Config { max_pull_messages: 0, ..Config::default() }),
+        ];
+        for (key, config) in wrong {
+            assert!(config.check().unwrap_err().starts_with(key), "{key}");
+        }
+    }
 
     #[test]
     fn delay_levels_are_clamped() {

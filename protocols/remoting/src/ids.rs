@@ -4,16 +4,14 @@
 //! client may hand it back, and asks the address inside it. A *unique key* is the client's own id and is made only when
 //! a sender gave none.
 
-use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The offset id of the record at `locator`, for clients that reach the broker at `host`.
 pub(crate) fn offset_id(host: SocketAddr, locator: u64) -> String {
     let mut id = String::with_capacity(56);
     let mut put = |bytes: &[u8]| {
-        for byte in bytes {
-            // Writing to memory does not fail.
-            let _ = write!(id, "{byte:02X}");
+        for nibble in bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]) {
+            id.push(char::from(if nibble < 10 { b'0' + nibble } else { b'A' - 10 + nibble }));
         }
     };
     match host.ip().to_canonical() {

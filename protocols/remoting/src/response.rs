@@ -1,7 +1,9 @@
 //! An answer, before it is bytes.
 
-use crate::codec::{self, FLAG_ONE_WAY, FLAG_RESPONSE, FieldValue, Head, OUR_VERSION, Spelling};
-use crate::codes::response::SUCCESS;
+use crate::codec::{
+    self, FLAG_ONE_WAY, FLAG_RESPONSE, FieldValue, Head, MAX_FRAME, MAX_HEADER, OUR_VERSION, Spelling,
+};
+use crate::codes::response::{SUCCESS, SYSTEM_ERROR};
 use crate::errors::Failure;
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -96,6 +98,11 @@ impl Response {
 
     /// The bytes, spelled as the request was.
     pub(crate) fn encode(self, spelling: Spelling, opaque: i32) -> Output {
+        let length: usize = self.body.iter().map(Bytes::len).sum();
+        if length > MAX_FRAME - MAX_HEADER {
+            let text = format!("the answer has {length} bytes, and a frame holds {MAX_FRAME}");
+            return Self::with_code(SYSTEM_ERROR, text).encode(spelling, opaque);
+        }
         let head = Head {
             code: self.code,
             language: JAVA,
@@ -105,8 +112,10 @@ impl Response {
             remark: self.remark,
         };
         let ext = self.ext.iter().map(|(n, v)| (*n, v));
-        let length = self.body.iter().map(Bytes::len).sum();
         let head = codec::encode_head(&head, ext, spelling, length).freeze();
+        if self.body.is_empty() {
+            return head.into();
+        }
         let mut parts = Vec::with_capacity(1 + self.body.len());
         parts.push(head);
         parts.extend(self.body);
@@ -132,4 +141,19 @@ pub(crate) fn one_way_request(code: i32, ext: &[(&'static str, Value)]) -> Outpu
         remark: None,
     };
     Output::from(codec::encode_head(&head, ext.iter().map(|(n, v)| (*n, v)), Spelling::Json, 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_no_client_could_read_becomes_a_failure() {
+        let part = Bytes::from(vec![0; 1 << 20]);
+        let of = |parts| Response { body: vec![part.clone(); parts], ..Response::default() };
+        assert_eq!(of(15).encode(Spelling::Json, 1).len() >> 20, 15);
+        let refused = of(16).encode(Spelling::Json, 1).to_bytes();
+        assert!(refused.len() < 300);
+        assert!(String::from_utf8_lossy(&refused).contains("the answer has 16777216 bytes"));
+    }
 }

@@ -37,6 +37,7 @@ impl Config {
             return refuse(format!("log.level: {error}"));
         }
         self.store.check().map_err(|why| ConfigError::Contradiction(format!("store.{why}")))?;
+        self.remoting.check().map_err(|why| ConfigError::Contradiction(format!("remoting.{why}")))?;
         self.tls.check().map_err(|error| ConfigError::Contradiction(error.to_string()))?;
         self.advertise.remoting().map(drop)
     }

@@ -8,7 +8,7 @@ use super::{Answer, Call, Result};
 use crate::codes::response::{QUERY_NOT_FOUND, TOPIC_NOT_EXIST};
 use crate::errors::{Failure, code_of};
 use crate::response::Response;
-use sluice_broker::{Promise, PullRequest, StartAt};
+use sluice_broker::{PullRequest, StartAt};
 use sluice_model::{ErrorKind, Filter, GroupName, Millis, Offset, QueueId, TopicName};
 use std::time::Duration;
 
@@ -40,35 +40,19 @@ fn committed(call: &Call, group: &GroupName, topic: &TopicName, queue: QueueId) 
 
 /// 15: stores a group's offset. One-way from consumers, answered to tools.
 pub(super) fn update(call: Call) -> Answer {
-    let started = (|| {
+    let started = (|| -> Result<_> {
         let (group, topic, queue) = (call.group("consumerGroup")?, call.topic("topic")?, call.queue()?);
         let offset = Offset::try_from(call.number::<i64>("commitOffset")?)
             .map_err(|_| Failure::invalid("an offset cannot be negative"))?;
-        commit(&call, &group, &topic, queue, offset)
+        Ok(call.node.broker.commit_offset(&call.session, &group, &topic, queue, offset)?)
     })();
     match started {
-        Ok(None) => Answer::Ready(Response::success()),
-        Ok(Some(promise)) => Answer::later(async move {
+        Ok(promise) => Answer::later(async move {
             promise.await?;
             Ok(Response::success())
         }),
         Err(failure) => Answer::Ready(failure.into()),
     }
-}
-
-/// Stores an offset, unless it is stored already: consumers repeat theirs every few seconds and with every pull.
-pub(super) fn commit(
-    call: &Call,
-    group: &GroupName,
-    topic: &TopicName,
-    queue: QueueId,
-    offset: Offset,
-) -> Result<Option<Promise<()>>> {
-    let broker = &call.node.broker;
-    if committed(call, group, topic, queue)? == Some(offset) {
-        return Ok(None);
-    }
-    Ok(Some(broker.commit_offset(&call.session, group, topic, queue, offset)?))
 }
 
 /// 30: the offset of the next message.

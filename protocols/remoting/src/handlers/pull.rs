@@ -121,7 +121,11 @@ fn commit(call: &Call, pull: &Pull) -> Result<()> {
         return Ok(());
     }
     let Ok(offset) = Offset::try_from(call.number::<i64>("commitOffset")?) else { return Ok(()) };
-    super::offsets::commit(call, &pull.group, &pull.topic, pull.queue, offset).map(drop)
+    // The pull's answer does not wait for it: a lost offset is told again with the next pull.
+    let stored =
+        call.node.broker.commit_offset(&call.session, &pull.group, &pull.topic, pull.queue, offset)?;
+    drop(stored);
+    Ok(())
 }
 
 fn answer(call: &Call, asked: Offset, pulled: &Pulled) -> Response {

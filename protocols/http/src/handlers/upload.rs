@@ -23,18 +23,23 @@ use std::convert::Infallible;
 const LINE_OVERHEAD: usize = 64 << 10;
 
 /// `POST …/messages:batch` with a body of lines.
-pub(crate) async fn upload(call: Call, topic: Option<TopicName>) -> Result<Response, Problem> {
+pub(crate) async fn upload(mut call: Call, topic: Option<TopicName>) -> Result<Response, Problem> {
     let level = Level::parse(call.query.get("ack")?)?;
     let create = create(&call)?;
     call.session()?;
     let max_line = call.broker().config().max_message_size.bytes() * 2 + LINE_OVERHEAD;
+    let mut lines = Lines { buffer: BytesMut::new(), searched: 0, max_line, ended: false };
+    if call.headers.contains_key(header::EXPECT) {
+        // The first read sends `100 Continue`; after the answer's head it would come too late.
+        lines.read(&mut call).await?;
+    }
     let upload = Upload {
         max_in_flight: call.app.config.max_upload_in_flight.max(1),
         call,
         topic,
         create,
         level,
-        lines: Lines { buffer: BytesMut::new(), searched: 0, max_line, ended: false },
+        lines,
         waiting: FuturesOrdered::new(),
         reading: true,
     };
@@ -123,6 +128,15 @@ struct Lines {
 }
 
 impl Lines {
+    /// Reads what comes next of the body.
+    async fn read(&mut self, call: &mut Call) -> Result<(), Problem> {
+        match call.body.chunk().await? {
+            Some(chunk) => self.buffer.extend_from_slice(&chunk),
+            None => self.ended = true,
+        }
+        Ok(())
+    }
+
     /// Cancel-safe: what was read stays in the buffer.
     async fn next(&mut self, call: &mut Call) -> Result<Option<Bytes>, Problem> {
         loop {
@@ -139,10 +153,7 @@ impl Lines {
                 None if self.ended => self.buffer.split().freeze(),
                 None => {
                     self.searched = self.buffer.len();
-                    match call.body.chunk().await? {
-                        Some(chunk) => self.buffer.extend_from_slice(&chunk),
-                        None => self.ended = true,
-                    }
+                    self.read(call).await?;
                     continue;
                 }
             };

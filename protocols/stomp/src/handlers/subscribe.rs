@@ -15,7 +15,7 @@ use sluice_model::{Error, Filter, GroupName};
 use sluice_net::Outcome;
 
 /// Headers of other brokers that ask for what is not offered, whatever their value.
-const REFUSED: [(&str, &str); 11] = [
+const REFUSED: [(&str, &str); 9] = [
     ("selector", "selectors are not supported; subscribe with the header tag"),
     ("activemq.subscriptionName", "durable subscriptions are not supported; use /group/<group>/<topic>"),
     ("durable-subscription-name", "durable subscriptions are not supported; use /group/<group>/<topic>"),
@@ -23,8 +23,6 @@ const REFUSED: [(&str, &str); 11] = [
     ("x-stream-offset", "offsets are not supported; use the header from"),
     ("x-priority", "consumer priorities are not supported"),
     ("activemq.priority", "consumer priorities are not supported"),
-    ("consumer-window-size", "windows in bytes are not supported; use prefetch-count"),
-    ("consumerWindowSize", "windows in bytes are not supported; use prefetch-count"),
     ("ack-timeout", "acknowledgement timeouts are not supported"),
     ("order", "ordered subscriptions are not supported"),
 ];
@@ -139,6 +137,14 @@ fn start(frame: &Frame, destination: &Destination) -> Result<StartAt, Failure> {
 
 fn window(client: &Client, frame: &Frame) -> Result<usize, Failure> {
     let config = &client.wire.config;
+    match frame.first_of(&["consumer-window-size", "consumerWindowSize"]) {
+        None => {}
+        Some((_, bytes)) if bytes == "0" => return Ok(1), // of bytes: one message at a time
+        Some((name, _)) => {
+            let detail = format!("{name}: windows in bytes are not supported; use prefetch-count");
+            return Err(Failure::unsupported(detail));
+        }
+    }
     let Some((name, text)) = frame.first_of(&["prefetch-count", "activemq.prefetchSize"]) else {
         return Ok(config.default_prefetch.max(1));
     };

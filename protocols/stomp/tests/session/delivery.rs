@@ -164,6 +164,7 @@ async fn unsupported_subscriptions_are_refused() {
         ("id:1\ndestination:/topic/x.>", "Not supported"),
         ("id:1\ndestination:/temp-queue/x", "Not supported"),
         ("id:1\ndestination:/queue/x\nbrowser:true", "Not supported"),
+        ("id:1\ndestination:/queue/x\nconsumer-window-size:1024", "Not supported"),
         ("id:1\ndestination:/topic/x\ngroup:g", "Invalid request"),
         ("id:1\ndestination:/queue/x\nfrom:yesterday", "Invalid request"),
         ("id:1\ndestination:/queue/x\nprefetch-count:many", "Invalid request"),

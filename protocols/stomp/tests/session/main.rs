@@ -8,5 +8,6 @@ mod connecting;
 mod delivery;
 mod endings;
 mod limits;
+mod missing;
 mod sending;
 mod transactions;

@@ -226,7 +226,8 @@ impl Bench {
         assert!(rest.is_empty(), "what is there is a prefix of what was appended, in whole groups");
         for group in &self.groups[survived..] {
             let must = group.acked && (written_survives || group.durability == Durability::Sync);
-            assert!(!must, "an acknowledged group is missing: {:?}", group.entries);
+            let places: Vec<_> = group.entries.iter().map(|entry| entry.place).collect();
+            assert!(!must, "an acknowledged group is missing: {places:?}");
         }
         self.groups.truncate(survived);
         for group in &mut self.groups {
@@ -254,7 +255,8 @@ impl Bench {
                 .filter(|entry| entry.place.is_some_and(|(of, _)| of == queue))
                 .cloned()
                 .collect();
-            assert_eq!(there, wanted, "queue {queue}");
+            let offsets = |all: &[Kept]| all.iter().filter_map(|entry| entry.place).collect::<Vec<_>>();
+            assert!(there == wanted, "queue {queue}: {:?}, not {:?}", offsets(&there), offsets(&wanted));
         }
     }
 }

@@ -47,6 +47,15 @@ actions = ["All"]
 decision = "deny"
 "#;
 
+/// Whose tokens the broker takes, and a token for `interop-user` that is good until the year 2100.
+const JWT: &str = r#"[{ issuer = "https://id.example.com", audience = "sluice", algorithms = ["HS256"],
+  secret = "interop-secret-of-thirty-two-bytes-or-more", user_claim = "sub" }]"#;
+const BEARER: &str = concat!(
+    "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.",
+    "eyJpc3MiOiJodHRwczovL2lkLmV4YW1wbGUuY29tIiwiYXVkIjoic2x1aWNlIiwic3ViIjoiaW50ZXJvcC11c2VyIiwiZXhwIjo0MTAyNDQ0ODAwfQ.",
+    "Oo_0RMgsQjxkIgh9RyARhPGSEOccDWQN2MMWlaPjbsM",
+);
+
 pub fn steps(limit: Duration) -> Result<Vec<Step>> {
     let mut steps = Vec::new();
     for (suite, script) in super::scripts(&root().join("tests/interop"))? {
@@ -79,9 +88,11 @@ fn prepare(script: &Path, version: &str, variant: Variant) -> Result<Prepared> {
             std::fs::write(&file, ACL)?;
             settings.set("SLUICE_AUTH__MODE", "acl");
             settings.set("SLUICE_AUTH__FILE", &file);
+            settings.set("SLUICE_AUTH__JWT", JWT);
             run.env("ACL_USER", "interop-user").env("ACL_SECRET", "interop-secret");
             run.env("ACL_LIMITED_USER", "interop-limited").env("ACL_LIMITED_SECRET", "limited-secret");
             run.env("STOMP_LOGIN", "interop-user").env("STOMP_PASSCODE", "interop-secret");
+            run.env("AUTH_USER", "interop-user").env("AUTH_PASSWORD", "interop-secret").env("BEARER", BEARER);
         }
     }
     if !version.is_empty() {

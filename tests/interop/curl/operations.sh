@@ -73,3 +73,11 @@ it_knows_its_users() {
   has_header www-authenticate Basic
   has_header www-authenticate Bearer
 }
+
+it_refuses_what_a_user_may_not() {
+  [ -n "${ACL_LIMITED_USER:-}" ] || return 0
+  anonymous POST "/v1/topics/$T/messages" -u "$ACL_LIMITED_USER:$ACL_LIMITED_SECRET" -d x
+  is 201
+  anonymous POST /v1/topics/forbidden/messages -u "$ACL_LIMITED_USER:$ACL_LIMITED_SECRET" -d x
+  problem 403 forbidden
+}

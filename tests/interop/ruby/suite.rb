@@ -469,4 +469,14 @@ if ENV['STOMP_LOGIN']
   end
 end
 
+if ENV['ACL_LIMITED_USER']
+  T.scenario('what-a-user-may-not-is-refused') do
+    limited = Session.address.merge(login: ENV['ACL_LIMITED_USER'], passcode: ENV['ACL_LIMITED_SECRET'])
+    s = Session.new('1.2', hosts: [limited])
+    s.send_sure(queue, 'permitted')
+    s.send('/queue/forbidden', 'refused', receipt: 'mine')
+    expect('receipt-id', s.error_and_close.headers['receipt-id'], 'mine')
+  end
+end
+
 T.finish

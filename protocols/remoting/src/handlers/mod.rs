@@ -63,7 +63,7 @@ impl Answer {
 pub(crate) fn dispatch(call: Call) -> Answer {
     match call.frame.head.code {
         SEND_MESSAGE | SEND_MESSAGE_V2 | SEND_BATCH_MESSAGE => send::handle(call),
-        PULL_MESSAGE | LITE_PULL_MESSAGE => Answer::later(pull::handle(call)),
+        PULL_MESSAGE | LITE_PULL_MESSAGE => pull::handle(call),
         CONSUMER_SEND_MSG_BACK => Answer::later(send_back::handle(call)),
         UPDATE_CONSUMER_OFFSET => offsets::update(call),
         QUERY_CONSUMER_OFFSET => Answer::now(offsets::query(&call)),

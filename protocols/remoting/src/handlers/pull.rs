@@ -3,7 +3,7 @@
 //! The one idea to know: the answer's code tells the client how to go on. 0 and 20: at once, from `nextBeginOffset`;
 //! 19: nothing new (given only after the wait, or clients would spin); 21: the offset is outside the queue, start over.
 
-use super::{Call, Result};
+use super::{Answer, Call, Result};
 use crate::codes::response::*;
 use crate::convert::to_properties;
 use crate::errors::Failure;
@@ -30,10 +30,17 @@ struct Pull {
     wait: Duration,
 }
 
-pub(super) async fn handle(call: Call) -> Result<Response> {
-    let pull = Pull::read(&call)?;
+/// The offset that a pull carries along is stored at once: a later UPDATE_CONSUMER_OFFSET must not be undone by an
+/// earlier pull.
+pub(super) fn handle(call: Call) -> Answer {
+    match Pull::read(&call).and_then(|pull| commit(&call, &pull).map(|()| pull)) {
+        Ok(pull) => Answer::later(read(call, pull)),
+        Err(failure) => Answer::Ready(failure.into()),
+    }
+}
+
+async fn read(call: Call, pull: Pull) -> Result<Response> {
     let broker = &call.node.broker;
-    commit(&call, &pull)?;
     let request = PullRequest {
         topic: &pull.topic,
         queue: pull.queue,

@@ -298,3 +298,22 @@ async fn a_consumer_may_send_to_its_retry_topic_itself() {
     assert_eq!(send_to_retry(&peer, "nonsense", "1", "3").await.code(), 0);
     assert_eq!(peer.pull("R", "%DLQ%CG", "0", "1", "4").await.records()[0].property("RETRY_TOPIC"), "T");
 }
+
+#[tokio::test]
+async fn an_earlier_pull_does_not_undo_a_later_offset() {
+    let peer = Peer::new();
+    for _ in 0..3 {
+        peer.send("T", "0", &[], b"x").await;
+    }
+    let place = [("consumerGroup", "CG"), ("topic", "T"), ("queueId", "0")];
+    let pull =
+        [("queueOffset", "3"), ("maxMsgNums", "1"), ("sysFlag", "7"), ("suspendTimeoutMillis", "20000")];
+    let stale = [&place[..], &pull, &[("commitOffset", "1"), ("subscription", "*")]].concat();
+    // Both arrive in this order; the pull is looked at again only later, as in the connection's loop.
+    let waiting = peer.start(11, &stale, "");
+    peer.ask(15, &[&place[..], &[("commitOffset", "3")]].concat(), "").await;
+    peer.link.end();
+    assert_eq!(soon(Peer::finish(waiting)).await.code(), 19);
+    let committed = peer.ask(14, &place, "").await;
+    assert_eq!(committed.field("offset").as_deref(), Some("3"));
+}

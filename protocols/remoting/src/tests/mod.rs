@@ -56,13 +56,23 @@ impl Peer {
     }
 
     async fn ask(&self, code: i32, fields: &[(&str, &str)], body: impl Into<Bytes>) -> Got {
+        Self::finish(self.start(code, fields, body)).await
+    }
+
+    /// What the connection does when the request arrives.
+    fn start(&self, code: i32, fields: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
         let mut ext = Ext::default();
         fields.iter().for_each(|(n, v)| ext.push(*n, *v));
         let head = Head { code, language: 0, version: self.version, opaque: 1, flag: 0, remark: None };
         let frame = Frame { head, ext, body: body.into(), spelling: Spelling::Json };
         let session = self.node.broker.login_now(Credentials::Anonymous, self.link.peer).unwrap();
         let call = Call { node: Arc::clone(&self.node), link: Arc::clone(&self.link), session, frame };
-        match dispatch(call) {
+        dispatch(call)
+    }
+
+    /// What it does afterwards.
+    async fn finish(answer: Answer) -> Got {
+        match answer {
             Answer::Ready(response) => Got(response),
             Answer::Later(response) => Got(response.await),
         }

@@ -28,8 +28,8 @@ pub struct Config {
     /// The size of one file of the log, 64 KiB to 2 GiB. It bounds what a start after a crash has to read, and is the
     /// grain in which old messages are deleted. The first files of a new log are smaller, so that it starts at once.
     pub segment_size: ByteSize,
-    /// Files kept ready for what comes, so that an append never waits for disk space; writing one takes about as long
-    /// as filling it.
+    /// Files kept ready for what comes, 2 to 16, so that an append never waits for disk space: one whose space is only
+    /// allocated, the others written with zeros, which makes syncs faster.
     pub ready_segments: usize,
     /// Memory for the newest entries, from which consumers that keep up are served without reading the disk.
     pub tail_cache: ByteSize,
@@ -69,8 +69,8 @@ impl Config {
                 self.segment_size
             ));
         }
-        if !(1..=16).contains(&self.ready_segments) {
-            return Err(format!("ready_segments must be 1 to 16, not {}", self.ready_segments));
+        if !(2..=16).contains(&self.ready_segments) {
+            return Err(format!("ready_segments must be 2 to 16, not {}", self.ready_segments));
         }
         if !(1..=100).contains(&self.disk_guard) {
             return Err(format!("disk_guard must be 1 to 100 per cent, not {}", self.disk_guard));

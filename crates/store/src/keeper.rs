@@ -1,61 +1,75 @@
 //! The background thread: prepares files for the segments to come, seals full ones, and watches the disk's space.
 //!
-//! It exists so that an append never takes space and never waits for it. The one idea to know: a segment's blocks are
-//! written with zeros (or with old entries, when the file is used again) before the segment is used, which makes each
-//! later sync two to four times faster and leaves "disk full" to this thread alone. It sleeps when nothing is asked.
+//! It exists so that an append never takes space and never waits for it. The one idea to know: syncs of blocks that
+//! have been written before are two to four times faster, so a file is written with zeros before it becomes a segment,
+//! unless the log fills segments so fast that zeros would take the disk's time away from messages; then its space is
+//! only allocated. One such file is always there first, and "disk full" is met here alone. The thread sleeps when
+//! nothing is asked of it.
 
-use crate::log::Lsn;
-use crate::sealed::{self, Contents, QueueContents, Sealed};
-use crate::segment::{Segment, log_dir, pool_dir};
-use crate::shared::{Known, Shared};
+use crate::seal::seal;
+use crate::segment::pool_dir;
+use crate::shared::Shared;
 use crate::staging::{Ready, Roll};
-use crate::vfs::{DiskSpace, Vfs, VfsFile};
+use crate::vfs::{DiskSpace, VfsFile};
 use parking_lot::{Condvar, Mutex};
-use sluice_model::Millis;
 use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
-/// Zeros are written in this size and synced in the second, so that the log's own syncs do not wait behind them.
-const ZEROS: usize = 1 << 20;
-const SYNC_EACH: u64 = 8 << 20;
-/// Queues looked at under one lock.
-const QUEUES_AT_ONCE: usize = 256;
+/// Zeros are written and synced in this size, with a pause as long as that took, so that the log's own syncs hardly
+/// wait for them.
+const ZEROS: u64 = 1 << 20;
+/// Bytes a second from which on zeros are no longer written: half of what a plain disk can do.
+const FAST: u64 = 64 << 20;
 
 /// What the thread is asked to do.
-#[derive(Default)]
 pub(crate) struct Keeper {
     tasks: Mutex<Tasks>,
     wanted: Condvar,
     stop: AtomicBool,
 }
 
-#[derive(Default)]
 struct Tasks {
     seals: VecDeque<Roll>,
     look: bool,
-    rolled: bool,
+    /// Something has changed since the thread looked.
+    changed: bool,
     /// The last look found space: worth trying while messages are refused.
     hopeful: bool,
     /// The system had no space although its figures said so: not tried again before the next look.
     refused: bool,
+    last_roll: Instant,
+    /// Segments fill faster than zeros are worth it.
+    fast: bool,
 }
 
 enum Task {
     Seal(Roll),
     Look,
-    Prepare,
+    Allocate,
+    WriteZeros,
     Stop,
 }
 
 impl Keeper {
+    pub(crate) fn new() -> Self {
+        let tasks = Tasks {
+            seals: VecDeque::new(),
+            look: false,
+            changed: false,
+            hopeful: false,
+            refused: false,
+            last_roll: Instant::now(),
+            fast: false,
+        };
+        Self { tasks: Mutex::new(tasks), wanted: Condvar::new(), stop: AtomicBool::new(false) }
+    }
+
     /// Asks for a full segment to be sealed.
     pub(crate) fn seal(&self, roll: Roll) {
-        let mut tasks = self.tasks.lock();
-        tasks.seals.push_back(roll);
-        tasks.rolled = true;
+        self.tasks.lock().seals.push_back(roll);
         self.wanted.notify_one();
     }
 
@@ -65,9 +79,14 @@ impl Keeper {
         self.wanted.notify_one();
     }
 
-    /// Says that a prepared file has been taken.
-    pub(crate) fn nudge(&self) {
-        self.tasks.lock().rolled = true;
+    /// Says that a prepared file has been taken, because a segment of this length is full.
+    pub(crate) fn taken(&self, filled: u64) {
+        let mut tasks = self.tasks.lock();
+        let now = Instant::now();
+        let millis = now.duration_since(tasks.last_roll).as_millis().max(1) as u64;
+        tasks.fast = filled.saturating_mul(1000) / millis > FAST;
+        tasks.last_roll = now;
+        tasks.changed = true;
         self.wanted.notify_one();
     }
 
@@ -88,16 +107,18 @@ impl Keeper {
         // Grows from file to file, so that a new log starts with little.
         let mut len = shared.segments.read().values().next_back().map_or(0, |known| known.segment.len);
         loop {
-            let (what, done) = match self.next(shared) {
+            let task = self.next(shared);
+            if matches!(task, Task::Allocate | Task::WriteZeros) {
+                len = (len * 2).clamp(4096, shared.config.segment_size.0);
+            }
+            let (what, done) = match task {
                 Task::Stop => return,
                 Task::Seal(roll) => {
                     ("seal a segment", seal(shared, roll.old.start, roll.end, roll.stored, false))
                 }
                 Task::Look => ("look at the disk's space", self.look_now(shared)),
-                Task::Prepare => {
-                    len = (len * 2).clamp(4096, shared.config.segment_size.0);
-                    ("prepare a segment", self.prepare(shared, len))
-                }
+                Task::Allocate => ("prepare a segment", self.prepare(shared, len, false)),
+                Task::WriteZeros => ("prepare a segment", self.prepare(shared, len, true)),
             };
             if let Err(error) = done {
                 shared.fail(what, &error);
@@ -108,12 +129,12 @@ impl Keeper {
 
     fn next(&self, shared: &Shared) -> Task {
         loop {
+            self.tasks.lock().changed = false;
             let (ready, full) = {
                 let staging = shared.staging.lock();
                 (staging.ready.len(), staging.full)
             };
             let mut tasks = self.tasks.lock();
-            let wanted = ready < tasks.target(shared) && (!full || ready == 0 || tasks.hopeful);
             if self.stop.load(Ordering::SeqCst) {
                 return Task::Stop;
             }
@@ -124,10 +145,13 @@ impl Keeper {
                 tasks.refused = false;
                 return Task::Look;
             }
+            let wanted = ready < shared.config.ready_segments && (!full || ready == 0 || tasks.hopeful);
             if wanted && !tasks.refused {
-                return Task::Prepare;
+                return if ready == 0 || tasks.fast { Task::Allocate } else { Task::WriteZeros };
             }
-            self.wanted.wait(&mut tasks);
+            if !tasks.changed {
+                self.wanted.wait(&mut tasks);
+            }
         }
     }
 
@@ -136,12 +160,8 @@ impl Keeper {
         let space = shared.vfs.space(&shared.dir)?;
         *shared.disk.lock() = space;
         let over = over_guard(shared, space, 0);
-        let enough = {
-            let ready = shared.staging.lock().ready.len();
-            let mut tasks = self.tasks.lock();
-            tasks.hopeful = !over;
-            ready >= tasks.target(shared)
-        };
+        self.tasks.lock().hopeful = !over;
+        let enough = shared.staging.lock().ready.len() >= shared.config.ready_segments;
         if over || enough {
             set_full(shared, over, space);
         }
@@ -154,8 +174,8 @@ impl Keeper {
         tasks.hopeful = false;
     }
 
-    /// Writes one more file. Over the guard only the one that state needs is made.
-    fn prepare(&self, shared: &Shared, len: u64) -> io::Result<()> {
+    /// Makes one more file. Over the guard only the one that state needs is made.
+    fn prepare(&self, shared: &Shared, len: u64, zeros: bool) -> io::Result<()> {
         let space = shared.vfs.space(&shared.dir)?;
         *shared.disk.lock() = space;
         let over = over_guard(shared, space, len);
@@ -167,20 +187,16 @@ impl Keeper {
                 return Ok(());
             }
         }
-        let name = format!("{:016x}-{len:x}", rand::random::<u64>());
-        let temporary = pool_dir(&shared.dir).join(format!("{name}.tmp"));
-        let path = pool_dir(&shared.dir).join(format!("{name}.free"));
-        match write_zeros(&*shared.vfs, &temporary, len, &self.stop) {
-            Ok(None) => Ok(()),
-            Ok(Some(file)) => {
-                shared.vfs.rename(&temporary, &path)?;
-                shared.vfs.sync_dir(&pool_dir(&shared.dir))?;
-                shared.staging.lock().ready.push_back(Ready { path, file, len });
+        let temporary = pool_dir(&shared.dir).join(format!("{:016x}.tmp", rand::random::<u64>()));
+        match self.write(shared, &temporary, len, zeros) {
+            Ok(Some(ready)) => {
+                shared.staging.lock().ready.push_back(ready);
                 if !over {
                     set_full(shared, false, space);
                 }
                 Ok(())
             }
+            Ok(None) => shared.vfs.remove(&temporary),
             Err(error) if is_full(&error) => {
                 shared.vfs.remove(&temporary)?;
                 set_full(shared, true, space);
@@ -190,32 +206,51 @@ impl Keeper {
             Err(error) => Err(error),
         }
     }
+
+    /// Makes the file; nothing when the thread has to stop. When the log is in need of it, it is handed over as it is.
+    fn write(&self, shared: &Shared, temporary: &Path, len: u64, zeros: bool) -> io::Result<Option<Ready>> {
+        let file = shared.vfs.open(temporary, true)?;
+        allocate(&*file, len)?;
+        let mut written = 0;
+        while zeros && written < len {
+            if self.stop.load(Ordering::SeqCst) {
+                return Ok(None);
+            }
+            if shared.staging.lock().ready.is_empty() || self.tasks.lock().fast {
+                break;
+            }
+            let begun = Instant::now();
+            written = write_zeros(&*file, written, (written + ZEROS).min(len))?;
+            let mut tasks = self.tasks.lock();
+            if tasks.seals.is_empty() && written < len {
+                self.wanted.wait_for(&mut tasks, begun.elapsed());
+            }
+        }
+        file.sync()?;
+        let path = temporary.with_extension(if written == len { "free" } else { "spare" });
+        shared.vfs.rename(temporary, &path)?;
+        shared.vfs.sync_dir(&pool_dir(&shared.dir))?;
+        Ok(Some(Ready { path, file, len, written: written == len }))
+    }
 }
 
-pub(crate) fn write_zeros(
-    vfs: &dyn Vfs,
-    path: &Path,
-    len: u64,
-    stop: &AtomicBool,
-) -> io::Result<Option<Arc<dyn VfsFile>>> {
-    let file = vfs.open(path, true)?;
+/// Takes the space of a file.
+pub(crate) fn allocate(file: &dyn VfsFile, len: u64) -> io::Result<()> {
     file.allocate(len)?;
-    let zeros = vec![0; ZEROS];
-    let mut at = 0;
-    while at < len {
-        if stop.load(Ordering::SeqCst) {
-            vfs.remove(path)?;
-            return Ok(None);
-        }
-        let n = (len - at).min(ZEROS as u64);
+    if file.size()? < len { file.set_len(len) } else { Ok(()) }
+}
+
+/// Writes zeros up to a position, and syncs them. Returns that position.
+pub(crate) fn write_zeros(file: &dyn VfsFile, from: u64, to: u64) -> io::Result<u64> {
+    let zeros = vec![0; ZEROS as usize];
+    let mut at = from;
+    while at < to {
+        let n = (to - at).min(ZEROS);
         file.write_at(&zeros[..n as usize], at)?;
         at += n;
-        if at.is_multiple_of(SYNC_EACH) {
-            file.sync()?;
-        }
     }
     file.sync()?;
-    Ok(Some(file))
+    Ok(to)
 }
 
 /// True for the system's two ways of saying that there is no space.
@@ -236,70 +271,5 @@ fn set_full(shared: &Shared, full: bool, space: DiskSpace) {
         (false, true) => tracing::warn!(used_per_mille, "the disk is full: messages are refused"),
         (true, false) => tracing::info!(used_per_mille, "the disk has space again: messages are accepted"),
         _ => {}
-    }
-}
-
-impl Tasks {
-    fn target(&self, shared: &Shared) -> usize {
-        if self.rolled { shared.config.ready_segments } else { 1 }
-    }
-}
-
-/// Writes a segment's index from the queues' live entries, and lets go of those that memory need not keep. `clean` is
-/// for the last segment of a log that is being closed: its file is cut behind the index.
-pub(crate) fn seal(
-    shared: &Shared,
-    start: Lsn,
-    end: Lsn,
-    stored: Option<(Millis, Millis)>,
-    clean: bool,
-) -> io::Result<()> {
-    let Some(known) = shared.segments.read().get(&start).cloned() else { return Ok(()) };
-    let mut contents = Contents { stored, ..Contents::default() };
-    for (queue, next) in std::mem::take(&mut *shared.gaps.lock()) {
-        let part = QueueContents { is_async: true, next, ..QueueContents::default() };
-        contents.queues.insert(queue, part);
-    }
-    let numbers = shared.queues.read().numbers();
-    for some in numbers.chunks(QUEUES_AT_ONCE) {
-        shared.queues.read().collect(some, start, end, &mut contents);
-    }
-    let Sealed { footer, ranges, len } =
-        sealed::seal(&*shared.vfs, &known.segment, shared.store, end, clean, clean, &contents)?;
-    let path = known.segment.path.clone();
-    let segment = Segment { start, epoch: known.segment.epoch, path, held: None, len };
-    shared.segments.write().insert(start, Known { segment: Arc::new(segment), footer: Some(footer) });
-    for some in ranges.chunks(QUEUES_AT_ONCE) {
-        let mut queues = shared.queues.write();
-        some.iter().for_each(|(queue, range)| queues.add_range(*queue, *range));
-    }
-    let before = shared.tail.lock().first().map_or(end, |first| first.min(end));
-    for some in numbers.chunks(QUEUES_AT_ONCE) {
-        shared.queues.write().evict(some, before);
-    }
-    Ok(())
-}
-
-/// Takes a deleted segment's file back for later use, or deletes it. It must not be open anywhere else.
-pub(crate) fn recycle(shared: &Shared, known: Known) -> io::Result<()> {
-    let wanted = known.segment.len == shared.config.segment_size.0
-        && shared.staging.lock().ready.len() < shared.config.ready_segments;
-    let path = known.segment.path.clone();
-    match Arc::try_unwrap(known.segment) {
-        Ok(segment) if wanted => {
-            let file = segment.file(&*shared.vfs)?;
-            let name = format!("{:016x}-{:x}.free", rand::random::<u64>(), segment.len);
-            let free = pool_dir(&shared.dir).join(name);
-            shared.vfs.rename(&path, &free)?;
-            shared.vfs.sync_dir(&log_dir(&shared.dir))?;
-            shared.vfs.sync_dir(&pool_dir(&shared.dir))?;
-            let ready = Ready { path: free, file, len: segment.len };
-            shared.staging.lock().ready.push_back(ready);
-            Ok(())
-        }
-        _ => {
-            shared.vfs.remove(&path)?;
-            shared.vfs.sync_dir(&log_dir(&shared.dir))
-        }
     }
 }

@@ -25,6 +25,7 @@ mod read;
 pub mod record;
 mod recovery;
 mod scan;
+mod seal;
 mod sealed;
 mod segment;
 mod shared;

@@ -17,7 +17,7 @@ use crate::shared::Shared;
 use crate::staging::Phase;
 use crate::vfs::{OsVfs, Vfs};
 use crate::writer::Writer;
-use crate::{open, read};
+use crate::{open, read, seal};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use sluice_model::{Clock, Error, ErrorKind, Millis, Offset, Result};
@@ -62,7 +62,7 @@ impl LocalLog {
     ) -> Result<Self, OpenError> {
         let opened = open::open(vfs, dir, config, clock)?;
         let shared = Arc::new(opened.shared);
-        let keeper = Arc::new(Keeper::default());
+        let keeper = Arc::new(Keeper::new());
         let looked = AtomicU64::new(shared.clock.now());
         let log =
             Self { shared, keeper, threads: Mutex::default(), lock: Mutex::new(Some(opened.lock)), looked };
@@ -156,7 +156,7 @@ impl LocalLog {
     /// An index for the last segment spares the next start the reading of it.
     fn seal_last(&self) -> Result<()> {
         for roll in self.keeper.take_seals() {
-            keeper::seal(&self.shared, roll.old.start, roll.end, roll.stored, false)
+            seal::seal(&self.shared, roll.old.start, roll.end, roll.stored, false)
                 .map_err(|e| self.fail("seal a segment", e))?;
         }
         let (start, first, end, stored) = {
@@ -167,8 +167,7 @@ impl LocalLog {
         if end == first {
             return Ok(());
         }
-        keeper::seal(&self.shared, start, end, stored, true)
-            .map_err(|e| self.fail("seal the last segment", e))
+        seal::seal(&self.shared, start, end, stored, true).map_err(|e| self.fail("seal the last segment", e))
     }
 }
 
@@ -191,8 +190,8 @@ impl Log for LocalLog {
             }
             appended
         };
-        if appended.rolled {
-            self.keeper.nudge();
+        if let Some(filled) = appended.filled {
+            self.keeper.taken(filled);
         }
         let done = self.shared.waiters.done(appended.durability, appended.end);
         Ok(Ticket { placed: appended.places, done })
@@ -288,7 +287,7 @@ impl Log for LocalLog {
             let Some(footer) = gone else { return Ok(start) };
             shared.segments.write().remove(&start);
             shared.queues.write().drop_segment(start, footer.end);
-            keeper::recycle(shared, known).map_err(|error| self.fail("delete a segment", error))?;
+            seal::recycle(shared, known).map_err(|error| self.fail("delete a segment", error))?;
         }
     }
 

@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::AtomicU64;
 
 /// A run starts with a segment of this size, so that a start takes milliseconds and an idle broker little space.
 const STARTER: u64 = 32 << 20;
@@ -148,14 +148,16 @@ fn adopt(
     for name in vfs.list(&pool).map_err(|e| OpenError::io(&pool, e))? {
         let path = pool.join(&name);
         let failed = |e| OpenError::io(&path, e);
-        let free = if name.ends_with(".free") && ready.len() < config.ready_segments {
+        let written = name.ends_with(".free");
+        let prepared = written || name.ends_with(".spare");
+        let free = if prepared && ready.len() < config.ready_segments {
             usable(vfs, &path, config, segments).map_err(failed)?
         } else {
             None
         };
         match free {
-            Some((file, len)) => ready.push_back(Ready { path, file, len }),
-            None if name.ends_with(".free") || name.ends_with(".tmp") => vfs.remove(&path).map_err(failed)?,
+            Some((file, len)) => ready.push_back(Ready { path, file, len, written }),
+            None if prepared || name.ends_with(".tmp") => vfs.remove(&path).map_err(failed)?,
             None => {}
         }
     }
@@ -223,12 +225,8 @@ fn begin(
 }
 
 fn starter(vfs: &dyn Vfs, path: &Path, len: u64) -> io::Result<Ready> {
-    // Zeros take the space where the system cannot allocate it.
-    let zeros = keeper::write_zeros(vfs, path, len.min(STARTER_ZEROS), &AtomicBool::new(false))?;
-    let file = zeros.ok_or_else(|| io::Error::other("interrupted"))?;
-    file.allocate(len)?;
-    if file.size()? < len {
-        file.set_len(len)?;
-    }
-    Ok(Ready { path: path.into(), file, len })
+    let file = vfs.open(path, true)?;
+    keeper::allocate(&*file, len)?;
+    keeper::write_zeros(&*file, 0, len.min(STARTER_ZEROS))?;
+    Ok(Ready { path: path.into(), file, len, written: false })
 }

@@ -36,6 +36,8 @@ pub(crate) struct Ready {
     pub path: PathBuf,
     pub file: Arc<dyn VfsFile>,
     pub len: u64,
+    /// All of it has been written before.
+    pub written: bool,
 }
 
 /// The step from one segment to the next.
@@ -153,7 +155,8 @@ pub(crate) struct Appended {
     pub end: Lsn,
     /// What has to be waited for; more than was asked when an entry must be on disk to tell of async appends.
     pub durability: Durability,
-    pub rolled: bool,
+    /// The length of the segment that it found full.
+    pub filled: Option<u64>,
 }
 
 impl Staging {
@@ -183,7 +186,7 @@ impl Staging {
         durable: Lsn,
     ) -> Result<Appended> {
         let bytes = self.admit(group)?;
-        let rolled = self.make_room(bytes, group)?;
+        let filled = self.make_room(bytes, group)?;
         self.reserve(bytes as usize);
         let (durability, is_async) = self.effective(group, durability);
         let last = group.len().saturating_sub(1);
@@ -198,7 +201,7 @@ impl Staging {
             .collect();
         self.staged.sync |= durability == Durability::Sync;
         self.pending += bytes as usize;
-        Ok(Appended { places, end: self.end, durability, rolled })
+        Ok(Appended { places, end: self.end, durability, filled })
     }
 
     /// Checks a group against the limits; the bytes it will take.
@@ -232,10 +235,10 @@ impl Staging {
         Ok(bytes)
     }
 
-    /// Goes to the next segment when the group does not fit into this one. True when it did.
-    fn make_room(&mut self, bytes: u64, group: &[Append<'_>]) -> Result<bool> {
+    /// Goes to the next segment when the group does not fit into this one; the length of the one that is full.
+    fn make_room(&mut self, bytes: u64, group: &[Append<'_>]) -> Result<Option<u64>> {
         if group.is_empty() {
-            return Ok(false);
+            return Ok(None);
         }
         let reserved = group.iter().all(|append| append.reserved_space);
         if self.full && !reserved {
@@ -245,12 +248,14 @@ impl Staging {
         // Without a next segment the end of this one is for what has to survive a full disk.
         let reserve = if reserved || !self.ready.is_empty() { 0 } else { self.reserve_len() };
         if self.active.fits(self.end, bytes, entries, MARKS + reserve) {
-            return Ok(false);
+            return Ok(None);
         }
-        match self.ready.pop_front() {
+        let best = self.ready.iter().position(|ready| ready.written).unwrap_or(0);
+        match self.ready.remove(best) {
             Some(ready) => {
+                let filled = self.active.segment.len;
                 self.roll(ready);
-                Ok(true)
+                Ok(Some(filled))
             }
             None if self.full => Err(storage_full()),
             None => Err(Error::new(ErrorKind::Throttled, "the next file of the log is still being prepared")),

@@ -482,7 +482,7 @@ fn settings_without_sense_are_refused() {
     for bad in [
         Config { segment_size: ByteSize(1), ..Config::default() },
         Config { disk_guard: 0, ..Config::default() },
-        Config { ready_segments: 0, ..Config::default() },
+        Config { ready_segments: 1, ..Config::default() },
         Config { max_entry: ByteSize(0), ..Config::default() },
         Config { max_pending: ByteSize(0), ..Config::default() },
     ] {

@@ -1,0 +1,71 @@
+//! Ending a segment's life: giving it its index when it is full, and its file back when it is trimmed.
+
+use crate::log::Lsn;
+use crate::sealed::{self, Contents, QueueContents, Sealed};
+use crate::segment::{Segment, log_dir, pool_dir};
+use crate::shared::{Known, Shared};
+use crate::staging::Ready;
+use sluice_model::Millis;
+use std::io;
+use std::sync::Arc;
+
+/// Queues looked at under one lock.
+const QUEUES_AT_ONCE: usize = 256;
+
+/// Writes a segment's index from the queues' live entries, and lets go of those that memory need not keep. `clean` is
+/// for the last segment of a log that is being closed: its file is cut behind the index.
+pub(crate) fn seal(
+    shared: &Shared,
+    start: Lsn,
+    end: Lsn,
+    stored: Option<(Millis, Millis)>,
+    clean: bool,
+) -> io::Result<()> {
+    let Some(known) = shared.segments.read().get(&start).cloned() else { return Ok(()) };
+    let mut contents = Contents { stored, ..Contents::default() };
+    for (queue, next) in std::mem::take(&mut *shared.gaps.lock()) {
+        let part = QueueContents { is_async: true, next, ..QueueContents::default() };
+        contents.queues.insert(queue, part);
+    }
+    let numbers = shared.queues.read().numbers();
+    for some in numbers.chunks(QUEUES_AT_ONCE) {
+        shared.queues.read().collect(some, start, end, &mut contents);
+    }
+    let Sealed { footer, ranges, len } =
+        sealed::seal(&*shared.vfs, &known.segment, shared.store, end, clean, clean, &contents)?;
+    let path = known.segment.path.clone();
+    let segment = Segment { start, epoch: known.segment.epoch, path, held: None, len };
+    shared.segments.write().insert(start, Known { segment: Arc::new(segment), footer: Some(footer) });
+    for some in ranges.chunks(QUEUES_AT_ONCE) {
+        let mut queues = shared.queues.write();
+        some.iter().for_each(|(queue, range)| queues.add_range(*queue, *range));
+    }
+    let before = shared.tail.lock().first().map_or(end, |first| first.min(end));
+    for some in numbers.chunks(QUEUES_AT_ONCE) {
+        shared.queues.write().evict(some, before);
+    }
+    Ok(())
+}
+
+/// Takes a deleted segment's file back for later use, or deletes it. It must not be open anywhere else.
+pub(crate) fn recycle(shared: &Shared, known: Known) -> io::Result<()> {
+    let wanted = known.segment.len == shared.config.segment_size.0
+        && shared.staging.lock().ready.len() < shared.config.ready_segments;
+    let path = known.segment.path.clone();
+    match Arc::try_unwrap(known.segment) {
+        Ok(segment) if wanted => {
+            let file = segment.file(&*shared.vfs)?;
+            let free = pool_dir(&shared.dir).join(format!("{:016x}.free", rand::random::<u64>()));
+            shared.vfs.rename(&path, &free)?;
+            shared.vfs.sync_dir(&log_dir(&shared.dir))?;
+            shared.vfs.sync_dir(&pool_dir(&shared.dir))?;
+            let ready = Ready { path: free, file, len: segment.len, written: true };
+            shared.staging.lock().ready.push_back(ready);
+            Ok(())
+        }
+        _ => {
+            shared.vfs.remove(&path)?;
+            shared.vfs.sync_dir(&log_dir(&shared.dir))
+        }
+    }
+}

@@ -24,12 +24,14 @@ impl Broker {
     /// # Errors
     /// `InvalidArgument` for fewer queues than before or more than the limit; `Throttled` at the limit of topics.
     pub async fn put_topic(&self, session: &Session, topic: &TopicName, spec: TopicSpec) -> Result<bool> {
-        let exists = self.0.core.lock().catalog.topic(topic).is_some();
-        self.0.permit_topic(session, &[if exists { Action::Update } else { Action::Create }], topic)?;
+        // Whether it exists says which permit is needed.
+        let exists = self.0.by_itself().core.lock().catalog.topic(topic).is_some();
+        let permit = self.0.topic(session, &[if exists { Action::Update } else { Action::Create }], topic)?;
+        let inner = self.0.under(&permit);
         let (new, done) = {
-            let mut core = self.0.core.lock();
+            let mut core = inner.core.lock();
             let new = core.catalog.topic(topic).is_none();
-            (new, self.0.write_topic(&mut core, topic, spec)?)
+            (new, inner.write_topic(&mut core, topic, spec)?)
         };
         match done {
             Some(done) => done.await.map(|()| new),
@@ -43,12 +45,13 @@ impl Broker {
     /// # Errors
     /// `TopicNotFound` when auto-creation is off.
     pub fn ensure_topic(&self, session: &Session, topic: &TopicName, queues: u32) -> Result<()> {
-        self.0.permit_topic(session, &[Action::Pub, Action::Sub, Action::Create], topic)?;
-        let mut core = self.0.core.lock();
-        if core.catalog.topic(topic).is_none() && !self.0.config.auto_create {
+        let permit = self.0.topic(session, &[Action::Pub, Action::Sub, Action::Create], topic)?;
+        let inner = self.0.under(&permit);
+        let mut core = inner.core.lock();
+        if core.catalog.topic(topic).is_none() && !inner.config.auto_create {
             return Err(unknown_topic(topic));
         }
-        self.0.make_topic(&mut core, topic, queues).map(drop)
+        inner.make_topic(&mut core, topic, queues).map(drop)
     }
 
     /// Deletes a topic with its messages and every group's progress on it. Permit: Delete on the topic.
@@ -56,15 +59,16 @@ impl Broker {
     /// # Errors
     /// `TopicNotFound`.
     pub async fn delete_topic(&self, session: &Session, topic: &TopicName) -> Result<()> {
-        self.0.permit_topic(session, &[Action::Delete], topic)?;
+        let permit = self.0.topic(session, &[Action::Delete], topic)?;
+        let inner = self.0.under(&permit);
         let (done, queues) = {
-            let mut core = self.0.core.lock();
+            let mut core = inner.core.lock();
             let queues = core.catalog.topic(topic).ok_or_else(|| unknown_topic(topic))?.queues.clone();
             let record = Record::TopicGone(topic.clone());
-            (self.0.record(&mut core, &[record], Durability::Sync)?.done, queues)
+            (inner.record(&mut core, &[record], Durability::Sync)?.done, queues)
         };
         // Waiting readers find that the topic is gone.
-        self.0.arrivals.arrived(&queues);
+        inner.arrivals.arrived(&queues);
         done.await
     }
 
@@ -73,9 +77,10 @@ impl Broker {
     /// # Errors
     /// `TopicNotFound`.
     pub fn topic(&self, session: &Session, topic: &TopicName) -> Result<TopicView> {
-        self.0.permit_topic(session, &SEE_TOPIC, topic)?;
-        let topic = self.0.topic_of(topic)?;
-        Ok(self.0.view_topic(&topic))
+        let permit = self.0.topic(session, &SEE_TOPIC, topic)?;
+        let inner = self.0.under(&permit);
+        let topic = inner.topic_of(topic)?;
+        Ok(inner.view_topic(&topic))
     }
 
     /// The topics this session may see, by name, from the first one after `after`.
@@ -83,14 +88,15 @@ impl Broker {
     /// # Errors
     /// None today; listing shows what may be seen and hides the rest.
     pub fn topics(&self, session: &Session, after: Option<&str>, limit: usize) -> Result<Vec<TopicView>> {
+        let inner = self.0.by_itself(); // each topic is shown only under a permit of its own
         let topics: Vec<Arc<Topic>> = {
-            let core = self.0.core.lock();
+            let core = inner.core.lock();
             let from = after.map_or(Bound::Unbounded, Bound::Excluded);
             let visible = core.catalog.topics().range::<str, _>((from, Bound::Unbounded)).map(|(_, t)| t);
-            let visible = visible.filter(|t| self.0.may_see(session, &SEE_TOPIC, Resource::Topic(&t.name)));
+            let visible = visible.filter(|t| inner.may_see(session, &SEE_TOPIC, Resource::Topic(&t.name)));
             visible.take(limit).cloned().collect()
         };
-        Ok(topics.iter().map(|t| self.0.view_topic(t)).collect())
+        Ok(topics.iter().map(|t| inner.view_topic(t)).collect())
     }
 
     /// Makes a group, or changes it. True when it is new. Permit: Create or Update on the group.
@@ -98,18 +104,20 @@ impl Broker {
     /// # Errors
     /// `Throttled` at the limit of groups; `InvalidArgument` for settings that make no sense.
     pub async fn put_group(&self, session: &Session, group: &GroupName, spec: GroupSpec) -> Result<bool> {
-        let exists = self.0.core.lock().catalog.group(group).is_some();
-        self.0.permit_group(session, &[if exists { Action::Update } else { Action::Create }], group)?;
+        // Whether it exists says which permit is needed.
+        let exists = self.0.by_itself().core.lock().catalog.group(group).is_some();
+        let permit = self.0.group(session, &[if exists { Action::Update } else { Action::Create }], group)?;
+        let inner = self.0.under(&permit);
         if spec.max_attempts == Some(0) {
             return Err(Error::invalid("a group delivers each message at least once"));
         }
         let (new, done) = {
-            let mut core = self.0.core.lock();
+            let mut core = inner.core.lock();
             let known = core.catalog.group(group).cloned();
             if known.as_ref().is_some_and(|k| k.spec == spec) {
                 return Ok(false);
             }
-            (known.is_none(), self.0.write_group(&mut core, group, spec)?)
+            (known.is_none(), inner.write_group(&mut core, group, spec)?)
         };
         done.await.map(|()| new)
     }
@@ -119,13 +127,14 @@ impl Broker {
     /// # Errors
     /// `GroupNotFound`.
     pub async fn delete_group(&self, session: &Session, group: &GroupName) -> Result<()> {
-        self.0.permit_group(session, &[Action::Delete], group)?;
+        let permit = self.0.group(session, &[Action::Delete], group)?;
+        let inner = self.0.under(&permit);
         let done = {
-            let mut core = self.0.core.lock();
+            let mut core = inner.core.lock();
             if core.catalog.group(group).is_none() {
                 return Err(unknown_group(group));
             }
-            self.0.record(&mut core, &[Record::GroupGone(group.clone())], Durability::Sync)?.done
+            inner.record(&mut core, &[Record::GroupGone(group.clone())], Durability::Sync)?.done
         };
         done.await
     }
@@ -135,8 +144,9 @@ impl Broker {
     /// # Errors
     /// `GroupNotFound`.
     pub fn group(&self, session: &Session, group: &GroupName) -> Result<GroupView> {
-        self.0.permit_group(session, &SEE_GROUP, group)?;
-        let core = self.0.core.lock();
+        let permit = self.0.group(session, &SEE_GROUP, group)?;
+        let inner = self.0.under(&permit);
+        let core = inner.core.lock();
         let group = core.catalog.group(group).ok_or_else(|| unknown_group(group))?;
         Ok(view_group(&core, group))
     }
@@ -146,10 +156,11 @@ impl Broker {
     /// # Errors
     /// None today; listing shows what may be seen and hides the rest.
     pub fn groups(&self, session: &Session, after: Option<&str>, limit: usize) -> Result<Vec<GroupView>> {
-        let core = self.0.core.lock();
+        let inner = self.0.by_itself(); // each group is shown only under a permit of its own
+        let core = inner.core.lock();
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let visible = core.catalog.groups().range::<str, _>((from, Bound::Unbounded)).map(|(_, g)| g);
-        let visible = visible.filter(|g| self.0.may_see(session, &SEE_GROUP, Resource::Group(&g.name)));
+        let visible = visible.filter(|g| inner.may_see(session, &SEE_GROUP, Resource::Group(&g.name)));
         Ok(visible.take(limit).map(|g| view_group(&core, g)).collect())
     }
 
@@ -158,7 +169,7 @@ impl Broker {
     /// # Errors
     /// `InvalidArgument` for a command that makes no sense.
     pub async fn change_access(&self, session: &Session, command: Command) -> Result<()> {
-        self.0.permit(session, &[Action::Update], Resource::Cluster)?;
+        self.0.cluster(session, &[Action::Update])?;
         self.change_access_as_operator(command).await
     }
 
@@ -167,11 +178,12 @@ impl Broker {
     /// # Errors
     /// As for [`Broker::change_access`].
     pub async fn change_access_as_operator(&self, command: Command) -> Result<()> {
-        let auth = Arc::clone(&self.0.auth);
+        let inner = self.0.by_itself(); // whoever runs the process asks nobody
+        let auth = Arc::clone(&inner.auth);
         let change: Change = super::log::blocking(move || auth.plan(command)).await?;
         let done = {
-            let mut core = self.0.core.lock();
-            self.0.record(&mut core, &[Record::Access(Box::new(change))], Durability::Sync)?.done
+            let mut core = inner.core.lock();
+            inner.record(&mut core, &[Record::Access(Box::new(change))], Durability::Sync)?.done
         };
         done.await
     }

@@ -23,7 +23,7 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 impl Broker {
     /// The background duties. Runs until it is dropped.
     pub async fn run(&self) {
-        let broker = &*self.0;
+        let broker = self.0.by_itself();
         tokio::join!(broker.fire_timers(), broker.keep_house());
     }
 
@@ -33,7 +33,7 @@ impl Broker {
     /// # Errors
     /// What the log says; the messages stay due.
     pub async fn fire_due(&self) -> Result<()> {
-        self.0.fire_due().await.map(drop)
+        self.0.by_itself().fire_due().await.map(drop)
     }
 
     /// Writes a checkpoint now, as [`Broker::run`] does from time to time. Blocks.
@@ -41,7 +41,7 @@ impl Broker {
     /// # Errors
     /// What the log says; the older checkpoint stays good.
     pub fn checkpoint(&self) -> Result<()> {
-        self.0.write_checkpoint()
+        self.0.by_itself().write_checkpoint()
     }
 }
 

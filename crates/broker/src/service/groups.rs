@@ -4,7 +4,7 @@ use super::{Broker, Inner};
 use crate::core::members::ConnectionId;
 use crate::{Joined, Member, Membership, Sharing, Subscription};
 use parking_lot::Mutex;
-use sluice_auth::{Action, Session};
+use sluice_auth::{Action, Resource, Session};
 use sluice_model::{Error, ErrorKind, GroupName, QueueId, Result, TopicName};
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
@@ -45,9 +45,9 @@ impl Client {
     /// `PermissionDenied`, also for broadcasting in a group that forbids it; `Throttled` when the group is full.
     pub fn join(&self, session: &Session, membership: Membership) -> Result<Joined> {
         let broker = &self.broker;
-        broker.permit_group(session, &[Action::Sub], &membership.group)?;
+        broker.permit(session, &[Action::Sub], Resource::Group(&membership.group))?;
         for subscription in membership.subscriptions.iter().flatten() {
-            broker.permit_topic(session, &[Action::Sub], &subscription.topic)?;
+            broker.permit(session, &[Action::Sub], Resource::Topic(&subscription.topic))?;
         }
         let group = membership.group.clone();
         let joined = {
@@ -96,10 +96,11 @@ impl Drop for Client {
 impl Broker {
     /// Registers a connection that will join groups.
     pub fn client(&self, session: &Session) -> Client {
-        let connection = self.0.next_number.fetch_add(1, Ordering::Relaxed);
+        let inner = self.0.by_itself(); // joining asks for the permits
+        let connection = inner.next_number.fetch_add(1, Ordering::Relaxed);
         let mailbox = Arc::new(Mailbox::default());
-        self.0.clients.lock().insert(connection, Arc::clone(&mailbox));
-        Client { broker: Arc::clone(&self.0), connection, peer: session.peer(), mailbox }
+        inner.clients.lock().insert(connection, Arc::clone(&mailbox));
+        Client { broker: Arc::clone(inner), connection, peer: session.peer(), mailbox }
     }
 
     /// A group's live members. Permit: Sub or Get on the group.
@@ -107,8 +108,9 @@ impl Broker {
     /// # Errors
     /// `PermissionDenied`. An unknown group has no members.
     pub fn members(&self, session: &Session, group: &GroupName) -> Result<Vec<Member>> {
-        self.0.permit_group(session, &[Action::Sub, Action::Get], group)?;
-        Ok(self.0.core.lock().members.of(group))
+        let permit = self.0.group(session, &[Action::Sub, Action::Get], group)?;
+        let inner = self.0.under(&permit);
+        Ok(inner.core.lock().members.of(group))
     }
 
     /// What the group's members told about this topic: the newest subscription. Permit: Sub on the group.
@@ -121,8 +123,9 @@ impl Broker {
         group: &GroupName,
         topic: &TopicName,
     ) -> Result<Option<Subscription>> {
-        self.0.permit_group(session, &[Action::Sub], group)?;
-        Ok(self.0.core.lock().members.subscription(group, topic))
+        let permit = self.0.group(session, &[Action::Sub], group)?;
+        let inner = self.0.under(&permit);
+        Ok(inner.core.lock().members.subscription(group, topic))
     }
 
     /// Locks queues for one member of a group, so that it alone consumes them in order; returns those it now holds. A
@@ -137,10 +140,11 @@ impl Broker {
         client_id: &str,
         queues: &[(TopicName, QueueId)],
     ) -> Result<Vec<(TopicName, QueueId)>> {
-        self.0.permit_group(session, &[Action::Sub], group)?;
+        let permit = self.0.group(session, &[Action::Sub], group)?;
+        let inner = self.0.under(&permit);
         let now = self.now();
-        let since = now.saturating_sub(self.0.config.queue_lock.as_millis());
-        let mut core = self.0.core.lock();
+        let since = now.saturating_sub(inner.config.queue_lock.as_millis());
+        let mut core = inner.core.lock();
         let mut locked = Vec::with_capacity(queues.len());
         for (topic, queue) in queues {
             let log = core.catalog.topic(topic).and_then(|t| t.log_queue(*queue));
@@ -162,8 +166,9 @@ impl Broker {
         client_id: &str,
         queues: &[(TopicName, QueueId)],
     ) -> Result<()> {
-        self.0.permit_group(session, &[Action::Sub], group)?;
-        let mut core = self.0.core.lock();
+        let permit = self.0.group(session, &[Action::Sub], group)?;
+        let inner = self.0.under(&permit);
+        let mut core = inner.core.lock();
         for (topic, queue) in queues {
             if let Some(log) = core.catalog.topic(topic).and_then(|t| t.log_queue(*queue)) {
                 core.members.unlock(group, client_id, log);
@@ -177,9 +182,10 @@ impl Broker {
     /// # Errors
     /// `PermissionDenied`.
     pub fn has_queue_locks(&self, session: &Session, group: &GroupName) -> Result<bool> {
-        self.0.permit_group(session, &[Action::Sub], group)?;
-        let since = self.now().saturating_sub(self.0.config.queue_lock.as_millis());
-        Ok(self.0.core.lock().members.has_locks(group, since))
+        let permit = self.0.group(session, &[Action::Sub], group)?;
+        let inner = self.0.under(&permit);
+        let since = self.now().saturating_sub(inner.config.queue_lock.as_millis());
+        Ok(inner.core.lock().members.has_locks(group, since))
     }
 }
 

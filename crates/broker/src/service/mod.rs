@@ -1,8 +1,8 @@
 //! The one service: about thirty verbs, the same for every wire.
 //!
-//! Every verb has the same body: ask for the permit, call the rule, count it. Rules take the [`Permit`] they act under,
-//! so a verb that forgot to ask does not compile. A request that spans topics is split at the edge: a permit always
-//! speaks of one resource.
+//! Every verb has the same body: ask for the permit, go through the [`gate`] with it, call the rule, count. A verb that
+//! forgot to ask does not compile. A request that spans topics is split at the edge: a permit always speaks of one
+//! resource.
 //!
 //! | file | verbs |
 //! |---|---|
@@ -18,6 +18,7 @@
 
 mod admin;
 mod duties;
+mod gate;
 mod groups;
 mod log;
 mod offsets;
@@ -32,14 +33,15 @@ pub use groups::{Client, ClientEvent};
 pub use read::Cursor;
 pub use receive::Holder;
 
+use self::gate::Gate;
 use crate::Config;
 use crate::arrivals::Arrivals;
 use crate::core::state::Core;
 use crate::counts::Counts;
 use crate::ids::Ids;
 use parking_lot::Mutex;
-use sluice_auth::{Action, Auth, Credentials, Permit, Resource, Session};
-use sluice_model::{Clock, GroupName, Millis, Result, TopicName};
+use sluice_auth::{Auth, Credentials, Session};
+use sluice_model::{Clock, Millis, Result};
 use sluice_store::Log;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -48,7 +50,7 @@ use tokio::sync::Notify;
 
 /// The broker: a cheap handle to the one service. Clone it freely.
 #[derive(Clone)]
-pub struct Broker(Arc<Inner>);
+pub struct Broker(Gate);
 
 pub(crate) struct Inner {
     log: Arc<dyn Log>,
@@ -75,12 +77,12 @@ pub(crate) struct Inner {
 impl Broker {
     /// The settings.
     pub fn config(&self) -> &Config {
-        &self.0.config
+        &self.0.by_itself().config
     }
 
     /// Now, by the broker's clock, in milliseconds since the Unix epoch.
     pub fn now(&self) -> Millis {
-        self.0.clock.now()
+        self.0.by_itself().clock.now()
     }
 
     /// Proves an identity. A password that must be hashed is checked where blocking is allowed.
@@ -89,12 +91,13 @@ impl Broker {
     /// `Unauthenticated` when the credentials are not right.
     pub async fn login(&self, credentials: Credentials<'_>, peer: SocketAddr) -> Result<Session> {
         let Credentials::Password { user, password } = credentials else {
-            return self.0.auth.login(credentials, peer);
+            return self.0.by_itself().auth.login(credentials, peer);
         };
-        if !self.0.auth.is_costly(&credentials) {
-            return self.0.auth.login(credentials, peer);
+        if !self.0.by_itself().auth.is_costly(&credentials) {
+            return self.0.by_itself().auth.login(credentials, peer);
         }
-        let (auth, user, password) = (Arc::clone(&self.0.auth), user.to_owned(), password.to_owned());
+        let (auth, user, password) =
+            (Arc::clone(&self.0.by_itself().auth), user.to_owned(), password.to_owned());
         log::blocking(move || auth.login(Credentials::Password { user: &user, password: &password }, peer))
             .await
     }
@@ -105,59 +108,21 @@ impl Broker {
     /// # Errors
     /// `Unauthenticated` when the credentials are not right.
     pub fn login_now(&self, credentials: Credentials<'_>, peer: SocketAddr) -> Result<Session> {
-        self.0.auth.login(credentials, peer)
+        self.0.by_itself().auth.login(credentials, peer)
     }
 
     /// True while requests are served; false once the log has failed.
     pub fn is_ready(&self) -> bool {
-        !self.0.failed.load(std::sync::atomic::Ordering::Relaxed)
+        !self.0.by_itself().failed.load(std::sync::atomic::Ordering::Relaxed)
     }
 
     /// True while messages are accepted (the disk is not full).
     pub fn accepts_messages(&self) -> bool {
-        self.0.log.space().accepts_messages
+        self.0.by_itself().log.space().accepts_messages
     }
 
     /// The name of the access mode, for those who show it.
     pub fn auth(&self) -> &Auth {
-        &self.0.auth
-    }
-}
-
-impl Inner {
-    /// A permit for one of several actions that each suffice.
-    fn permit<'a>(
-        &self,
-        session: &'a Session,
-        actions: &[Action],
-        resource: Resource<'a>,
-    ) -> Result<Permit<'a>> {
-        let mut denial = None;
-        for action in actions {
-            match self.auth.permit(session, *action, resource) {
-                Ok(permit) => return Ok(permit),
-                Err(e) => denial = denial.or(Some(e)),
-            }
-        }
-        self.counts.denied.increment(1);
-        Err(denial.unwrap_or_else(|| sluice_model::Error::internal("no action was asked for")))
-    }
-
-    fn permit_topic<'a>(
-        &self,
-        session: &'a Session,
-        actions: &[Action],
-        topic: &'a TopicName,
-    ) -> Result<Permit<'a>> {
-        self.permit(session, actions, Resource::Topic(topic))
-    }
-
-    fn permit_group<'a>(
-        &self,
-        session: &'a Session,
-        actions: &[Action],
-        group: &'a GroupName,
-    ) -> Result<Permit<'a>> {
-        self.permit(session, actions, Resource::Group(group))
+        &self.0.by_itself().auth
     }
 }

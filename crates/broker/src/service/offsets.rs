@@ -24,15 +24,16 @@ impl Broker {
         queue: QueueId,
         offset: Offset,
     ) -> Result<Promise<()>> {
-        self.0.permit_group(session, &[Action::Sub, Action::Update], group)?;
-        let (_, log) = self.0.queue_of(topic, queue)?;
-        let mut core = self.0.core.lock();
-        let group = self.0.group_or_new(&mut core, group, StartAt::default())?;
+        let permit = self.0.group(session, &[Action::Sub, Action::Update], group)?;
+        let inner = self.0.under(&permit);
+        let (_, log) = inner.queue_of(topic, queue)?;
+        let mut core = inner.core.lock();
+        let group = inner.group_or_new(&mut core, group, StartAt::default())?;
         if core.progress(group.number, log).is_some_and(|p| p.committed() == offset && p.next() == offset) {
             return Ok(Promise::kept(()));
         }
         let record = Record::Offset { group: group.number, queue: log.0, offset };
-        let ticket = self.0.record(&mut core, &[record], Durability::Async)?;
+        let ticket = inner.record(&mut core, &[record], Durability::Async)?;
         Ok(Promise::new(ticket.done, ()))
     }
 
@@ -47,8 +48,9 @@ impl Broker {
         topic: &TopicName,
         queue: QueueId,
     ) -> Result<Option<Offset>> {
-        self.0.permit_group(session, &[Action::Sub, Action::Get], group)?;
-        let core = self.0.core.lock();
+        let permit = self.0.group(session, &[Action::Sub, Action::Get], group)?;
+        let inner = self.0.under(&permit);
+        let core = inner.core.lock();
         let number = core.catalog.group(group).map(|g| g.number);
         let log = core.catalog.topic(topic).and_then(|t| t.log_queue(queue));
         Ok(number.zip(log).and_then(|(number, log)| core.progress(number, log)).map(|p| p.committed()))
@@ -59,9 +61,10 @@ impl Broker {
     /// # Errors
     /// `TopicNotFound`; `InvalidArgument` for a queue that the topic has not.
     pub fn bounds(&self, session: &Session, topic: &TopicName, queue: QueueId) -> Result<(Offset, Offset)> {
-        self.0.permit_topic(session, &[Action::Sub, Action::Get, Action::Pub], topic)?;
-        let (_, log) = self.0.queue_of(topic, queue)?;
-        let bounds = self.0.log.bounds(log);
+        let permit = self.0.topic(session, &[Action::Sub, Action::Get, Action::Pub], topic)?;
+        let inner = self.0.under(&permit);
+        let (_, log) = inner.queue_of(topic, queue)?;
+        let bounds = inner.log.bounds(log);
         Ok((bounds.min, bounds.next))
     }
 
@@ -76,9 +79,10 @@ impl Broker {
         queue: QueueId,
         time: Millis,
     ) -> Result<Offset> {
-        self.0.permit_topic(session, &[Action::Sub, Action::Get], topic)?;
-        let (_, queue) = self.0.queue_of(topic, queue)?;
-        let log = Arc::clone(&self.0.log);
+        let permit = self.0.topic(session, &[Action::Sub, Action::Get], topic)?;
+        let inner = self.0.under(&permit);
+        let (_, queue) = inner.queue_of(topic, queue)?;
+        let log = Arc::clone(&inner.log);
         super::log::blocking(move || log.offset_at(queue, time)).await
     }
 
@@ -92,13 +96,14 @@ impl Broker {
         group: &GroupName,
         topic: Option<&TopicName>,
     ) -> Result<Vec<Progress>> {
-        self.0.permit_group(session, &[Action::Sub, Action::Get], group)?;
+        let permit = self.0.group(session, &[Action::Sub, Action::Get], group)?;
+        let inner = self.0.under(&permit);
         if let Some(topic) = topic {
-            self.0.topic_of(topic)?;
+            inner.topic_of(topic)?;
         }
-        let core = self.0.core.lock();
+        let core = inner.core.lock();
         let number = core.catalog.group(group).ok_or_else(|| unknown_group(group))?.number;
-        Ok(self.0.progress_of(&core, number, topic))
+        Ok(inner.progress_of(&core, number, topic))
     }
 
     /// Moves a group on a topic to `to`; with `dry_run` it only says where that is. Returns the progress as it is then.
@@ -114,18 +119,19 @@ impl Broker {
         to: StartAt,
         dry_run: bool,
     ) -> Result<Vec<Progress>> {
-        self.0.permit_group(session, &[Action::Update, Action::Sub], group)?;
-        let topic = self.0.topic_of(topic)?;
-        let inner = Arc::clone(&self.0);
+        let permit = self.0.group(session, &[Action::Update, Action::Sub], group)?;
+        let inner = self.0.under(&permit);
+        let topic = inner.topic_of(topic)?;
+        let rules = Arc::clone(inner);
         let queues = topic.queues.clone();
         let starts = super::log::blocking(move || {
-            queues.into_iter().map(|q| Ok((q, inner.start_of(q, to)?))).collect::<Result<Vec<_>>>()
+            queues.into_iter().map(|q| Ok((q, rules.start_of(q, to)?))).collect::<Result<Vec<_>>>()
         });
         let starts = starts.await?;
-        let (progress, done) = self.0.move_group(group, &topic, &starts, dry_run)?;
+        let (progress, done) = inner.move_group(group, &topic, &starts, dry_run)?;
         if let Some(done) = done {
             done.await?;
-            self.0.arrivals.arrived(&topic.queues);
+            inner.arrivals.arrived(&topic.queues);
         }
         Ok(progress)
     }

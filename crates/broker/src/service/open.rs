@@ -1,5 +1,6 @@
 //! Opening the service on a log, and closing it.
 
+use super::gate::Gate;
 use super::{Broker, Inner};
 use crate::Config;
 use crate::arrivals::Arrivals;
@@ -52,7 +53,7 @@ impl Broker {
         };
         let _ = inner.record(&mut core, &records, Durability::Sync)?;
         *inner.core.lock() = core;
-        Ok(Self(Arc::new(inner)))
+        Ok(Self(Gate::new(inner)))
     }
 
     /// A broker on a log in memory with open access and the machine's clock: for tests.
@@ -68,15 +69,16 @@ impl Broker {
     /// # Errors
     /// What the log says; then the end is not marked clean, and the next start replays.
     pub fn close(&self) -> Result<()> {
-        let checkpoint = self.0.write_checkpoint();
-        self.0.log.close()?;
+        let checkpoint = self.0.by_itself().write_checkpoint();
+        self.0.by_itself().log.close()?;
         checkpoint
     }
 
     /// Resolves when the log has failed for good: nothing more can be promised.
     pub async fn failed(&self) -> sluice_model::Error {
-        let error = self.0.log.failed().await;
-        self.0.failed.store(true, std::sync::atomic::Ordering::Relaxed);
+        let inner = self.0.by_itself();
+        let error = inner.log.failed().await;
+        inner.failed.store(true, std::sync::atomic::Ordering::Relaxed);
         error
     }
 }

@@ -1,5 +1,6 @@
 //! Sending: which queue a message goes to, what is refused, and how it reaches the log.
 
+use super::gate::Gate;
 use super::log::Item;
 use super::{Broker, Inner};
 use crate::core::catalog::{TIMER_QUEUE, Topic};
@@ -24,11 +25,9 @@ impl Broker {
     /// `TopicNotFound` when the topic is unknown and may not be made; `TooLarge`, `InvalidArgument`, `Conflict` (not the
     /// topic's kind of message); `StorageFull`, `Throttled`, `Unavailable` from the log. Nothing was stored then.
     pub fn send(&self, session: &Session, request: SendRequest) -> Result<Promise<Vec<Sent>>> {
-        let sent = self.0.send(session, request);
-        if sent.is_err() {
-            self.0.counts.refused.increment(1);
-        }
-        sent
+        let name = request.topic.clone();
+        let permit = permit_send(&self.0, session, &name)?;
+        self.0.under(&permit).send(&permit, request)
     }
 
     /// Refuses what [`Broker::send`] would refuse for what the request is, and stores nothing.
@@ -36,12 +35,13 @@ impl Broker {
     /// # Errors
     /// As for [`Broker::send`], except those of the log.
     pub fn check_send(&self, session: &Session, request: &SendRequest) -> Result<()> {
-        let permit = self.0.permit_send(session, &request.topic)?;
-        let known = self.0.core.lock().catalog.topic(&request.topic).cloned();
+        let permit = permit_send(&self.0, session, &request.topic)?;
+        let inner = self.0.under(&permit);
+        let known = inner.core.lock().catalog.topic(&request.topic).cloned();
         match known {
-            Some(topic) => self.0.plan(&permit, &topic, request.clone(), self.now()).map(drop),
-            None if self.0.may_create(request.create) => {
-                self.0.check_messages(None, &request.messages, self.now())
+            Some(topic) => inner.plan(&permit, &topic, request.clone(), self.now()).map(drop),
+            None if inner.may_create(request.create) => {
+                inner.check_messages(None, &request.messages, self.now())
             }
             None => Err(unknown_topic(&request.topic)),
         }
@@ -53,8 +53,24 @@ impl Broker {
     /// # Errors
     /// As for [`Broker::send`] and [`Broker::ack`]; nothing happened then.
     pub fn work(&self, session: &Session, work: Work) -> Result<Promise<Vec<Sent>>> {
-        self.0.work(session, work)
+        let now = self.now();
+        let inner = self.0.by_itself(); // each part of the work asks for its own permit
+        let mut plans = Vec::with_capacity(work.sends.len());
+        for request in work.sends {
+            let name = request.topic.clone();
+            let permit = permit_send(&self.0, session, &name)?;
+            let topic = inner.topic_to_write(&permit, &name, request.create)?;
+            plans.push(inner.plan(&permit, &topic, request, now)?);
+        }
+        let settled = inner.settlements(session, &work.acks, now)?;
+        inner.work(&plans, settled, now)
     }
+}
+
+/// Who may send. What goes to a group's retry or dead-letter topic comes from the group's own consumers.
+fn permit_send<'a>(gate: &Gate, session: &'a Session, topic: &'a TopicName) -> Result<Permit<'a>> {
+    let of_group = topic.retry_group().is_some() || topic.dead_letter_group().is_some();
+    gate.topic(session, &[if of_group { Action::Sub } else { Action::Pub }], topic)
 }
 
 /// Messages ready for the log.
@@ -76,12 +92,18 @@ fn is_delayed(message: &Message, now: Millis) -> bool {
 }
 
 impl Inner {
-    fn send(&self, session: &Session, request: SendRequest) -> Result<Promise<Vec<Sent>>> {
+    fn send(&self, permit: &Permit<'_>, request: SendRequest) -> Result<Promise<Vec<Sent>>> {
+        let sent = self.store(permit, request);
+        if sent.is_err() {
+            self.counts.refused.increment(1);
+        }
+        sent
+    }
+
+    fn store(&self, permit: &Permit<'_>, request: SendRequest) -> Result<Promise<Vec<Sent>>> {
         let now = self.clock.now();
-        let name = request.topic.clone();
-        let permit = self.permit_send(session, &name)?;
-        let topic = self.topic_to_write(&permit, &name, request.create)?;
-        let plan = self.plan(&permit, &topic, request, now)?;
+        let topic = self.topic_to_write(permit, &request.topic, request.create)?;
+        let plan = self.plan(permit, &topic, request, now)?;
         if plan.has_delayed(now) {
             return self.append_plans(std::slice::from_ref(&plan), Vec::new(), now);
         }
@@ -101,27 +123,16 @@ impl Inner {
         Ok(Promise::new(ticket.done, sent.collect()))
     }
 
-    fn work(&self, session: &Session, work: Work) -> Result<Promise<Vec<Sent>>> {
-        let now = self.clock.now();
-        let mut plans = Vec::with_capacity(work.sends.len());
-        for request in work.sends {
-            let name = request.topic.clone();
-            let permit = self.permit_send(session, &name)?;
-            let topic = self.topic_to_write(&permit, &name, request.create)?;
-            plans.push(self.plan(&permit, &topic, request, now)?);
-        }
+    fn work(&self, plans: &[Plan], settled: Vec<Record>, now: Millis) -> Result<Promise<Vec<Sent>>> {
         let messages: usize = plans.iter().map(|p| p.messages.len()).sum();
-        if messages > self.config.max_batch || work.acks.len() > self.config.max_batch {
-            return Err(too_large(format!(
-                "at most {} messages or acknowledgements in one step",
-                self.config.max_batch
-            )));
+        if messages > self.config.max_batch || settled.len() > self.config.max_batch {
+            let text = format!("at most {} messages or acknowledgements in one step", self.config.max_batch);
+            return Err(too_large(text));
         }
-        let acks = self.settlements(session, &work.acks, now)?;
-        if plans.is_empty() && acks.is_empty() {
+        if plans.is_empty() && settled.is_empty() {
             return Ok(Promise::kept(Vec::new()));
         }
-        self.append_plans(&plans, acks, now)
+        self.append_plans(plans, settled, now)
     }
 
     /// Appends everything as one atomic group together with the timers and settlements that it entails.
@@ -201,12 +212,6 @@ impl Inner {
     fn count_sent(&self, plan: &Plan) {
         self.counts.sent.increment(plan.messages.len() as u64);
         self.counts.sent_bytes.increment(plan.messages.iter().map(|m| m.body_bytes().len() as u64).sum());
-    }
-
-    /// Who may send. What goes to a group's retry or dead-letter topic comes from the group's own consumers.
-    fn permit_send<'a>(&self, session: &'a Session, topic: &'a TopicName) -> Result<Permit<'a>> {
-        let of_group = topic.retry_group().is_some() || topic.dead_letter_group().is_some();
-        self.permit_topic(session, &[if of_group { Action::Sub } else { Action::Pub }], topic)
     }
 
     /// Decides queue, ids and times, and refuses what may not be stored.

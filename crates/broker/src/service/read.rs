@@ -34,23 +34,24 @@ impl Broker {
     /// # Errors
     /// `TopicNotFound`; `InvalidArgument` for a queue that the topic has not; `Corrupt` when stored bytes are damaged.
     pub async fn pull(&self, session: &Session, request: &PullRequest<'_>) -> Result<Pulled> {
-        self.0.permit_topic(session, &[Action::Sub, Action::Get], request.topic)?;
+        let permit = self.0.topic(session, &[Action::Sub, Action::Get], request.topic)?;
         if let Some(group) = request.group {
-            self.0.permit_group(session, &[Action::Sub], group)?;
+            self.0.group(session, &[Action::Sub], group)?;
         }
-        let (topic, queue) = self.0.queue_of(request.topic, request.queue)?;
-        let deadline = Instant::now() + request.wait.min(self.0.config.max_wait.0);
+        let inner = self.0.under(&permit);
+        let (topic, queue) = inner.queue_of(request.topic, request.queue)?;
+        let deadline = Instant::now() + request.wait.min(inner.config.max_wait.0);
         let mut waiting = None;
         loop {
-            let pulled = self.0.pull_once(request, &topic, queue).await?;
+            let pulled = inner.pull_once(request, &topic, queue).await?;
             let at_end = pulled.messages.is_empty() && request.offset == pulled.max;
             if !at_end || request.wait.is_zero() || Instant::now() >= deadline {
-                self.0.counts.pulled.increment(pulled.messages.len() as u64);
+                inner.counts.pulled.increment(pulled.messages.len() as u64);
                 return Ok(pulled);
             }
             // Register first, then look once more, then wait.
             match &waiting {
-                None => waiting = Some(self.0.arrivals.wait_on(vec![queue])),
+                None => waiting = Some(inner.arrivals.wait_on(vec![queue])),
                 Some(waiting) => drop(timeout_at(deadline, waiting.arrival()).await),
             }
         }
@@ -61,8 +62,8 @@ impl Broker {
     /// # Errors
     /// `MessageNotFound` when there is none (any more).
     pub async fn message_at(&self, session: &Session, locator: u64) -> Result<StoredMessage> {
-        let message = self.0.message_at(locator).await?;
-        self.0.permit_topic(session, &[Action::Sub, Action::Get], &message.topic)?;
+        let message = self.0.by_itself().message_at(locator).await?; // its topic says whose permit is needed
+        self.0.topic(session, &[Action::Sub, Action::Get], &message.topic)?;
         Ok(message)
     }
 
@@ -78,19 +79,20 @@ impl Broker {
         start: StartAt,
         create: Option<u32>,
     ) -> Result<Cursor> {
-        self.0.permit_topic(session, &[Action::Sub], topic)?;
+        let permit = self.0.topic(session, &[Action::Sub], topic)?;
+        let inner = self.0.under(&permit);
         let queues = {
-            let mut core = self.0.core.lock();
+            let mut core = inner.core.lock();
             match core.catalog.topic(topic) {
                 Some(topic) => topic.queues.clone(),
-                None if self.0.may_create(create) => {
-                    self.0.make_topic(&mut core, topic, create.unwrap_or(0))?.queues.clone()
+                None if inner.may_create(create) => {
+                    inner.make_topic(&mut core, topic, create.unwrap_or(0))?.queues.clone()
                 }
                 None => return Err(unknown_topic(topic)),
             }
         };
         let positions =
-            queues.into_iter().map(|queue| self.0.start_of(queue, start)).collect::<Result<_>>()?;
+            queues.into_iter().map(|queue| inner.start_of(queue, start)).collect::<Result<_>>()?;
         Ok(Cursor { topic: topic.clone(), filter, positions })
     }
 
@@ -106,22 +108,24 @@ impl Broker {
         max: usize,
         wait: Duration,
     ) -> Result<Vec<StoredMessage>> {
-        self.0.permit_topic(session, &[Action::Sub], &cursor.topic)?;
+        let name = cursor.topic.clone();
+        let permit = self.0.topic(session, &[Action::Sub], &name)?;
+        let inner = self.0.under(&permit);
         let deadline = Instant::now() + wait;
         loop {
-            let topic = self.0.topic_of(&cursor.topic)?;
+            let topic = inner.topic_of(&cursor.topic)?;
             let mut positions = cursor.positions.clone();
             // Queues that were added since hold only messages that came since.
             positions.resize(topic.queues.len().max(positions.len()), 0);
-            let waiting = self.0.arrivals.wait_on(topic.queues.clone());
-            let messages = self.0.poll_once(&topic, &mut positions, &cursor.filter, max).await?;
+            let waiting = inner.arrivals.wait_on(topic.queues.clone());
+            let messages = inner.poll_once(&topic, &mut positions, &cursor.filter, max).await?;
             let skipped = messages.is_empty() && positions != cursor.positions;
             cursor.positions = positions;
             if skipped {
                 continue;
             }
             if !messages.is_empty() || Instant::now() >= deadline {
-                self.0.counts.pulled.increment(messages.len() as u64);
+                inner.counts.pulled.increment(messages.len() as u64);
                 return Ok(messages);
             }
             let _ = timeout_at(deadline, waiting.arrival()).await;

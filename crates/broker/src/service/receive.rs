@@ -48,7 +48,8 @@ impl Drop for Holder {
 impl Broker {
     /// A holder for leases that last as long as a connection.
     pub fn holder(&self) -> Holder {
-        Holder { broker: Arc::clone(&self.0), number: self.0.next_number.fetch_add(1, Ordering::Relaxed) }
+        let inner = self.0.by_itself(); // what it holds was given under a permit
+        Holder { broker: Arc::clone(inner), number: inner.next_number.fetch_add(1, Ordering::Relaxed) }
     }
 
     /// Hands out messages of one topic under lease: those that came back first, in order, then new ones. Messages of
@@ -60,17 +61,18 @@ impl Broker {
     /// `TopicNotFound` when the topic is unknown and may not be made; `PermissionDenied`, also when the group is
     /// disabled; `Corrupt` when stored bytes are damaged.
     pub async fn receive(&self, session: &Session, request: &ReceiveRequest<'_>) -> Result<Vec<Delivered>> {
-        self.0.permit_topic(session, &[Action::Sub], request.topic)?;
-        self.0.permit_group(session, &[Action::Sub], request.group)?;
+        self.0.topic(session, &[Action::Sub], request.topic)?;
+        let permit = self.0.group(session, &[Action::Sub], request.group)?;
+        let inner = self.0.under(&permit);
         if request.max == 0 {
             return Err(Error::invalid("a receive asks for at least one message"));
         }
         if let Lease::For(time) = request.lease
-            && (time.is_zero() || time > self.0.config.max_lease.0)
+            && (time.is_zero() || time > inner.config.max_lease.0)
         {
-            return Err(Error::invalid(format!("a lease lasts from 1ms to {}", self.0.config.max_lease)));
+            return Err(Error::invalid(format!("a lease lasts from 1ms to {}", inner.config.max_lease)));
         }
-        self.0.receive(request).await
+        inner.receive(request).await
     }
 }
 

@@ -35,9 +35,10 @@ impl Broker {
         delay: Option<Duration>,
         max_attempts: Option<u32>,
     ) -> Result<()> {
-        self.0.permit_group(session, &[Action::Sub], group)?;
-        let message = self.0.message_at(locator).await?;
-        let done = self.0.send_back(group, message, delay, max_attempts)?;
+        let permit = self.0.group(session, &[Action::Sub], group)?;
+        let inner = self.0.under(&permit);
+        let message = inner.message_at(locator).await?;
+        let done = inner.send_back(group, message, delay, max_attempts)?;
         done.await
     }
 }

@@ -7,7 +7,7 @@ use crate::core::record::Record;
 use crate::core::state::Core;
 use crate::receipts::Receipt;
 use crate::{Extended, Promise};
-use sluice_auth::{Action, Session};
+use sluice_auth::{Action, Resource, Session};
 use sluice_model::{Error, ErrorKind, Millis, ReceiptHandle, Result, StoredMessage};
 use sluice_store::{Done, Durability, Read, ReadLimits};
 use std::sync::Arc;
@@ -17,6 +17,11 @@ use std::time::Duration;
 const AT_ONCE: Duration = Duration::ZERO;
 
 impl Broker {
+    /// The state, for handles: `held` asks for the permit, once the handle has told the group.
+    fn settling(&self) -> &Inner {
+        self.0.by_itself()
+    }
+
     /// Settles a delivery as consumed. Permit (as for everything here): Sub on the delivery's group.
     ///
     /// An acknowledgement that a power cut loses brings the message again; it never loses one.
@@ -25,9 +30,9 @@ impl Broker {
     /// `InvalidArgument` for a text that is no handle; `ReceiptExpired` when the lease has ended or the delivery is
     /// settled already.
     pub fn ack(&self, session: &Session, receipt: &ReceiptHandle) -> Result<Promise<()>> {
-        let (mut core, held) = self.0.held(session, receipt)?;
-        let ticket = self.0.record(&mut core, &[held.settled()], Durability::Async)?;
-        self.0.counts.settled.increment(1);
+        let (mut core, held) = self.settling().held(session, receipt)?;
+        let ticket = self.settling().record(&mut core, &[held.settled()], Durability::Async)?;
+        self.settling().counts.settled.increment(1);
         Ok(Promise::new(ticket.done, ()))
     }
 
@@ -42,18 +47,18 @@ impl Broker {
         receipt: &ReceiptHandle,
         delay: Option<Duration>,
     ) -> Result<Promise<()>> {
-        let (mut core, held) = self.0.held(session, receipt)?;
-        if held.attempt >= self.0.max_attempts(&held.group)
-            && let Some(message) = self.0.in_memory(&core, &held)?
+        let (mut core, held) = self.settling().held(session, receipt)?;
+        if held.attempt >= self.settling().max_attempts(&held.group)
+            && let Some(message) = self.settling().in_memory(&core, &held)?
         {
-            let done = self.0.bury(&mut core, &held, message, "no attempts left")?;
+            let done = self.settling().bury(&mut core, &held, message, "no attempts left")?;
             return Ok(Promise::new(done, ()));
         }
         // A last attempt whose message is not in memory: the next receive buries it in place of delivering it.
         let delay = delay.or_else(|| Inner::step(&held.group, held.attempt)).unwrap_or(AT_ONCE);
-        let delay = delay.min(self.0.config.max_lease.0).as_millis() as u64;
+        let delay = delay.min(self.settling().config.max_lease.0).as_millis() as u64;
         let visible_at = if delay == 0 { 0 } else { self.now() + delay };
-        self.0.put_back(&mut core, &held, visible_at, held.attempt)
+        self.settling().put_back(&mut core, &held, visible_at, held.attempt)
     }
 
     /// Gives a delivery back untouched, at once, without counting it as an attempt.
@@ -61,8 +66,8 @@ impl Broker {
     /// # Errors
     /// As for [`Broker::ack`].
     pub fn release(&self, session: &Session, receipt: &ReceiptHandle) -> Result<Promise<()>> {
-        let (mut core, held) = self.0.held(session, receipt)?;
-        self.0.put_back(&mut core, &held, 0, held.attempt.saturating_sub(1))
+        let (mut core, held) = self.settling().held(session, receipt)?;
+        self.settling().put_back(&mut core, &held, 0, held.attempt.saturating_sub(1))
     }
 
     /// Sets the lease's end to `lease` from now. A lease that ends with its holder ends at that time from now on.
@@ -75,15 +80,18 @@ impl Broker {
         receipt: &ReceiptHandle,
         lease: Duration,
     ) -> Result<Promise<Extended>> {
-        if lease.is_zero() || lease > self.0.config.max_lease.0 {
-            return Err(Error::invalid(format!("a lease lasts from 1ms to {}", self.0.config.max_lease)));
+        if lease.is_zero() || lease > self.settling().config.max_lease.0 {
+            return Err(Error::invalid(format!(
+                "a lease lasts from 1ms to {}",
+                self.settling().config.max_lease
+            )));
         }
         let until = self.now() + lease.as_millis() as u64;
-        let (mut core, held) = self.0.held(session, receipt)?;
+        let (mut core, held) = self.settling().held(session, receipt)?;
         let lease = core.new_lease();
         let Receipt { group, queue, offset, .. } = held.receipt;
         let record = Record::Extended { group, queue: queue.0, offset, until, lease };
-        let ticket = self.0.record(&mut core, &[record], Durability::Async)?;
+        let ticket = self.settling().record(&mut core, &[record], Durability::Async)?;
         let receipt = Receipt { lease, ..held.receipt }.seal(&core.receipt_key);
         Ok(Promise::new(ticket.done, Extended { receipt, until }))
     }
@@ -94,13 +102,13 @@ impl Broker {
     /// As for [`Broker::ack`]; `MessageNotFound` when the message is no longer kept.
     pub async fn dead_letter(&self, session: &Session, receipt: &ReceiptHandle, reason: &str) -> Result<()> {
         let (queue, offset) = {
-            let (_core, held) = self.0.held(session, receipt)?;
+            let (_core, held) = self.settling().held(session, receipt)?;
             (held.receipt.queue, held.receipt.offset)
         };
-        let message = self.0.message_in(queue, offset).await?;
+        let message = self.settling().message_in(queue, offset).await?;
         let done = {
-            let (mut core, held) = self.0.held(session, receipt)?;
-            self.0.bury(&mut core, &held, message, reason)?
+            let (mut core, held) = self.settling().held(session, receipt)?;
+            self.settling().bury(&mut core, &held, message, reason)?
         };
         done.await
     }
@@ -133,7 +141,7 @@ impl Inner {
     fn held_in(&self, core: &Core, session: &Session, handle: &ReceiptHandle, now: Millis) -> Result<Held> {
         let receipt = Receipt::open(&core.receipt_key, handle)?;
         let group = core.catalog.group_by_number(receipt.group).cloned().ok_or_else(expired)?;
-        self.permit_group(session, &[Action::Sub], &group.name)?;
+        self.permit(session, &[Action::Sub], Resource::Group(&group.name))?;
         let progress = core.progress(receipt.group, receipt.queue).ok_or_else(expired)?;
         let attempt = progress.held(receipt.offset, receipt.lease, now).ok_or_else(expired)?;
         Ok(Held { receipt, group, attempt })

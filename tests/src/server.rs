@@ -1,7 +1,7 @@
 //! A whole server in this process, on free ports.
 
-use sluice_server::config::Config;
 use sluice_server::Server;
+use sluice_server::config::Config;
 use std::net::SocketAddr;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -28,18 +28,32 @@ impl TestServer {
     /// Starts on a folder that is kept.
     pub fn start_in(data: TempDir, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config { data_dir: data.path().to_owned(), ..Config::default() };
-        for listen in [&mut config.listen.namesrv, &mut config.listen.remoting, &mut config.listen.http, &mut config.listen.stomp] {
+        for listen in [
+            &mut config.listen.namesrv,
+            &mut config.listen.remoting,
+            &mut config.listen.http,
+            &mut config.listen.stomp,
+        ] {
             *listen = "0".parse().expect("a listen value");
         }
         change(&mut config);
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
-        let server = runtime.block_on(Server::start(config)).unwrap_or_else(|e| panic!("the server does not start: {e}"));
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let server = runtime
+            .block_on(Server::start(config))
+            .unwrap_or_else(|e| panic!("the server does not start: {e}"));
         Self { server: Some(server), runtime, data }
     }
 
     /// Where a listener is: `namesrv`, `remoting`, `http`, `stomp`.
     pub fn address(&self, listener: &str) -> SocketAddr {
-        self.server.as_ref().and_then(|s| s.address(listener)).unwrap_or_else(|| panic!("no listener {listener}"))
+        self.server
+            .as_ref()
+            .and_then(|s| s.address(listener))
+            .unwrap_or_else(|| panic!("no listener {listener}"))
     }
 
     /// Stops and gives the folder back, to start again on it.
@@ -50,7 +64,9 @@ impl TestServer {
 
     fn shut_down(&mut self) {
         if let Some(server) = self.server.take() {
-            self.runtime.block_on(server.shutdown()).unwrap_or_else(|e| panic!("the server does not stop: {e}"));
+            self.runtime
+                .block_on(server.shutdown())
+                .unwrap_or_else(|e| panic!("the server does not stop: {e}"));
         }
     }
 }

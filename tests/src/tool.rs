@@ -28,7 +28,9 @@ impl Tool {
             .unwrap_or_else(|e| panic!("{what} does not start: {e}"));
         let (lines, answers) = channel();
         let output = BufReader::new(child.stdout.take().expect("piped"));
-        std::thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| lines.send(line)));
+        std::thread::spawn(move || {
+            output.lines().map_while(Result::ok).try_for_each(|line| lines.send(line))
+        });
         Self { input: child.stdin.take(), child, answers, next_id: 0 }
     }
 

@@ -24,7 +24,12 @@ fn samples() -> Vec<Sample> {
         Sample {
             name: "properties",
             body: b"p".to_vec(),
-            properties: vec![("plain", "value"), ("Unicode", unicode), ("colon:ed", "a:b\\c"), ("snow-man_1", "☃")],
+            properties: vec![
+                ("plain", "value"),
+                ("Unicode", unicode),
+                ("colon:ed", "a:b\\c"),
+                ("snow-man_1", "☃"),
+            ],
             ..Sample::default()
         },
         Sample {
@@ -42,8 +47,15 @@ fn now() -> u64 {
 }
 
 /// What came through of one sample, or what did not.
-fn judge(sample: &Sample, seen: &Seen, duplicates: bool, sent: std::ops::RangeInclusive<u64>, received: u64) -> Result<(), String> {
-    let differs = |what: &str, wanted: String, got: String| Err(format!("{what}: {got} in place of {wanted}"));
+fn judge(
+    sample: &Sample,
+    seen: &Seen,
+    duplicates: bool,
+    sent: std::ops::RangeInclusive<u64>,
+    received: u64,
+) -> Result<(), String> {
+    let differs =
+        |what: &str, wanted: String, got: String| Err(format!("{what}: {got} in place of {wanted}"));
     if seen.body != sample.body {
         return differs("body", format!("{} bytes", sample.body.len()), format!("{} bytes", seen.body.len()));
     }
@@ -73,7 +85,9 @@ fn judge(sample: &Sample, seen: &Seen, duplicates: bool, sent: std::ops::RangeIn
         return differs("born", format!("{sent:?}"), seen.born.to_string());
     }
     match sample.delay_ms {
-        Some(delay) if received < sent.start() + delay => differs("delay", format!("{delay} ms"), "too early".into()),
+        Some(delay) if received < sent.start() + delay => {
+            differs("delay", format!("{delay} ms"), "too early".into())
+        }
         _ => Ok(()),
     }
 }
@@ -125,7 +139,10 @@ fn every_wire_receives_what_every_wire_sends() {
         }
     }
     for (line, verdict) in &lines {
-        println!("{line} {}", verdict.as_ref().map_or_else(|why| format!("LOST  {why}"), |()| "ok".to_owned()));
+        println!(
+            "{line} {}",
+            verdict.as_ref().map_or_else(|why| format!("LOST  {why}"), |()| "ok".to_owned())
+        );
     }
     let lost = lines.iter().filter(|(_, verdict)| verdict.is_err()).count();
     assert_eq!(lost, 0, "{lost} of {} cells lost something", lines.len());

@@ -19,7 +19,15 @@ impl Curl {
     fn post(&self, path: &str, body: &Value) -> Value {
         let url = format!("http://{}{path}", self.0);
         let mut curl = Command::new("curl")
-            .args(["--silent", "--show-error", "--fail-with-body", "--max-time", "60", "-H", "Content-Type: application/json"])
+            .args([
+                "--silent",
+                "--show-error",
+                "--fail-with-body",
+                "--max-time",
+                "60",
+                "-H",
+                "Content-Type: application/json",
+            ])
             .args(["--data-binary", "@-", &url])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -48,14 +56,16 @@ impl Wire for Curl {
 
     fn send(&mut self, topic: &str, sample: &Sample) {
         let headers: Vec<_> = sample.properties.iter().map(|(name, value)| json!([name, value])).collect();
-        let mut message = json!({"bodyBase64": base64(&sample.body), "keys": sample.keys, "headers": headers});
+        let mut message =
+            json!({"bodyBase64": base64(&sample.body), "keys": sample.keys, "headers": headers});
         if let Some(tag) = sample.tag {
             message["tag"] = json!(tag);
         }
         if let Some(delay) = sample.delay_ms {
             message["delay"] = json!(format!("{delay}ms"));
         }
-        let answer = self.post(&format!("/v1/topics/{topic}/messages:batch"), &json!({"messages": [message]}));
+        let answer =
+            self.post(&format!("/v1/topics/{topic}/messages:batch"), &json!({"messages": [message]}));
         assert_eq!(answer["results"][0]["ok"], json!(true), "{answer}");
     }
 
@@ -83,7 +93,12 @@ fn seen(message: &Value) -> Seen {
             let all = exact.iter().map(|pair| (text(&pair[0]), text(&pair[1])));
             all.filter(|(name, _)| name != "content-type" && !name.starts_with("__")).collect()
         }
-        None => message["properties"].as_object().expect("properties").iter().map(|(n, v)| (n.clone(), text(v))).collect(),
+        None => message["properties"]
+            .as_object()
+            .expect("properties")
+            .iter()
+            .map(|(n, v)| (n.clone(), text(v)))
+            .collect(),
     };
     Seen {
         body: from_base64(&message["bodyBase64"]),
@@ -97,7 +112,8 @@ fn seen(message: &Value) -> Seen {
 
 /// Milliseconds of `2026-01-06T08:00:00.123Z`.
 fn millis(time: &str) -> u64 {
-    let number = |range: std::ops::Range<usize>| time[range].parse::<u64>().unwrap_or_else(|e| panic!("{e}: {time}"));
+    let number =
+        |range: std::ops::Range<usize>| time[range].parse::<u64>().unwrap_or_else(|e| panic!("{e}: {time}"));
     let (year, month, day) = (number(0..4), number(5..7), number(8..10));
     // Days since 1970 of a Gregorian date, March counted as the first month.
     let (y, m) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };

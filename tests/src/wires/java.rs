@@ -58,7 +58,8 @@ impl Wire for Java {
     fn send(&mut self, topic: &str, sample: &Sample) {
         let properties: serde_json::Map<String, Value> =
             sample.properties.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
-        let mut command = json!({"topic": topic, "bodyBase64": base64(&sample.body), "properties": properties});
+        let mut command =
+            json!({"topic": topic, "bodyBase64": base64(&sample.body), "properties": properties});
         // Noise does not shrink: compressed, it would exceed the limit, on any broker.
         command["compress"] = json!(sample.body.len() < 1 << 20);
         if let Some(tag) = sample.tag {
@@ -82,7 +83,8 @@ impl Wire for Java {
 
 fn seen(message: &Value) -> Seen {
     let properties = message["properties"].as_object().expect("properties").iter();
-    let users = properties.filter(|(name, _)| !NOT_THE_USERS.contains(&name.as_str()) && !name.starts_with("__"));
+    let users =
+        properties.filter(|(name, _)| !NOT_THE_USERS.contains(&name.as_str()) && !name.starts_with("__"));
     Seen {
         body: from_base64(&message["bodyBase64"]),
         tag: message["tag"].as_str().map(str::to_owned),

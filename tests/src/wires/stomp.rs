@@ -48,7 +48,8 @@ impl Wire for Stomp {
     }
 
     fn send(&mut self, topic: &str, sample: &Sample) {
-        let mut headers: Vec<Value> = sample.properties.iter().map(|(name, value)| json!([name, value])).collect();
+        let mut headers: Vec<Value> =
+            sample.properties.iter().map(|(name, value)| json!([name, value])).collect();
         if let Some(tag) = sample.tag {
             headers.push(json!(["tag", tag]));
         }
@@ -59,20 +60,28 @@ impl Wire for Stomp {
             headers.push(json!(["delay", delay.to_string()]));
         }
         let destination = format!("/topic/{topic}");
-        self.0.ask("send", json!({"destination": destination, "bodyBase64": base64(&sample.body), "headers": headers}));
+        self.0.ask(
+            "send",
+            json!({"destination": destination, "bodyBase64": base64(&sample.body), "headers": headers}),
+        );
     }
 
     fn receive(&mut self, topic: &str, group: &str, count: usize) -> Vec<Seen> {
         let destination = format!("/group/{group}/{topic}");
-        let answer = self.0.ask("receive", json!({"destination": destination, "count": count, "timeoutMs": 60_000}));
+        let answer =
+            self.0.ask("receive", json!({"destination": destination, "count": count, "timeoutMs": 60_000}));
         answer["messages"].as_array().expect("messages").iter().map(seen).collect()
     }
 }
 
 fn seen(message: &Value) -> Seen {
     let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
-    let headers: Vec<(String, String)> =
-        message["headers"].as_array().expect("headers").iter().map(|pair| (text(&pair[0]), text(&pair[1]))).collect();
+    let headers: Vec<(String, String)> = message["headers"]
+        .as_array()
+        .expect("headers")
+        .iter()
+        .map(|pair| (text(&pair[0]), text(&pair[1])))
+        .collect();
     let first = |name: &str| headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone());
     let keys = first("keys").unwrap_or_default();
     Seen {

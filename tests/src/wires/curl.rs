@@ -13,6 +13,7 @@ pub struct Curl(SocketAddr);
 impl Curl {
     /// Talks to a server.
     pub fn new(server: &TestServer) -> Self {
+        super::set_up("curl");
         Self(server.address("http"))
     }
 

@@ -30,6 +30,7 @@ pub struct Java(Tool);
 impl Java {
     /// Starts it against a server.
     pub fn new(server: &TestServer) -> Self {
+        super::set_up("java");
         let mut command = Command::new(repository().join("tests/interop/java/run.sh"));
         command.args(["--", "serve"]).env("NAMESRV_ADDR", server.address("namesrv").to_string());
         Self(Tool::start(command))

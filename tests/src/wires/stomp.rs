@@ -27,6 +27,7 @@ pub struct Stomp(Tool);
 impl Stomp {
     /// Starts it against a server.
     pub fn new(server: &TestServer) -> Self {
+        super::set_up("ruby");
         let mut command = Command::new("ruby");
         command.arg(repository().join("tests/interop/ruby/stomp_tool.rb"));
         command.env("STOMP_ADDR", server.address("stomp").to_string());

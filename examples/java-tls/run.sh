@@ -7,6 +7,7 @@ for sluice in "${SLUICE_BIN:-}" "$root/target/release/sluice" "$root/target/debu
   [ -x "$sluice" ] && break
 done
 [ -x "$sluice" ] || { echo "no broker: run cargo build --release first" >&2; exit 1; }
+unset SLUICE_BIN # the broker refuses settings that it does not know
 
 work=$(mktemp -d)
 broker=

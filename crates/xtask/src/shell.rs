@@ -49,9 +49,14 @@ pub fn broker() -> PathBuf {
     std::env::var_os("SLUICE_BIN").map_or_else(|| target().join("release/sluice"), PathBuf::from)
 }
 
+/// True when `SLUICE_BIN` names a broker that is not ours to build.
+pub fn broker_is_named() -> bool {
+    std::env::var_os("SLUICE_BIN").is_some()
+}
+
 /// Builds the broker, unless another one is named.
 pub fn build_broker() -> Result {
-    if std::env::var_os("SLUICE_BIN").is_some() {
+    if broker_is_named() {
         return Ok(());
     }
     run(cargo(&["build", "--release", "--quiet", "--package", "sluice-server"]))

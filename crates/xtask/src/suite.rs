@@ -58,7 +58,7 @@ pub fn run(part: Part) -> Result {
         report.run(Step::new("cargo test", cargo(&["test", "--workspace", "--no-fail-fast"]), COMPILE));
     }
     let needs_broker = has(Part::Interop) || has(Part::Examples) || has(Part::Crash);
-    if needs_broker {
+    if needs_broker && !shell::broker_is_named() {
         let build = cargo(&["build", "--release", "--package", "sluice-server"]);
         if !report.run(Step::new("cargo build --release", build, COMPILE)) {
             return report.finish();

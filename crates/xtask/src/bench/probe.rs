@@ -81,7 +81,8 @@ impl Probe {
                         own.push(state.send(at, queue));
                     }
                     let mut all = latencies.lock();
-                    own.iter().for_each(|took| all.saturating_record(took.as_nanos() as u64));
+                    // It grows to hold any value, so recording cannot fail.
+                    own.iter().for_each(|took| all.record(took.as_nanos() as u64).unwrap_or_default());
                 });
             }
             let written = self.write(&queue, &states, record, started, duration);

@@ -143,3 +143,46 @@ fn missing<'a>(entries: &'a Entries, group: &str, topic: &str) -> impl Iterator<
     let topic_bodies = entries.acknowledged.keys().filter(sent_here);
     topic_bodies.filter(move |body| received.is_none_or(|received| !received.contains(*body)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entries() -> Entries {
+        let mut entries = Entries::default();
+        for (body, place) in [("a x", Some((0, 0))), ("b y", None)] {
+            entries.sent.insert(body.into(), "crash-http".into());
+            entries.acknowledged.insert(body.into(), place);
+            entries.found.insert(body.into(), (("crash-http".into(), 0), entries.found.len() as u64));
+        }
+        entries
+    }
+
+    fn compared(entries: &Entries) -> Vec<String> {
+        let mut wrong = Vec::new();
+        compare(entries, &mut wrong);
+        wrong
+    }
+
+    #[test]
+    fn what_was_acknowledged_must_be_there_and_where_it_was_said_to_be() {
+        assert_eq!(compared(&entries()), Vec::<String>::new());
+        let mut lost = entries();
+        lost.found.remove("b y");
+        assert_eq!(compared(&lost), ["\"b\" was acknowledged and is missing"]);
+        let mut moved = entries();
+        moved.acknowledged.insert("a x".into(), Some((0, 7)));
+        assert_eq!(compared(&moved), ["\"a\" is at 0@0, and (0, 7) was answered"]);
+    }
+
+    #[test]
+    fn a_settled_delivery_that_comes_again_and_one_that_never_came_are_noticed() {
+        let mut entries = entries();
+        entries.receive("g", "a x");
+        entries.settle("g", "a x");
+        assert!(entries.repeated.is_empty());
+        assert_eq!(missing(&entries, "g", "crash-http").collect::<Vec<_>>(), ["b y"]);
+        entries.receive("g", "a x");
+        assert_eq!(entries.repeated.len(), 1);
+    }
+}

@@ -10,16 +10,16 @@ mod plan;
 
 use crate::change::Change;
 use crate::directory::{Directory, Entry};
+use crate::judge::{Asker, judge};
 use crate::password::Passwords;
-use crate::policy::{Outcome, Target, decide};
 use crate::token::Issuers;
 use crate::{
-    Action, Command, Config, Credentials, HmacAlgorithm, Mode, Permit, Policy, Principal, Resource, Secret,
-    Session, UserView, certificate, signature,
+    Action, Command, Config, Credentials, Explanation, HmacAlgorithm, Mode, Permit, Policy, Principal,
+    Resource, Secret, Session, UserView, certificate, signature,
 };
 use parking_lot::RwLock;
 use sluice_model::{Clock, Error, ErrorKind, Millis, Result};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 /// Users, policies and how identities are proven. Shared by `Arc`; everything takes `&self`.
@@ -116,6 +116,15 @@ impl Auth {
             acl.check(session, action, resource)?;
         }
         Ok(Permit { session, action, resource })
+    }
+
+    /// What [`Auth::permit`] would say to `user` connected from this address, and why. For people: it lists every rule.
+    pub fn explain(&self, user: &str, action: Action, resource: Resource<'_>, from: IpAddr) -> Explanation {
+        let asker = Asker { name: user, id: None, from: from.to_canonical() };
+        match &self.acl {
+            Some(acl) => Explanation::of(&acl.directory.read(), asker, action, resource),
+            None => Explanation::open(user, action, resource, asker.from),
+        }
     }
 
     /// Validates an administrator's command and hashes its passwords (about 50 ms each): what to write to the log.
@@ -244,25 +253,13 @@ impl Acl {
         if session.expires.is_some_and(|expires| self.clock.now() >= expires) {
             return Err(Error::new(ErrorKind::Unauthenticated, "the token of this connection has expired"));
         }
-        let outcome = {
+        let why = {
             let directory = self.directory.read();
-            match directory.entry(&session.principal.name) {
-                Some(entry) if entry.principal.id != session.principal.id || !entry.user.enabled => None,
-                Some(entry) if entry.user.superuser => Some(Outcome::Allowed),
-                Some(entry) => Some(decide(
-                    &entry.policies,
-                    action,
-                    Target::from(resource),
-                    session.peer.ip().to_canonical(),
-                )),
-                None => None,
+            let verdict = judge(&directory, Asker::of(session), action, resource);
+            if verdict.permits() {
+                return Ok(());
             }
-        };
-        let why = match outcome {
-            Some(Outcome::Allowed) => return Ok(()),
-            Some(Outcome::Denied) => "the decision is deny",
-            Some(Outcome::NoMatch) => "no matched policies",
-            None => "the user is disabled or deleted",
+            verdict.why()
         };
         Err(denied(session, action, resource, why))
     }

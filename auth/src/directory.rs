@@ -1,6 +1,7 @@
 //! All users and policies, indexed for the two questions asked most: who has this key, and what may this user do.
 
 use crate::change::Kind;
+use crate::judge::Asker;
 use crate::user::User;
 use crate::{Policy, Principal, ResourcePattern};
 use std::collections::{BTreeMap, HashMap};
@@ -35,6 +36,11 @@ impl Directory {
 
     pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.users.values()
+    }
+
+    /// Every policy that may have a say for this asker.
+    pub(crate) fn rules_about(&self, asker: Asker<'_>) -> Vec<&Policy> {
+        self.entry(asker.name).into_iter().flat_map(|entry| &entry.policies).collect()
     }
 
     pub(crate) fn len(&self) -> usize {

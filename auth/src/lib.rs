@@ -9,6 +9,7 @@
 //! - `auth` — [`Auth`] itself: login, permit, plan, apply, snapshot
 //! - `access` — [`Action`], [`Resource`], [`Permit`]; `session` — [`Session`]; `credentials` — what clients show
 //! - `user`, `policy`, `source` — what is remembered; `directory` — all of it, indexed; `change` — how it changes
+//! - `judge` — the one decision; `explain` — the same decision in words
 //! - `password`, `signature`, `token`, `certificate` — one kind of proof each
 //! - `config`, `file` — what the operator writes
 
@@ -19,7 +20,9 @@ mod change;
 mod config;
 mod credentials;
 mod directory;
+mod explain;
 mod file;
+mod judge;
 mod password;
 mod policy;
 mod secret;
@@ -34,6 +37,7 @@ pub use auth::Auth;
 pub use change::{Change, Command};
 pub use config::{Config, JwtAlgorithm, JwtIssuer, Mode};
 pub use credentials::{Credentials, HmacAlgorithm};
+pub use explain::{Explanation, RuleNote, RulePart};
 pub use file::AclFile;
 pub use policy::{Decision, NamePattern, Policy, ResourceKind, ResourcePattern};
 pub use secret::{Secret, random_password};

@@ -95,28 +95,62 @@ impl Policy {
         Ok(Self { decision: Decision::Deny, ..Self::allow(subject, resource, actions)? })
     }
 
-    pub(crate) fn matches(&self, action: Action, target: Target<'_>, from: IpAddr) -> bool {
-        self.actions.contains(action)
-            && self.resource.matches(target)
-            && (self.source_ips.is_empty() || self.source_ips.iter().any(|net| net.contains(from)))
+    /// What about the request it does not speak of; none when it matches.
+    pub(crate) fn mismatch(&self, action: Action, target: Target<'_>, from: IpAddr) -> Option<Mismatch> {
+        if !self.resource.matches(target) {
+            Some(Mismatch::Resource)
+        } else if !self.actions.contains(action) {
+            Some(Mismatch::Action)
+        } else if self.source_ips.is_empty() || self.source_ips.iter().any(|net| net.contains(from)) {
+            None
+        } else {
+            Some(Mismatch::Source)
+        }
     }
 }
 
-/// The outcome over all policies of one user.
+/// As one sentence: `deny Pub on Topic:orders for User:alice from 10.0.0.0/8`.
+impl fmt::Display for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let decision = if self.decision == Decision::Allow { "allow" } else { "deny" };
+        let actions = Vec::from(self.actions).join(",");
+        write!(f, "{decision} {actions} on {} for User:{}", self.resource, self.subject)?;
+        for (at, net) in self.source_ips.iter().enumerate() {
+            write!(f, "{}{net}", if at == 0 { " from " } else { "," })?;
+        }
+        Ok(())
+    }
+}
+
+/// Why a policy has no say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    Allowed,
-    Denied,
+pub(crate) enum Mismatch {
+    Resource,
+    Action,
+    Source,
+}
+
+/// The outcome over all policies of one user, with the one that decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome<'p> {
+    Allowed(&'p Policy),
+    Denied(&'p Policy),
     NoMatch,
 }
 
 /// Decides for a user who is not a superuser.
-pub(crate) fn decide(policies: &[Policy], action: Action, target: Target<'_>, from: IpAddr) -> Outcome {
+pub(crate) fn decide<'p>(
+    policies: &'p [Policy],
+    action: Action,
+    target: Target<'_>,
+    from: IpAddr,
+) -> Outcome<'p> {
     let mut outcome = Outcome::NoMatch;
-    for policy in policies.iter().filter(|p| p.matches(action, target, from)) {
+    for policy in policies.iter().filter(|p| p.mismatch(action, target, from).is_none()) {
         match policy.decision {
-            Decision::Deny => return Outcome::Denied,
-            Decision::Allow => outcome = Outcome::Allowed,
+            Decision::Deny => return Outcome::Denied(policy),
+            Decision::Allow if outcome == Outcome::NoMatch => outcome = Outcome::Allowed(policy),
+            Decision::Allow => {}
         }
     }
     outcome
@@ -279,7 +313,7 @@ mod tests {
     }
 
     /// The rule in other words: strings compared the slow way, no early exit.
-    fn naive(policies: &[Policy], action: Action, kind: &str, name: &str, from: IpAddr) -> Outcome {
+    fn naive(policies: &[Policy], action: Action, kind: &str, name: &str, from: IpAddr) -> Option<Decision> {
         let applies = |p: &&Policy| {
             let pattern = p.resource.to_string();
             let full = if kind == "Cluster" { "Cluster".to_owned() } else { format!("{kind}:{name}") };
@@ -292,12 +326,13 @@ mod tests {
                 && (p.source_ips.is_empty() || p.source_ips.iter().any(|net| net.contains(from)))
         };
         let decisions: Vec<_> = policies.iter().filter(applies).map(|p| p.decision).collect();
-        if decisions.contains(&Decision::Deny) {
-            Outcome::Denied
-        } else if decisions.contains(&Decision::Allow) {
-            Outcome::Allowed
-        } else {
-            Outcome::NoMatch
+        [Decision::Deny, Decision::Allow].into_iter().find(|decision| decisions.contains(decision))
+    }
+
+    fn said(policies: &[Policy], action: Action, target: Target<'_>, from: IpAddr) -> Option<Decision> {
+        match decide(policies, action, target, from) {
+            Outcome::Allowed(policy) | Outcome::Denied(policy) => Some(policy.decision),
+            Outcome::NoMatch => None,
         }
     }
 
@@ -311,15 +346,15 @@ mod tests {
         ) {
             let from: IpAddr = from.parse().unwrap();
             let topic = TopicName::new(name).unwrap();
-            let got = decide(&policies, action, Target::from(Resource::Topic(&topic)), from);
+            let got = said(&policies, action, Target::from(Resource::Topic(&topic)), from);
             let (kind, name) = name.strip_prefix("%RETRY%").map_or(("Topic", name), |group| ("Group", group));
             prop_assert_eq!(got, naive(&policies, action, kind, name, from));
 
             let mut turned = policies.clone();
             turned.reverse();
-            prop_assert_eq!(got, decide(&turned, action, Target::from(Resource::Topic(&topic)), from));
+            prop_assert_eq!(got, said(&turned, action, Target::from(Resource::Topic(&topic)), from));
 
-            let cluster = decide(&policies, action, Target::from(Resource::Cluster), from);
+            let cluster = said(&policies, action, Target::from(Resource::Cluster), from);
             prop_assert_eq!(cluster, naive(&policies, action, "Cluster", "", from));
         }
 
@@ -332,13 +367,13 @@ mod tests {
             let from: IpAddr = "10.0.0.1".parse().unwrap();
             let topic = TopicName::new("ab").unwrap();
             let target = Target::from(Resource::Topic(&topic));
-            let before = decide(&policies, action, target, from);
+            let before = said(&policies, action, target, from);
             for policy in extra {
                 let more: Vec<Policy> = policies.iter().cloned().chain([policy.clone()]).collect();
-                let after = decide(&more, action, target, from);
+                let after = said(&more, action, target, from);
                 match policy.decision {
-                    Decision::Deny => prop_assert!(after == Outcome::Denied || after == before),
-                    Decision::Allow => prop_assert!(after == Outcome::Allowed || after == before),
+                    Decision::Deny => prop_assert!(after == Some(Decision::Deny) || after == before),
+                    Decision::Allow => prop_assert!(after == Some(Decision::Allow) || after == before),
                 }
             }
         }

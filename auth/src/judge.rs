@@ -1,0 +1,80 @@
+//! The one decision: may this user do this to that, from there?
+//!
+//! [`crate::Auth::permit`] and [`crate::Auth::explain`] both end here, so an explanation cannot differ from what
+//! happens. The verdict carries the rule that decided; the one who checks drops it, the one who explains shows it.
+
+use crate::directory::Directory;
+use crate::policy::{Outcome, Target, decide};
+use crate::{Action, Policy, Resource, Session};
+use std::net::IpAddr;
+
+/// Who asks: someone who has logged in, or a name that someone wonders about.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asker<'a> {
+    pub name: &'a str,
+    /// Which user of this name logged in; none when it is a hypothetical one.
+    pub id: Option<u64>,
+    pub from: IpAddr,
+}
+
+impl<'a> Asker<'a> {
+    pub(crate) fn of(session: &'a Session) -> Self {
+        Self {
+            name: &session.principal.name,
+            id: Some(session.principal.id),
+            from: session.peer.ip().to_canonical(),
+        }
+    }
+}
+
+/// What is decided, and by what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict<'d> {
+    Superuser,
+    Allowed(&'d Policy),
+    Denied(&'d Policy),
+    NoMatch,
+    Disabled,
+    /// There is no such user, or only a later one of the same name.
+    Unknown,
+}
+
+impl Verdict<'_> {
+    pub(crate) fn permits(self) -> bool {
+        matches!(self, Self::Superuser | Self::Allowed(_))
+    }
+
+    /// Why not, in the words of RocketMQ's brokers where they have some.
+    pub(crate) fn why(self) -> &'static str {
+        match self {
+            Self::Superuser => "the user is a superuser",
+            Self::Allowed(_) => "the decision is allow",
+            Self::Denied(_) => "the decision is deny",
+            Self::NoMatch => "no matched policies",
+            Self::Disabled | Self::Unknown => "the user is disabled or deleted",
+        }
+    }
+}
+
+pub(crate) fn judge<'d>(
+    directory: &'d Directory,
+    asker: Asker<'_>,
+    action: Action,
+    resource: Resource<'_>,
+) -> Verdict<'d> {
+    let Some(entry) = directory.entry(asker.name) else { return Verdict::Unknown };
+    if asker.id.is_some_and(|id| id != entry.principal.id) {
+        return Verdict::Unknown;
+    }
+    if !entry.user.enabled {
+        return Verdict::Disabled;
+    }
+    if entry.user.superuser {
+        return Verdict::Superuser;
+    }
+    match decide(&entry.policies, action, Target::from(resource), asker.from) {
+        Outcome::Allowed(policy) => Verdict::Allowed(policy),
+        Outcome::Denied(policy) => Verdict::Denied(policy),
+        Outcome::NoMatch => Verdict::NoMatch,
+    }
+}

@@ -7,6 +7,10 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
+import org.apache.rocketmq.client.consumer.store.OffsetStore;
+import org.apache.rocketmq.client.consumer.store.ReadOffsetType;
+import org.apache.rocketmq.client.consumer.store.RemoteBrokerOffsetStore;
+import org.apache.rocketmq.client.impl.consumer.DefaultMQPushConsumerImpl;
 import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
 import org.apache.rocketmq.common.message.MessageQueue;
 
@@ -31,6 +35,7 @@ final class OffsetScenarios {
             sent.addAll(lab.sendMany(topic, "life" + life + "-", 20));
             DefaultMQPushConsumer consumer = lab.consume(topic, group, inbox, "life" + life);
             inbox.await(sent.size(), SOON);
+            settle(lab, consumer, topic, sent.size());
             consumer.shutdown();
         }
         lab.consume(topic, group, inbox, "last");
@@ -39,6 +44,27 @@ final class OffsetScenarios {
         inbox.awaitThat(SOON, "the marks", all -> all.stream().filter(r -> r.key().startsWith("end")).count() >= 4);
         Check.equal(sent, new HashSet<>(inbox.keys()), "messages over five lives");
         Check.equal(sent.size(), inbox.keys().size(), "messages over five lives, each once");
+    }
+
+    /**
+     * Stops pulling and waits until the broker knows all the progress. A pull carries the client's progress too, and one that
+     * was made before the last message was consumed can overtake what the shutdown reports.
+     */
+    private static void settle(Lab lab, DefaultMQPushConsumer consumer, String topic, int count) throws Exception {
+        consumer.suspend();
+        DefaultMQPushConsumerImpl inside = consumer.getDefaultMQPushConsumerImpl();
+        // Not the consumer's own store: that takes over what it reads.
+        OffsetStore atBroker = new RemoteBrokerOffsetStore(
+                lab.producer().getDefaultMQProducerImpl().getMqClientFactory(), consumer.getConsumerGroup());
+        Set<MessageQueue> queues = consumer.fetchSubscribeMessageQueues(topic);
+        Check.until(SOON, count + " messages committed", () -> {
+            inside.persistConsumerOffset();
+            long committed = 0;
+            for (MessageQueue queue : queues) {
+                committed += Math.max(0, atBroker.readOffset(queue, ReadOffsetType.READ_FROM_STORE));
+            }
+            return committed == count;
+        });
     }
 
     private static void fromFirst(Lab lab) throws Exception {

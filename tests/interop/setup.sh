@@ -2,7 +2,7 @@
 # Installs the stock clients that the interop suites and the examples drive, through the package managers.
 #
 #   tests/interop/setup.sh                 everything
-#   tests/interop/setup.sh ruby curl       only these: java ruby perl node python curl
+#   tests/interop/setup.sh ruby curl       only these: java ruby perl node python curl fuzz
 #
 # Quick when nothing is missing. System packages come from apt (Debian 12 or a relative, as root or through
 # sudo); the rest lands in target/interop-tools and tests/interop/node/node_modules.
@@ -10,7 +10,7 @@ set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 tools=$(cd "$here/../.." && pwd)/target/interop-tools
-wanted=${*:-java ruby perl node python curl}
+wanted=${*:-java ruby perl node python curl fuzz}
 missing=()
 
 need() { # need COMMAND PACKAGE...: the packages are missing unless the command is there
@@ -31,7 +31,8 @@ find_missing() {
       node) need node nodejs; need npm npm ;;
       python) venv_works || missing+=(python3 python3-venv) ;;
       curl) need curl curl ca-certificates; need jq jq; need openssl openssl ;;
-      *) echo "setup.sh: unknown part '$part'; known: java ruby perl node python curl" >&2; exit 2 ;;
+      fuzz) need g++ g++ ;; # the fuzzing engine is written in it
+      *) echo "setup.sh: unknown part '$part'; known: java ruby perl node python curl fuzz" >&2; exit 2 ;;
     esac
   done
 }

@@ -46,7 +46,7 @@ pub fn run(part: Part) -> Result {
     // Downloads wait for the network while the checks compile.
     let setup = Step::new("setup", command(root().join("tests/interop/setup.sh"), &[]), SETUP);
     let mut first = Vec::new();
-    if has(Part::Interop) || has(Part::Examples) {
+    if part != Part::Crash {
         first.push(setup);
     }
     if has(Part::Unit) {

@@ -5,7 +5,7 @@
 
 use super::step::{Prepared, Step};
 use crate::load::{Broker, Settings};
-use crate::shell::{Result, command, root};
+use crate::shell::{Result, broker, command, root};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -17,6 +17,8 @@ enum Variant {
     Plain,
     Tls,
     Acl,
+    /// Topics are not made on first use.
+    NoCreate,
 }
 
 const VARIANTS: [(Variant, &str); 3] = [(Variant::Plain, ""), (Variant::Tls, " tls"), (Variant::Acl, " acl")];
@@ -64,19 +66,37 @@ pub fn steps(limit: Duration) -> Result<Vec<Step>> {
             for (variant, label) in VARIANTS {
                 let name = format!("interop/{}{label}", [suite.as_str(), version].join(" ").trim_end());
                 let script = script.clone();
-                steps.push(Step::prepared(name, limit, move || prepare(&script, version, variant)));
+                steps.push(Step::prepared(name, limit, move || prepare(&script, version, variant, &[])));
             }
         }
     }
+    steps.extend(java_alone(limit));
     Ok(steps)
 }
 
-fn prepare(script: &Path, version: &str, variant: Variant) -> Result<Prepared> {
+/// What only the Java clients show: a broker that creates no topics, and one that is stopped and killed under them.
+fn java_alone(limit: Duration) -> [Step; 2] {
+    let folder = root().join("tests/interop/java");
+    let mut restart = command(folder.join("restart.sh"), &[]);
+    restart.env("SLUICE_BIN", broker());
+    let unknown =
+        move || prepare(&folder.join("run.sh"), "5.5.0", Variant::NoCreate, &["topic-unknown-refused"]);
+    [
+        Step::new("interop/java restart", restart, limit),
+        Step::prepared("interop/java no-create", limit, unknown),
+    ]
+}
+
+fn prepare(script: &Path, version: &str, variant: Variant, scenarios: &[&str]) -> Result<Prepared> {
     let folder = TempDir::new()?;
     let mut settings = Settings::in_folder(folder.path());
-    let mut run = command(script, &[]);
+    let mut run = command(script, scenarios);
     match variant {
         Variant::Plain => {}
+        Variant::NoCreate => {
+            settings.set("SLUICE_TOPICS__AUTO_CREATE", "false");
+            run.env("AUTO_CREATE", "off");
+        }
         Variant::Tls => {
             let certificates = Certificates::make(folder.path())?;
             settings.set("SLUICE_TLS__CERT", &certificates.cert);

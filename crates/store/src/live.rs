@@ -7,7 +7,7 @@ use crate::Lsn;
 use crate::index::IndexEntry;
 use crate::log::Bounds;
 use crate::sealed::{Contents, Range};
-use sluice_model::Offset;
+use sluice_model::{Millis, Offset};
 use std::collections::{HashMap, HashSet, VecDeque};
 
 /// The queues of a log.
@@ -25,6 +25,8 @@ pub(crate) struct QueueIndex {
     /// The offset after the last readable one.
     pub readable: Offset,
     pub is_async: bool,
+    /// The store times of live entries have gone back at least once.
+    unordered: bool,
 }
 
 /// Where a read finds its index entries.
@@ -54,6 +56,17 @@ impl QueueIndex {
     }
 }
 
+impl QueueIndex {
+    /// The first live entry stored at `time` or later.
+    pub(crate) fn first_stored(&self, time: Millis) -> Option<&IndexEntry> {
+        if self.unordered {
+            self.live.iter().find(|entry| entry.stored >= time)
+        } else {
+            self.live.get(self.live.partition_point(|entry| entry.stored < time))
+        }
+    }
+}
+
 impl QueueIndexes {
     /// The queue, unless it is unknown or forgotten.
     pub(crate) fn get(&self, queue: u32) -> Option<&QueueIndex> {
@@ -76,6 +89,7 @@ impl QueueIndexes {
         let index = self.queues.entry(queue).or_default();
         index.readable = entry.end();
         index.is_async |= is_async;
+        index.unordered |= index.live.back().is_some_and(|last| last.stored > entry.stored);
         index.live.push_back(entry);
     }
 

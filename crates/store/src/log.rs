@@ -209,7 +209,8 @@ pub struct Space {
     pub accepts_messages: bool,
 }
 
-/// Called on the log's thread after each commit with the queues that have new readable entries. It must be quick.
+/// Called on the log's thread after each commit with the queues that have new readable entries. It must be quick, and
+/// must not take a lock that is held around [`Log::write_checkpoint`] or [`Log::close`]: both wait for that thread.
 pub type Listener = Arc<dyn Fn(&[LogQueue]) + Send + Sync>;
 
 /// An append-only log of atomic groups.

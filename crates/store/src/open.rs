@@ -116,6 +116,14 @@ fn identify(vfs: &dyn Vfs, dir: &Path, clock: &dyn Clock) -> Result<StoreId, Ope
     if names.iter().any(|name| segment::start_of_name(name).is_some()) {
         return Err(OpenError::damaged(dir.join("store.meta"), 0, "it is missing, but there are segments"));
     }
+    // The folder itself may be new as well. Where the one above is closed to us, it was not we who made this one.
+    let above = dir.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match vfs.sync_dir(above) {
+        Err(error) if error.kind() != io::ErrorKind::PermissionDenied => {
+            return Err(OpenError::io(above, error));
+        }
+        _ => {}
+    }
     let store = rand::random();
     meta::create(vfs, dir, store, clock.now())?;
     for folder in [log_dir(dir), pool_dir(dir), checkpoint::dir_of(dir)] {

@@ -299,7 +299,7 @@ pub(crate) fn offset_at(shared: &Shared, queue: LogQueue, time: Millis) -> Resul
         let queues = shared.queues.read();
         let Some(index) = queues.get(queue.0) else { return Ok(0) };
         let ranges: Vec<Range> = index.ranges.iter().filter(|r| r.max_stored >= time).copied().collect();
-        let live = index.live.iter().find(|entry| entry.stored >= time).map(|entry| entry.offset);
+        let live = index.first_stored(time).map(|entry| entry.offset);
         (ranges, live, index.readable)
     };
     for range in ranges {

@@ -7,6 +7,7 @@ use crate::entry::{EntryHeader, HEADER, SIGNATURE};
 use crate::segment::PAGE;
 use crate::{Lsn, vfs::VfsFile};
 use bytes::Bytes;
+use memchr::memmem;
 use std::io;
 use std::sync::Arc;
 
@@ -74,8 +75,9 @@ impl Scan {
         while position + HEADER as u64 <= self.limit {
             let len = WINDOW.min((self.limit - position) as usize);
             let Some(bytes) = self.bytes(position, len)? else { return Ok(None) };
-            if let Some(n) = bytes.chunks(8).position(|chunk| chunk.starts_with(&SIGNATURE)) {
-                return Ok(Some(position + n as u64 * 8));
+            // Entries lie at multiples of 8, and so does the window.
+            if let Some(n) = memmem::find_iter(&bytes, &SIGNATURE).find(|n| n.is_multiple_of(8)) {
+                return Ok(Some(position + n as u64));
             }
             position += len as u64 & !7;
             if len < 8 {

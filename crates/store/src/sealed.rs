@@ -39,6 +39,8 @@ mod queue_flag {
     pub(super) const DENSE: u32 = 1;
     /// Acknowledged before synced, at least once.
     pub(super) const ASYNC: u32 = 2;
+    /// Store times never go back: a time is found by binary search.
+    pub(super) const ORDERED: u32 = 4;
 }
 
 /// What a segment's index holds before it is written.
@@ -92,6 +94,7 @@ pub(crate) struct Range {
     pub min_stored: Millis,
     pub max_stored: Millis,
     pub dense: bool,
+    pub ordered: bool,
     pub is_async: bool,
 }
 
@@ -209,6 +212,7 @@ fn range_of(segment: Lsn, first: u32, part: &QueueContents) -> Option<Range> {
         min_stored: part.entries.iter().map(stored).min().unwrap_or_default(),
         max_stored: part.entries.iter().map(stored).max().unwrap_or_default(),
         dense: end - base == u64::from(count),
+        ordered: part.entries.is_sorted_by_key(stored),
         is_async: part.is_async,
     })
 }
@@ -239,6 +243,7 @@ fn encode_directory(ranges: &[(u32, Range)]) -> Vec<u8> {
     let mut directory = vec![0; ranges.len() * DIRECTORY_ENTRY];
     for ((queue, range), place) in ranges.iter().zip(directory.chunks_exact_mut(DIRECTORY_ENTRY)) {
         let flags = if range.dense { queue_flag::DENSE } else { 0 }
+            | if range.ordered { queue_flag::ORDERED } else { 0 }
             | if range.is_async { queue_flag::ASYNC } else { 0 };
         put(place, 0, queue.to_le_bytes());
         put(place, 4, flags.to_le_bytes());
@@ -313,6 +318,7 @@ impl Footer {
             min_stored: place.u64_at(32),
             max_stored: place.u64_at(40),
             dense: flags & queue_flag::DENSE != 0,
+            ordered: flags & queue_flag::ORDERED != 0,
             is_async: flags & queue_flag::ASYNC != 0,
         };
         (place.u32_at(0), range)
@@ -379,7 +385,8 @@ impl<'a> RangeReader<'a> {
 
     /// The first entry stored at `time` or later.
     pub(crate) fn first_stored(&mut self, time: Millis) -> io::Result<Option<IndexEntry>> {
-        for n in 0..self.range.count {
+        let first = if self.range.ordered { self.partition(|entry| entry.stored < time)? } else { 0 };
+        for n in first..self.range.count {
             if let Some(entry) = self.entry(n)?.filter(|e| e.stored >= time) {
                 return Ok(Some(entry));
             }

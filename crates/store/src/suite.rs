@@ -324,6 +324,16 @@ fn an_offset_is_found_by_its_time(subject: &mut dyn Subject) {
         assert_eq!(subject.log().offset_at(LogQueue(9), 5).unwrap(), 0);
         subject.restart();
     }
+    // A clock that is set back does not hide anything.
+    for stored in [90, 40, 95] {
+        send(&*subject.log(), 2, "x", stored);
+    }
+    for _ in 0..2 {
+        let found: Vec<Offset> =
+            [50, 91, 96].map(|t| subject.log().offset_at(LogQueue(2), t).unwrap()).into();
+        assert_eq!(found, [0, 2, 3]);
+        subject.restart();
+    }
 }
 
 fn a_forgotten_queue_is_gone(subject: &mut dyn Subject) {

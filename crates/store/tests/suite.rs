@@ -70,3 +70,20 @@ fn local_log_that_acknowledges_before_it_syncs() {
     let config = Config { segment_size: ByteSize::kib(192), flush: Flush::Async, ..Config::default() };
     suite::run(|| Box::new(OnDisk::new(&config)));
 }
+
+#[test]
+fn large_messages_come_back() {
+    let config = Config { segment_size: ByteSize::mib(16), ..Config::default() };
+    let mut subject = OnDisk::new(&config);
+    let lens = [4 << 20, 1, (1 << 20) + 1, 0, 300_000, 4 << 20, 2_000_000, 1 << 20, 4 << 20];
+    let text = |n: usize| format!("{n}").repeat(lens[n]);
+    for n in 0..lens.len() {
+        suite::send(&*subject.log, 1, &text(n), 1);
+    }
+    for _ in 0..2 {
+        let entries = suite::read_all(&*subject.log, 1);
+        assert_eq!(entries.len(), lens.len());
+        assert!(entries.iter().enumerate().all(|(n, entry)| suite::body(entry) == text(n)));
+        subject.restart();
+    }
+}

@@ -156,12 +156,14 @@ impl Auth {
 
     /// All users, by name, without secrets.
     pub fn users(&self) -> Vec<UserView> {
-        self.read(|directory| directory.entries().map(|entry| entry.user.view()).collect())
+        self.read(|directory| directory.sorted().iter().map(|entry| entry.user.view()).collect())
     }
 
     /// All policies, by the name of their user.
     pub fn policies(&self) -> Vec<Policy> {
-        self.read(|directory| directory.entries().flat_map(|entry| entry.policies.clone()).collect())
+        self.read(|directory| {
+            directory.sorted().iter().flat_map(|entry| entry.rules.iter().cloned()).collect()
+        })
     }
 
     fn read<T: Default>(&self, look: impl FnOnce(&Directory) -> T) -> T {

@@ -2,27 +2,28 @@
 
 use crate::change::Kind;
 use crate::judge::Asker;
+use crate::rules::{RuleSet, Rules};
 use crate::user::User;
 use crate::{Policy, Principal, ResourcePattern};
-use std::collections::{BTreeMap, HashMap};
+use foldhash::fast::RandomState;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 #[derive(Default)]
 pub(crate) struct Directory {
-    users: BTreeMap<String, Entry>,
+    users: HashMap<String, Entry, RandomState>,
     /// Access key to user name. A key belongs to the first user that had it.
-    keys: HashMap<String, String>,
+    keys: HashMap<String, String, RandomState>,
     last_id: u64,
+    policies: usize,
 }
 
 pub(crate) struct Entry {
     pub user: User,
     /// Shared by all sessions of this user.
     pub principal: Arc<Principal>,
-    /// The policies about it, those of the operator's file last.
-    pub policies: Vec<Policy>,
-    /// How many of them are the file's.
-    pub from_file: usize,
+    /// The policies about it.
+    pub rules: Rules,
 }
 
 impl Directory {
@@ -34,13 +35,26 @@ impl Directory {
         self.users.get(self.keys.get(key)?)
     }
 
+    /// All users, in no order.
     pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.users.values()
     }
 
+    /// All users, by name.
+    pub(crate) fn sorted(&self) -> Vec<&Entry> {
+        let mut entries: Vec<_> = self.entries().collect();
+        entries.sort_unstable_by(|a, b| a.user.name.cmp(&b.user.name));
+        entries
+    }
+
+    /// How many policies there are.
+    pub(crate) fn policies(&self) -> usize {
+        self.policies
+    }
+
     /// Every policy that may have a say for this asker.
     pub(crate) fn rules_about(&self, asker: Asker<'_>) -> Vec<&Policy> {
-        self.entry(asker.name).into_iter().flat_map(|entry| &entry.policies).collect()
+        self.entry(asker.name).into_iter().flat_map(|entry| entry.rules.iter()).collect()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -70,7 +84,7 @@ impl Directory {
             None => {
                 self.last_id += 1;
                 let principal = Arc::new(Principal { name: user.name.as_str().into(), id: self.last_id });
-                let entry = Entry { user: user.clone(), principal, policies: Vec::new(), from_file: 0 };
+                let entry = Entry { user: user.clone(), principal, rules: Rules::default() };
                 self.users.insert(user.name.clone(), entry);
             }
         }
@@ -81,6 +95,7 @@ impl Directory {
 
     fn delete_user(&mut self, name: &str) {
         if let Some(entry) = self.users.remove(name) {
+            self.policies -= entry.rules.len();
             for (key, _) in entry.user.keys() {
                 if self.keys.get(key).is_some_and(|owner| owner == name) {
                     self.keys.remove(key);
@@ -91,34 +106,30 @@ impl Directory {
 
     fn put_policy(&mut self, policy: &Policy, from_file: bool) {
         let Some(entry) = self.users.get_mut(&policy.subject) else { return };
+        let before = entry.rules.len();
         if from_file {
-            entry.policies.push(policy.clone());
-            entry.from_file += 1;
-            return;
+            entry.rules.file.add(policy)
+        } else {
+            entry.rules.own.put(policy)
         }
-        let own = entry.policies.len() - entry.from_file;
-        let same = |p: &&mut Policy| p.resource == policy.resource && p.decision == policy.decision;
-        match entry.policies.iter_mut().take(own).find(same) {
-            Some(old) => *old = policy.clone(),
-            None => entry.policies.insert(own, policy.clone()),
-        }
+        self.policies += entry.rules.len() - before;
     }
 
     fn delete_policies(&mut self, subject: &str, resource: Option<&ResourcePattern>) {
         let Some(entry) = self.users.get_mut(subject) else { return };
-        let own = entry.policies.len() - entry.from_file;
-        let mut at = 0;
-        entry.policies.retain(|policy| {
-            at += 1;
-            at > own || resource.is_some_and(|resource| policy.resource != *resource)
-        });
+        let before = entry.rules.len();
+        match resource {
+            Some(resource) => entry.rules.own.remove(resource),
+            None => entry.rules.own = RuleSet::default(),
+        }
+        self.policies -= before - entry.rules.len();
     }
 
     fn replace_file(&mut self, users: &[User], policies: &[Policy]) {
+        let stay: HashSet<&str> = users.iter().map(|user| user.name.as_str()).collect();
         let gone: Vec<String> = self
-            .users
-            .values()
-            .filter(|entry| entry.user.from_file && users.iter().all(|user| user.name != entry.user.name))
+            .entries()
+            .filter(|entry| entry.user.from_file && !stay.contains(entry.user.name.as_str()))
             .map(|entry| entry.user.name.clone())
             .collect();
         for name in &gone {
@@ -128,8 +139,8 @@ impl Directory {
             self.put_user(user);
         }
         for entry in self.users.values_mut() {
-            entry.policies.truncate(entry.policies.len() - entry.from_file);
-            entry.from_file = 0;
+            self.policies -= entry.rules.file.len();
+            entry.rules.file = RuleSet::default();
         }
         for policy in policies {
             self.put_policy(policy, true);
@@ -138,16 +149,12 @@ impl Directory {
 
     /// Changes that rebuild everything from nothing.
     pub(crate) fn snapshot(&self) -> Vec<Kind> {
-        let mut changes: Vec<Kind> = self.entries().map(|entry| Kind::PutUser(entry.user.clone())).collect();
-        for entry in self.entries() {
-            let own = entry.policies.len() - entry.from_file;
-            changes.extend(
-                entry
-                    .policies
-                    .iter()
-                    .enumerate()
-                    .map(|(at, policy)| Kind::PutPolicy { policy: policy.clone(), from_file: at >= own }),
-            );
+        let entries = self.sorted();
+        let mut changes: Vec<Kind> = entries.iter().map(|entry| Kind::PutUser(entry.user.clone())).collect();
+        let put = |policy: &Policy, from_file| Kind::PutPolicy { policy: policy.clone(), from_file };
+        for entry in entries {
+            changes.extend(entry.rules.own.iter().map(|policy| put(policy, false)));
+            changes.extend(entry.rules.file.iter().map(|policy| put(policy, true)));
         }
         changes
     }

@@ -3,6 +3,7 @@
 use crate::{Policy, UserSpec};
 use serde::Deserialize;
 use sluice_model::{Error, Result};
+use std::collections::HashSet;
 
 /// The parsed and checked content of an ACL file.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
@@ -26,9 +27,10 @@ impl AclFile {
             let line = before.matches('\n').count() + 1;
             Error::invalid(format!("line {line}: {}", error.message()))
         })?;
-        for (at, user) in file.users.iter().enumerate() {
+        let mut names = HashSet::new();
+        for user in &file.users {
             user.check()?;
-            if file.users.iter().skip(at + 1).any(|other| other.name == user.name) {
+            if !names.insert(&user.name) {
                 return Err(Error::invalid(format!("user {:?} is given twice", user.name)));
             }
         }

@@ -60,7 +60,7 @@ pub(crate) fn judge<'d>(
     directory: &'d Directory,
     asker: Asker<'_>,
     action: Action,
-    resource: Resource<'_>,
+    resource: Resource<'d>,
 ) -> Verdict<'d> {
     let Some(entry) = directory.entry(asker.name) else { return Verdict::Unknown };
     if asker.id.is_some_and(|id| id != entry.principal.id) {
@@ -72,7 +72,8 @@ pub(crate) fn judge<'d>(
     if entry.user.superuser {
         return Verdict::Superuser;
     }
-    match decide(&entry.policies, action, Target::from(resource), asker.from) {
+    let target = Target::from(resource);
+    match decide(entry.rules.candidates(target), action, target, asker.from) {
         Outcome::Allowed(policy) => Verdict::Allowed(policy),
         Outcome::Denied(policy) => Verdict::Denied(policy),
         Outcome::NoMatch => Verdict::NoMatch,

@@ -8,7 +8,7 @@
 //!
 //! - `auth` — [`Auth`] itself: login, permit, plan, apply, snapshot
 //! - `access` — [`Action`], [`Resource`], [`Permit`]; `session` — [`Session`]; `credentials` — what clients show
-//! - `user`, `policy`, `source` — what is remembered; `directory` — all of it, indexed; `change` — how it changes
+//! - `user`, `policy`, `source` — what is remembered; `rules`, `directory` — all of it, indexed; `change` — how it changes
 //! - `judge` — the one decision; `explain` — the same decision in words
 //! - `password`, `signature`, `token`, `certificate` — one kind of proof each
 //! - `config`, `file` — what the operator writes
@@ -25,6 +25,7 @@ mod file;
 mod judge;
 mod password;
 mod policy;
+mod rules;
 mod secret;
 mod session;
 mod signature;

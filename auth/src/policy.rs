@@ -140,13 +140,13 @@ pub(crate) enum Outcome<'p> {
 
 /// Decides for a user who is not a superuser.
 pub(crate) fn decide<'p>(
-    policies: &'p [Policy],
+    policies: impl IntoIterator<Item = &'p Policy>,
     action: Action,
     target: Target<'_>,
     from: IpAddr,
 ) -> Outcome<'p> {
     let mut outcome = Outcome::NoMatch;
-    for policy in policies.iter().filter(|p| p.mismatch(action, target, from).is_none()) {
+    for policy in policies.into_iter().filter(|p| p.mismatch(action, target, from).is_none()) {
         match policy.decision {
             Decision::Deny => return Outcome::Denied(policy),
             Decision::Allow if outcome == Outcome::NoMatch => outcome = Outcome::Allowed(policy),
@@ -159,8 +159,8 @@ pub(crate) fn decide<'p>(
 /// A resource as patterns see it: retry and dead-letter topics have become their group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Target<'a> {
-    kind: ResourceKind,
-    name: &'a str,
+    pub kind: ResourceKind,
+    pub name: &'a str,
 }
 
 /// The prefixes of a group's own topics; the model makes such names but only as owned ones, and a check must not
@@ -184,7 +184,7 @@ impl<'a> From<Resource<'a>> for Target<'a> {
 }
 
 impl ResourcePattern {
-    fn matches(&self, target: Target<'_>) -> bool {
+    pub(crate) fn matches(&self, target: Target<'_>) -> bool {
         match self {
             Self::Any => true,
             Self::Of(kind, _) if *kind != target.kind => false,

@@ -6,11 +6,14 @@ use crate::user::User;
 use crate::{AclFile, Policy, ResourcePattern, Secret, UserSpec, password};
 use parking_lot::RwLock;
 use sluice_model::{Error, ErrorKind, Result};
+use std::collections::{HashMap, HashSet};
 
-/// All of them are kept in memory and in every checkpoint.
-const MAX_USERS: usize = 10_000;
-/// A check looks at all policies of its user.
+/// All of them are kept in memory and in every checkpoint: about 400 bytes each.
+const MAX_USERS: usize = 50_000;
+/// Nobody keeps an overview of more; it bounds what one explanation lists.
 const MAX_POLICIES_PER_USER: usize = 1_000;
+/// All of them are kept in memory and in every checkpoint: about 200 bytes each.
+const MAX_POLICIES: usize = 500_000;
 /// The administrator that a first start makes.
 const ADMINISTRATOR: &str = "admin";
 
@@ -40,7 +43,7 @@ fn put_user(directory: &RwLock<Directory>, spec: UserSpec) -> Result<Kind> {
     // Hashed without the lock: others log in meanwhile.
     let user = merge(old.unwrap_or_else(|| User::new(&spec.name)), spec)?;
     let directory = directory.read();
-    keys_are_free(&directory, &user, &[])?;
+    keys_are_free(&directory, &user)?;
     if !(user.superuser && user.enabled) {
         not_the_last_superuser(&directory, &user.name)?;
     }
@@ -80,8 +83,11 @@ fn put_policy(directory: &Directory, policy: Policy) -> Result<Kind> {
     let Some(entry) = directory.entry(&policy.subject) else {
         return Err(unknown_subject(&policy.subject));
     };
-    if entry.policies.len() >= MAX_POLICIES_PER_USER {
+    if entry.rules.len() >= MAX_POLICIES_PER_USER {
         return Err(too_many_policies(&policy.subject));
+    }
+    if directory.policies() >= MAX_POLICIES {
+        return Err(too_many_policies_in_all());
     }
     Ok(Kind::PutPolicy { policy, from_file: false })
 }
@@ -112,24 +118,24 @@ fn replace_file(directory: &RwLock<Directory>, file: AclFile) -> Result<Kind> {
     if others + users.len() > MAX_USERS {
         return Err(Error::new(ErrorKind::TooLarge, format!("there may be {MAX_USERS} users at most")));
     }
-    for (at, user) in users.iter().enumerate() {
-        keys_are_free(&directory, user, &users)?;
-        let earlier = users.iter().take(at).flat_map(User::keys).map(|(key, _)| key);
-        if let Some(key) = earlier.into_iter().find(|key| user.keys().any(|(own, _)| own == *key)) {
-            return Err(Error::invalid(format!("access key {key:?} is given to two users")));
-        }
-    }
+    file_keys_are_free(&directory, &users)?;
+    let names: HashSet<&str> = users.iter().map(|user| user.name.as_str()).collect();
+    let mut counts: HashMap<&str, usize> = HashMap::new();
     for policy in &file.policies {
         check_policy(policy)?;
         let stays = directory.entry(&policy.subject).is_some_and(|entry| !entry.user.from_file);
-        if !stays && users.iter().all(|user| user.name != policy.subject) {
+        if !stays && !names.contains(policy.subject.as_str()) {
             return Err(unknown_subject(&policy.subject));
         }
-        if file.policies.iter().filter(|other| other.subject == policy.subject).count()
-            > MAX_POLICIES_PER_USER
-        {
+        let count = counts.entry(&policy.subject).or_default();
+        *count += 1;
+        if *count > MAX_POLICIES_PER_USER {
             return Err(too_many_policies(&policy.subject));
         }
+    }
+    let own: usize = directory.entries().map(|entry| entry.rules.own.len()).sum();
+    if own + file.policies.len() > MAX_POLICIES {
+        return Err(too_many_policies_in_all());
     }
     Ok(Kind::ReplaceFile { users, policies: file.policies })
 }
@@ -154,23 +160,41 @@ fn check_policy(policy: &Policy) -> Result<()> {
     Ok(())
 }
 
-/// Whose key it is must be clear; a user's name counts as its key. Users of the file that is being replaced do not
-/// count: `file` says what they will be.
-fn keys_are_free(directory: &Directory, user: &User, file: &[User]) -> Result<()> {
+/// Whose key it is must be clear; a user's name counts as its key.
+fn keys_are_free(directory: &Directory, user: &User) -> Result<()> {
     for (key, _) in user.keys() {
-        let by_key = directory.owner_of_key(key);
-        let by_name = directory.entry(key);
-        let other = by_key.into_iter().chain(by_name).map(|entry| &entry.user).find(|other| {
-            let replaced =
-                user.from_file && (other.from_file || file.iter().any(|new| new.name == other.name));
-            other.name != user.name && !replaced
-        });
-        if other.is_some() || file.iter().any(|other| other.name == key && other.name != user.name) {
-            let message = format!("access key {key:?} belongs to another user");
-            return Err(Error::new(ErrorKind::AlreadyExists, message));
+        let holders = directory.owner_of_key(key).into_iter().chain(directory.entry(key));
+        if holders.into_iter().any(|other| other.user.name != user.name) {
+            return Err(key_is_taken(key));
         }
     }
     Ok(())
+}
+
+/// The same for the users of a new file. Those of the file that it replaces do not count.
+fn file_keys_are_free(directory: &Directory, users: &[User]) -> Result<()> {
+    let names: HashSet<&str> = users.iter().map(|user| user.name.as_str()).collect();
+    let mut seen = HashMap::new();
+    for user in users {
+        for (key, _) in user.keys() {
+            let holders = directory.owner_of_key(key).into_iter().chain(directory.entry(key));
+            let stays = |other: &User| {
+                !other.from_file && !names.contains(other.name.as_str()) && other.name != user.name
+            };
+            let taken = holders.into_iter().any(|other| stays(&other.user));
+            if taken || (key != user.name && names.contains(key)) {
+                return Err(key_is_taken(key));
+            }
+            if seen.insert(key, &user.name).is_some() {
+                return Err(Error::invalid(format!("access key {key:?} is given to two users")));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn key_is_taken(key: &str) -> Error {
+    Error::new(ErrorKind::AlreadyExists, format!("access key {key:?} belongs to another user"))
 }
 
 fn not_from_file(user: &User) -> Result<()> {
@@ -183,9 +207,11 @@ fn not_from_file(user: &User) -> Result<()> {
 
 /// Nobody could undo it.
 fn not_the_last_superuser(directory: &Directory, name: &str) -> Result<()> {
-    let able = directory.entries().map(|entry| &entry.user).filter(|user| user.superuser && user.enabled);
-    // There is at most one user of a name, so this is true when that one is the only one.
-    if able.map(|user| user.name.as_str()).eq([name]) {
+    let able = |user: &User| user.superuser && user.enabled;
+    if !directory.entry(name).is_some_and(|entry| able(&entry.user)) {
+        return Ok(());
+    }
+    if !directory.entries().any(|entry| able(&entry.user) && entry.user.name != name) {
         let message = format!("User:{name} is the last superuser; make another one first");
         return Err(Error::new(ErrorKind::Conflict, message));
     }
@@ -194,6 +220,10 @@ fn not_the_last_superuser(directory: &Directory, name: &str) -> Result<()> {
 
 fn unknown_subject(name: &str) -> Error {
     Error::invalid(format!("the subject does not exist: User:{name}"))
+}
+
+fn too_many_policies_in_all() -> Error {
+    Error::new(ErrorKind::TooLarge, format!("there may be {MAX_POLICIES} policies at most"))
 }
 
 fn too_many_policies(name: &str) -> Error {

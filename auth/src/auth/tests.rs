@@ -270,7 +270,10 @@ fn the_file_owns_what_it_names_and_nothing_else() {
     run(&auth, Command::DeletePolicy { subject: "alice".into(), resource: None }).unwrap();
     assert_eq!(auth.policies().len(), 2, "those of the file stay");
 
+    assert_eq!(auth.acl.as_ref().unwrap().directory.read().policies(), 2);
+
     run(&auth, Command::ReplaceFile(AclFile::default())).unwrap();
+    assert_eq!(auth.acl.as_ref().unwrap().directory.read().policies(), 0);
     assert_eq!(auth.users().iter().map(|u| u.name.as_str()).collect::<Vec<_>>(), ["alice"]);
     assert!(auth.policies().is_empty());
 }

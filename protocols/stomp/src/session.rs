@@ -90,7 +90,8 @@ impl StompSession {
         Outcome::barrier(async move {
             match proof.login(&wire, peer).await {
                 Ok(session) => {
-                    tracing::debug!(%peer, user = %session.principal(), %version, "stomp client connected");
+                    let (user, claimed) = (session.principal(), proof.claimed());
+                    tracing::debug!(%peer, %user, claimed, %version, "stomp client connected");
                     let connected = handlers::connected(&wire, version, &beats, &session);
                     let _ = promise.set(session);
                     Reply::new(connected)

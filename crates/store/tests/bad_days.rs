@@ -478,6 +478,26 @@ fn async_queues_move_on_after_an_unclean_stop_only() {
 }
 
 #[test]
+fn async_acknowledges_before_the_sync_which_comes_by_itself() {
+    let vfs = SimVfs::new();
+    let log = open(&vfs);
+    let sent = message("x");
+    let first = log.append(&[append(1, &sent, 1)], Durability::Async).unwrap();
+    first.done.wait().unwrap();
+    vfs.hold_syncs(true);
+    let second = log.append(&[append(1, &sent, 1)], Durability::Async).unwrap();
+    let lsn = second.placed[0].lsn as usize;
+    second.done.wait().unwrap();
+    assert_eq!(log.bounds(LogQueue(1)).next, 2, "readable when acknowledged");
+    let segment = segments(&vfs)[0].clone();
+    let written = vfs.files()[&segment][lsn..lsn + 64].to_vec();
+    let survives = |seed| vfs.power_cut(seed).files()[&segment][lsn..lsn + 64] == written;
+    assert!(!(0..64).all(survives), "not yet safe");
+    vfs.hold_syncs(false);
+    until("the sync", || (0..64).all(survives));
+}
+
+#[test]
 fn settings_without_sense_are_refused() {
     for bad in [
         Config { segment_size: ByteSize(1), ..Config::default() },

@@ -51,7 +51,8 @@ impl FromStr for ByteSize {
 
 impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (unit, factor) = UNITS.iter().find(|(_, f)| self.0 >= *f && self.0.is_multiple_of(*f)).unwrap_or(&("B", 1));
+        let (unit, factor) =
+            UNITS.iter().find(|(_, f)| self.0 >= *f && self.0.is_multiple_of(*f)).unwrap_or(&("B", 1));
         write!(f, "{}{unit}", self.0 / factor)
     }
 }

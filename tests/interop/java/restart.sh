@@ -23,7 +23,7 @@ trap finish EXIT
 
 export SLUICE_DATA_DIR=$work/data SLUICE_LISTEN__NAMESRV=0 SLUICE_LISTEN__REMOTING=0 SLUICE_LISTEN__HTTP=off SLUICE_LISTEN__STOMP=off
 start() {
-  exec 3< <(exec "$sluice" 2>>"$work/log")
+  exec 3< <(exec env -u SLUICE_BIN "$sluice" 2>>"$work/log") # it knows no such key
   broker=$!
   read -r -t 20 ready <&3 || { echo "the broker did not start:" >&2; tail -20 "$work/log" >&2; exit 1; }
 }

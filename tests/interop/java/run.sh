@@ -7,6 +7,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 version=${CLIENT_VERSION:-5.5.0}
 target=$here/target/$version
 
+{ command -v mvn && command -v javac; } >/dev/null || "$here/../setup.sh" java
+
 # --- build, one at a time -------------------------------------------------------------------------
 mkdir -p "$target"
 (

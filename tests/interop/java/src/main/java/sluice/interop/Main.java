@@ -3,6 +3,7 @@ package sluice.interop;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.regex.Pattern;
 import java.util.stream.Stream;
 
 /** Stock RocketMQ clients against a broker that runs: the scenarios, and small commands for tests in other languages. */
@@ -63,17 +64,24 @@ public final class Main {
     private static List<Scenario> chosen(List<String> names) {
         List<Scenario> chosen = new ArrayList<>();
         for (Scenario scenario : all()) {
-            if (names.isEmpty() || names.stream().anyMatch(name -> matches(name, scenario.name()))) {
+            boolean named = names.isEmpty() || names.stream().anyMatch(name -> matches(name, scenario.name()));
+            if (named && says("ONLY", true, scenario) && !says("SKIP", false, scenario)) {
                 chosen.add(scenario);
             }
         }
         for (String name : names) {
-            if (chosen.stream().noneMatch(s -> matches(name, s.name()))) {
+            if (all().stream().noneMatch(s -> matches(name, s.name()))) {
                 System.err.println("no scenario is called " + name);
                 System.exit(2);
             }
         }
         return chosen;
+    }
+
+    /** Whether that variable's regular expression is in the scenario's name. */
+    private static boolean says(String variable, boolean unset, Scenario scenario) {
+        String expression = System.getenv(variable);
+        return expression == null || expression.isEmpty() ? unset : Pattern.compile(expression).matcher(scenario.name()).find();
     }
 
     private static boolean matches(String pattern, String name) {

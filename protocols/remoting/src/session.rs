@@ -126,6 +126,7 @@ impl FramedHandler for RemotingSession {
             if one_way { Reply::nothing() } else { Reply::new(response.encode(spelling, opaque)) }
         };
         let heartbeat = frame.head.code == request::HEART_BEAT;
+        tracing::debug!(code = frame.head.code, opaque, one_way, bytes = frame.body.len(), "request");
         let session = match self.authenticator.prove(&self.node.broker, &frame) {
             Ok(session) => session,
             Err(failure) => return Outcome::Reply(reply(failure.into())),

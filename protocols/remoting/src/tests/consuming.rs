@@ -317,3 +317,26 @@ async fn an_earlier_pull_does_not_undo_a_later_offset() {
     let committed = peer.ask(14, &place, "").await;
     assert_eq!(committed.field("offset").as_deref(), Some("3"));
 }
+
+#[tokio::test]
+async fn heartbeats_and_locks_have_limits() {
+    let peer = Peer::new();
+    let list = |item: &str, n: usize| vec![item; n].join(",");
+    let groups = |n| format!(r#"{{"clientID":"c","consumerDataSet":[{}]}}"#, list(r#"{"groupName":"G"}"#, n));
+    assert_eq!(peer.ask(34, &[], groups(1000)).await.code(), 0);
+    assert_eq!(peer.ask(34, &[], groups(1001)).await.code(), 29);
+    let topics = |n| {
+        let topics = list(r#"{"topic":"T"}"#, n);
+        format!(
+            r#"{{"clientID":"c","consumerDataSet":[{{"groupName":"G","subscriptionDataSet":[{topics}]}}]}}"#
+        )
+    };
+    assert_eq!(peer.ask(34, &[], topics(1000)).await.code(), 0);
+    assert_eq!(peer.ask(34, &[], topics(1001)).await.code(), 29);
+    let queues = |n| {
+        let queues = list(r#"{"queueId":0,"topic":"T"}"#, n);
+        format!(r#"{{"clientId":"c","consumerGroup":"G","mqSet":[{queues}]}}"#)
+    };
+    assert_eq!(peer.ask(41, &[], queues(10_000)).await.code(), 0);
+    assert_eq!(peer.ask(41, &[], queues(10_001)).await.code(), 29);
+}

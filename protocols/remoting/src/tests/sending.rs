@@ -147,6 +147,11 @@ async fn a_batch_becomes_messages_one_after_the_other() {
     assert_eq!(seen, [(0, 0, &b"a"[..], ""), (1, 5, &b"bc"[..], "t")]);
     assert_eq!(records[0].property("UNIQ_KEY"), "AA");
 
+    let items = peer.node.broker.config().max_batch + 1;
+    let item = hex::decode(&body[..70]).unwrap();
+    assert_eq!(peer.ask(320, &fields, item.repeat(items)).await.code(), 13);
+    assert_eq!(peer.ask(320, &fields, item.repeat(items - 1)).await.code(), 0);
+
     let cut = peer.ask(320, &fields, hex::decode(&body[..20]).unwrap()).await;
     assert_eq!(cut.code(), 13);
     let mut retry = fields;

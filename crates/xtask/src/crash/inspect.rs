@@ -1,9 +1,10 @@
 //! What the restarted broker has, compared with what the ledger knows.
 
 use super::ledger::{Entries, Ledger, Queue, id};
-use super::workers::{GROUPS, TOPICS, receive_and_settle};
+use super::workers::{COMMITTING, GROUPS, TOPICS, receive_and_settle};
 use crate::load::{Broker, HttpClient};
 use crate::shell::Result;
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 /// Nothing more for so long, with every lease over: the group has seen everything.
@@ -20,13 +21,14 @@ pub fn everything(broker: &Broker, ledger: &Ledger) -> Result<Vec<String>> {
             browse(&mut client, (topic.to_owned(), queue), end, &mut ledger.lock(), &mut wrong)?;
         }
     }
-    for (group, topic) in GROUPS {
-        for (queue, committed) in committed(&mut client, group, topic)? {
-            let key = (group.to_owned(), (topic.to_owned(), queue));
-            let known = ledger.lock().committed.get(&key).copied().unwrap_or_default();
-            if committed < known {
+    for (group, topic) in GROUPS.into_iter().chain([COMMITTING]) {
+        let now: HashMap<u32, u64> = committed(&mut client, group, topic)?.into_iter().collect();
+        for ((of, queue), known) in &ledger.lock().committed {
+            let now = now.get(&queue.1).copied().unwrap_or_default();
+            if of == group && now < *known {
                 wrong.push(format!(
-                    "{group} on {topic}/{queue} is committed to {committed}, and was to {known}"
+                    "{group} on {topic}/{} is committed to {now}, and was to {known}",
+                    queue.1
                 ));
             }
         }

@@ -1,4 +1,5 @@
-//! Eight connections: three senders over remoting, two over HTTP, one over STOMP; a consumer over HTTP, one over STOMP.
+//! Eight connections: three senders over remoting, one of which also commits offsets, two over HTTP, one over STOMP; a
+//! consumer over HTTP, one over STOMP.
 //!
 //! A worker runs until its connection breaks. It notes what it is about to send before it sends, and what was answered
 //! after the answer: whatever happens in between, the ledger is on the safe side.
@@ -15,11 +16,14 @@ pub const TOPICS: [&str; 3] = ["crash-remoting", "crash-http", "crash-stomp"];
 /// The groups, each with the topic it reads: another wire's than its own.
 pub const GROUPS: [(&str, &str); 2] =
     [("crash-group-http", "crash-remoting"), ("crash-group-stomp", "crash-http")];
+/// A group that reads nothing and only commits what the first remoting sender has sent.
+pub const COMMITTING: (&str, &str) = ("crash-group-remoting", TOPICS[0]);
 /// Short, so that what a killed consumer held comes again soon.
 pub const LEASE: &str = "5s";
 
 pub enum Worker {
     Sender(Box<dyn Wire + Send>, &'static str, SocketAddr),
+    Committer(SocketAddr),
     HttpConsumer(SocketAddr),
     StompConsumer(SocketAddr),
 }
@@ -28,7 +32,8 @@ pub fn all(broker: &Broker) -> Result<Vec<Worker>> {
     let [remoting, http, stomp] =
         [broker.address("remoting")?, broker.address("http")?, broker.address("stomp")?];
     let mut workers = Vec::new();
-    workers.extend((0..3).map(|_| Worker::Sender(Box::new(Remoting), TOPICS[0], remoting)));
+    workers.push(Worker::Committer(remoting));
+    workers.extend((0..2).map(|_| Worker::Sender(Box::new(Remoting), TOPICS[0], remoting)));
     workers.extend((0..2).map(|_| Worker::Sender(Box::new(Http), TOPICS[1], http)));
     workers.push(Worker::Sender(Box::new(Stomp), TOPICS[2], stomp));
     workers.push(Worker::HttpConsumer(http));
@@ -41,7 +46,13 @@ impl Worker {
     pub fn run(self, ledger: &Ledger, name: String, random: SmallRng) -> Result {
         let (what, ended) = match self {
             Self::Sender(wire, topic, address) => {
-                (format!("sender to {topic}"), send(&*wire, topic, address, ledger, &name, random))
+                let sent = send(&*wire, topic, address, ledger, &name, random, |_, _| Ok(()));
+                (format!("sender to {topic}"), sent)
+            }
+            Self::Committer(address) => {
+                let commit = |line: &mut Line, place| commit(line, place, ledger);
+                let sent = send(&Remoting, COMMITTING.1, address, ledger, &name, random, commit);
+                ("sender that commits".into(), sent)
             }
             Self::HttpConsumer(address) => ("consumer over HTTP".into(), consume_http(address, ledger)),
             Self::StompConsumer(address) => ("consumer over STOMP".into(), consume_stomp(address, ledger)),
@@ -57,6 +68,7 @@ fn send(
     ledger: &Ledger,
     name: &str,
     mut random: SmallRng,
+    mut then: impl FnMut(&mut Line, Option<(u32, u64)>) -> Result,
 ) -> Result {
     let mut line = Line::greeted(address, wire)?;
     for n in 0u64.. {
@@ -66,8 +78,18 @@ fn send(
         wire.request(topic, body.as_bytes(), &mut request);
         line.write(&request)?;
         let answer = line.read(|bytes| wire.answer(bytes))?;
-        ledger.lock().acknowledged.insert(body, wire.place(&answer));
+        let place = wire.place(&answer);
+        ledger.lock().acknowledged.insert(body, place);
+        then(&mut line, place)?;
     }
+    Ok(())
+}
+
+fn commit(line: &mut Line, place: Option<(u32, u64)>, ledger: &Ledger) -> Result {
+    let (queue, offset) = place.ok_or("an answer without a place")?;
+    line.write(&Remoting::commit(COMMITTING.0, COMMITTING.1, queue, offset + 1))?;
+    line.read(|bytes| Remoting.answer(bytes))?;
+    note(ledger, COMMITTING, queue, offset + 1);
     Ok(())
 }
 
@@ -121,11 +143,15 @@ pub fn receive_and_settle(
 
 fn note_committed(client: &mut HttpClient, group: &str, topic: &str, ledger: &Ledger) -> Result {
     for (queue, committed) in super::inspect::committed(client, group, topic)? {
-        let mut entries = ledger.lock();
-        let known = entries.committed.entry((group.to_owned(), (topic.to_owned(), queue))).or_default();
-        *known = committed.max(*known);
+        note(ledger, (group, topic), queue, committed);
     }
     Ok(())
+}
+
+fn note(ledger: &Ledger, (group, topic): (&str, &str), queue: u32, committed: u64) {
+    let mut entries = ledger.lock();
+    let known = entries.committed.entry((group.to_owned(), (topic.to_owned(), queue))).or_default();
+    *known = committed.max(*known);
 }
 
 fn consume_stomp(address: SocketAddr, ledger: &Ledger) -> Result {

@@ -30,13 +30,7 @@ impl Wire for Remoting {
         let fields = format!(
             r#""a":"load","b":"{topic}","c":"TBW102","d":"4","e":"-1","f":"0","g":"1700000000000","h":"0","i":"","j":"0","k":"false","m":"false""#
         );
-        let header = format!(
-            r#"{{"code":310,"extFields":{{{fields}}},"flag":0,"language":"JAVA","opaque":7,"version":409}}"#
-        );
-        out.extend(((4 + header.len() + body.len()) as u32).to_be_bytes());
-        out.extend((header.len() as u32).to_be_bytes());
-        out.extend(header.as_bytes());
-        out.extend(body);
+        Self::frame(310, &fields, body, out);
     }
 
     fn answer(&self, bytes: &[u8]) -> Result<Option<usize>> {
@@ -51,6 +45,28 @@ impl Wire for Remoting {
         let header = length_prefixed(answer.get(4..)?)?;
         let fields = &serde_json::from_slice::<Value>(header).ok()?["extFields"];
         Some((fields["queueId"].as_str()?.parse().ok()?, fields["queueOffset"].as_str()?.parse().ok()?))
+    }
+}
+
+impl Remoting {
+    /// A request that commits a group's offset.
+    pub fn commit(group: &str, topic: &str, queue: u32, offset: u64) -> Vec<u8> {
+        let mut out = Vec::new();
+        let fields = format!(
+            r#""consumerGroup":"{group}","topic":"{topic}","queueId":"{queue}","commitOffset":"{offset}""#
+        );
+        Self::frame(15, &fields, &[], &mut out);
+        out
+    }
+
+    fn frame(code: u32, fields: &str, body: &[u8], out: &mut Vec<u8>) {
+        let header = format!(
+            r#"{{"code":{code},"extFields":{{{fields}}},"flag":0,"language":"JAVA","opaque":7,"version":409}}"#
+        );
+        out.extend(((4 + header.len() + body.len()) as u32).to_be_bytes());
+        out.extend((header.len() as u32).to_be_bytes());
+        out.extend(header.as_bytes());
+        out.extend(body);
     }
 }
 

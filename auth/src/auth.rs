@@ -12,10 +12,12 @@ use crate::change::Change;
 use crate::directory::{Directory, Entry};
 use crate::judge::{Asker, judge};
 use crate::password::Passwords;
+use crate::session::EXTERNAL;
 use crate::token::Issuers;
+use crate::user::check_name;
 use crate::{
     Action, Command, Config, Credentials, Explanation, HmacAlgorithm, Mode, Permit, Policy, Principal,
-    Resource, Secret, Session, UserView, certificate, signature,
+    Resource, RoleView, Secret, Session, UserView, certificate, signature,
 };
 use parking_lot::RwLock;
 use sluice_model::{Clock, Error, ErrorKind, Millis, Result};
@@ -88,10 +90,10 @@ impl Auth {
     /// [`ErrorKind::Throttled`] when too many passwords are being hashed.
     pub fn login(&self, credentials: Credentials<'_>, peer: SocketAddr) -> Result<Session> {
         let Some(acl) = &self.acl else {
-            return Ok(Session { principal: self.anonymous.clone(), peer, expires: None });
+            return Ok(Proof::of(self.anonymous.clone()).session(peer));
         };
         match acl.prove(credentials) {
-            Ok((principal, expires)) => Ok(Session { principal, peer, expires }),
+            Ok(proof) => Ok(proof.session(peer)),
             Err(error) => {
                 metrics::counter!("sluice_login_failures_total", "credentials" => kind_of(&credentials))
                     .increment(1);
@@ -120,7 +122,7 @@ impl Auth {
 
     /// What [`Auth::permit`] would say to `user` connected from this address, and why. For people: it lists every rule.
     pub fn explain(&self, user: &str, action: Action, resource: Resource<'_>, from: IpAddr) -> Explanation {
-        let asker = Asker { name: user, id: None, from: from.to_canonical() };
+        let asker = Asker { name: user, id: None, roles: &[], from: from.to_canonical() };
         match &self.acl {
             Some(acl) => Explanation::of(&acl.directory.read(), asker, action, resource),
             None => Explanation::open(user, action, resource, asker.from),
@@ -159,11 +161,14 @@ impl Auth {
         self.read(|directory| directory.sorted().iter().map(|entry| entry.user.view()).collect())
     }
 
-    /// All policies, by the name of their user.
+    /// All roles, by name.
+    pub fn roles(&self) -> Vec<RoleView> {
+        self.read(|directory| directory.roles().values().map(|entry| entry.role.view()).collect())
+    }
+
+    /// All policies, by the name of their user, then those of roles.
     pub fn policies(&self) -> Vec<Policy> {
-        self.read(|directory| {
-            directory.sorted().iter().flat_map(|entry| entry.rules.iter().cloned()).collect()
-        })
+        self.read(|directory| directory.all_rules().flat_map(|rules| rules.iter().cloned()).collect())
     }
 
     fn read<T: Default>(&self, look: impl FnOnce(&Directory) -> T) -> T {
@@ -172,25 +177,39 @@ impl Auth {
 }
 
 impl Acl {
-    fn prove(&self, credentials: Credentials<'_>) -> Result<(Arc<Principal>, Option<Millis>)> {
+    fn prove(&self, credentials: Credentials<'_>) -> Result<Proof> {
         match credentials {
             Credentials::Anonymous => Err(Error::new(
                 ErrorKind::Unauthenticated,
                 "this broker asks for credentials, and none were given",
             )),
-            Credentials::Password { user, password } => Ok((self.prove_password(user, password)?, None)),
+            Credentials::Password { user, password } => self.prove_password(user, password).map(Proof::of),
             Credentials::Hmac { access_key, algorithm, content, signature } => {
-                Ok((self.prove_signature(access_key, algorithm, content, signature)?, None))
+                self.prove_signature(access_key, algorithm, content, signature).map(Proof::of)
             }
-            Credentials::Bearer { token } => {
-                let proven = self.issuers.verify(token, self.clock.now())?;
-                Ok((self.named(proven.users.iter().map(String::as_str))?, Some(proven.expires)))
-            }
+            Credentials::Bearer { token } => self.prove_token(token),
             Credentials::Certificate { der } => {
                 let name = certificate::common_name(der).ok_or_else(refused)?;
-                Ok((self.named([name.as_str()])?, None))
+                self.named([name.as_str()]).map(Proof::of)
             }
         }
+    }
+
+    fn prove_token(&self, token: &str) -> Result<Proof> {
+        let proven = self.issuers.verify(token, self.clock.now())?;
+        let names = || proven.users.iter().map(String::as_str);
+        let (known, has_role) = {
+            let directory = self.directory.read();
+            let known = names().any(|name| directory.entry(name).is_some());
+            (known, proven.roles.iter().any(|role| directory.role(role).is_some()))
+        };
+        let principal = match proven.users.first() {
+            Some(name) if !known && has_role && check_name("user", name).is_ok() => {
+                Arc::new(Principal { name: name.as_str().into(), id: EXTERNAL })
+            }
+            _ => self.named(names())?,
+        };
+        Ok(Proof { principal, expires: Some(proven.expires), roles: proven.roles.into() })
     }
 
     /// The user that a login by password is about: by name, or by access key, with that key's secret alone.
@@ -264,6 +283,23 @@ impl Acl {
             verdict.why()
         };
         Err(denied(session, action, resource, why))
+    }
+}
+
+/// What a login has proven.
+struct Proof {
+    principal: Arc<Principal>,
+    expires: Option<Millis>,
+    roles: Arc<[String]>,
+}
+
+impl Proof {
+    fn of(principal: Arc<Principal>) -> Self {
+        Self { principal, expires: None, roles: Arc::default() }
+    }
+
+    fn session(self, peer: SocketAddr) -> Session {
+        Session { principal: self.principal, peer, expires: self.expires, roles: self.roles }
     }
 }
 

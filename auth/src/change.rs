@@ -3,8 +3,10 @@
 //! [`crate::Auth::plan`] turns a [`Command`] into a [`Change`]: passwords are hashed and doubts are settled before
 //! anything is written, so applying a change needs no clock, no randomness, and cannot fail.
 
+use crate::record::UserV1;
+use crate::role::{Role, Subject};
 use crate::user::User;
-use crate::{AclFile, Policy, ResourcePattern, Secret, UserSpec};
+use crate::{AclFile, Policy, ResourcePattern, RoleSpec, Secret, UserSpec};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -15,11 +17,15 @@ pub enum Command {
     PutUser(UserSpec),
     /// Removes a user and the policies about it.
     DeleteUser(String),
+    /// Makes a role, or changes one.
+    PutRole(RoleSpec),
+    /// Removes a role that nobody has, and the policies about it.
+    DeleteRole(String),
     /// Makes a policy, or replaces the one with the same subject, resource and decision.
     PutPolicy(Policy),
     /// Removes the policies of a subject, all of them or those with this very resource pattern.
     DeletePolicy {
-        /// The user's name.
+        /// The user's name, or `Role:` and the role's.
         subject: String,
         /// The pattern as it was given.
         resource: Option<ResourcePattern>,
@@ -37,34 +43,61 @@ pub enum Command {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change(pub(crate) Kind);
 
+/// Append only: the order is the encoding.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Kind {
-    PutUser(User),
+    /// Read, never written any more.
+    PutUserV1(UserV1),
     DeleteUser(String),
-    PutPolicy { policy: Policy, from_file: bool },
-    DeletePolicy { subject: String, resource: Option<ResourcePattern> },
-    ReplaceFile { users: Vec<User>, policies: Vec<Policy> },
+    PutPolicy {
+        policy: Policy,
+        from_file: bool,
+    },
+    DeletePolicy {
+        subject: String,
+        resource: Option<ResourcePattern>,
+    },
+    /// Read, never written any more.
+    ReplaceFileV1 {
+        users: Vec<UserV1>,
+        policies: Vec<Policy>,
+    },
+    PutUser(User),
+    ReplaceFile(FileContent),
+    PutRole(Role),
+    DeleteRole(String),
+}
+
+/// All that the operator's file says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FileContent {
+    pub roles: Vec<Role>,
+    pub users: Vec<User>,
+    pub policies: Vec<Policy>,
 }
 
 /// For the audit log: what changed, without secrets.
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
+            Kind::PutUserV1(user) => write!(f, "put User:{}", user.name()),
             Kind::PutUser(user) => write!(f, "put User:{}", user.name),
             Kind::DeleteUser(name) => write!(f, "delete User:{name}"),
-            Kind::PutPolicy { policy, .. } => {
-                write!(
-                    f,
-                    "put policy of User:{} on {}: {:?}",
-                    policy.subject, policy.resource, policy.decision
-                )
-            }
+            Kind::PutRole(role) => write!(f, "put Role:{}", role.name),
+            Kind::DeleteRole(name) => write!(f, "delete Role:{name}"),
+            Kind::PutPolicy { policy, .. } => write!(f, "put policy: {policy}"),
             Kind::DeletePolicy { subject, resource: Some(resource) } => {
-                write!(f, "delete policies of User:{subject} on {resource}")
+                write!(f, "delete policies of {} on {resource}", Subject::of(subject))
             }
-            Kind::DeletePolicy { subject, resource: None } => write!(f, "delete policies of User:{subject}"),
-            Kind::ReplaceFile { users, policies } => {
+            Kind::DeletePolicy { subject, resource: None } => {
+                write!(f, "delete policies of {}", Subject::of(subject))
+            }
+            Kind::ReplaceFileV1 { users, policies } => {
                 write!(f, "replace the file's {} users and {} policies", users.len(), policies.len())
+            }
+            Kind::ReplaceFile(file) => {
+                let (roles, users, policies) = (file.roles.len(), file.users.len(), file.policies.len());
+                write!(f, "replace the file's {users} users, {roles} roles and {policies} policies")
             }
         }
     }

@@ -60,10 +60,12 @@ pub struct JwtIssuer {
     /// The claim that names the user.
     #[serde(default = "user_claim")]
     pub user_claim: String,
-    /// The claim that lists roles, looked at when no user has the name of `user_claim`.
+    /// The claim that lists roles: the session has those of them that exist, beside the user's own. With one that
+    /// exists, or one that stands in `roles`, the token's user need not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub roles_claim: Option<String>,
-    /// Which user each role acts as; the first role of the token that is listed here counts.
+    /// Which user each role acts as when no user has the name of `user_claim`; the first role of the token that is
+    /// listed here counts.
     #[serde(default)]
     pub roles: BTreeMap<String, String>,
 }

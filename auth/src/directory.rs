@@ -1,12 +1,12 @@
 //! All users and policies, indexed for the two questions asked most: who has this key, and what may this user do.
 
 use crate::change::Kind;
-use crate::judge::Asker;
+use crate::role::{Role, Subject};
 use crate::rules::{RuleSet, Rules};
 use crate::user::User;
 use crate::{Policy, Principal, ResourcePattern};
 use foldhash::fast::RandomState;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 #[derive(Default)]
@@ -14,6 +14,7 @@ pub(crate) struct Directory {
     users: HashMap<String, Entry, RandomState>,
     /// Access key to user name. A key belongs to the first user that had it.
     keys: HashMap<String, String, RandomState>,
+    roles: BTreeMap<String, RoleEntry>,
     last_id: u64,
     policies: usize,
 }
@@ -23,6 +24,11 @@ pub(crate) struct Entry {
     /// Shared by all sessions of this user.
     pub principal: Arc<Principal>,
     /// The policies about it.
+    pub rules: Rules,
+}
+
+pub(crate) struct RoleEntry {
+    pub role: Role,
     pub rules: Rules,
 }
 
@@ -47,14 +53,51 @@ impl Directory {
         entries
     }
 
+    /// The rules of all users by name, then those of all roles.
+    pub(crate) fn all_rules(&self) -> impl Iterator<Item = &Rules> {
+        let of_users = self.sorted().into_iter().map(|entry| &entry.rules);
+        of_users.chain(self.roles.values().map(|entry| &entry.rules))
+    }
+
     /// How many policies there are.
     pub(crate) fn policies(&self) -> usize {
         self.policies
     }
 
-    /// Every policy that may have a say for this asker.
-    pub(crate) fn rules_about(&self, asker: Asker<'_>) -> Vec<&Policy> {
-        self.entry(asker.name).into_iter().flat_map(|entry| entry.rules.iter()).collect()
+    pub(crate) fn role(&self, name: &str) -> Option<&RoleEntry> {
+        self.roles.get(name)
+    }
+
+    pub(crate) fn roles(&self) -> &BTreeMap<String, RoleEntry> {
+        &self.roles
+    }
+
+    /// The rules of a user and of its roles, those that a token adds included.
+    pub(crate) fn rules_of<'s>(
+        &'s self,
+        entry: Option<&'s Entry>,
+        more_roles: &'s [String],
+    ) -> impl Iterator<Item = &'s Rules> {
+        let own = entry.map_or(&[] as &[String], |entry| &entry.user.roles);
+        // A role that both the record and the token name is one role.
+        let more = more_roles.iter().filter(|role| !own.contains(role));
+        let roles = own.iter().chain(more).filter_map(|role| self.role(role));
+        entry.map(|entry| &entry.rules).into_iter().chain(roles.map(|role| &role.rules))
+    }
+
+    /// The rules about a policy's subject.
+    pub(crate) fn rules_about(&self, subject: &str) -> Option<&Rules> {
+        match Subject::of(subject) {
+            Subject::User(name) => self.users.get(name).map(|entry| &entry.rules),
+            Subject::Role(name) => self.roles.get(name).map(|entry| &entry.rules),
+        }
+    }
+
+    fn rules_about_mut(&mut self, subject: &str) -> Option<&mut Rules> {
+        match Subject::of(subject) {
+            Subject::User(name) => self.users.get_mut(name).map(|entry| &mut entry.rules),
+            Subject::Role(name) => self.roles.get_mut(name).map(|entry| &mut entry.rules),
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -63,11 +106,18 @@ impl Directory {
 
     pub(crate) fn apply(&mut self, change: &Kind) {
         match change {
+            Kind::PutUserV1(user) => self.put_user(&user.clone().into()),
             Kind::PutUser(user) => self.put_user(user),
+            Kind::PutRole(role) => self.put_role(role),
+            Kind::DeleteRole(name) => self.delete_role(name),
             Kind::DeleteUser(name) => self.delete_user(name),
             Kind::PutPolicy { policy, from_file } => self.put_policy(policy, *from_file),
             Kind::DeletePolicy { subject, resource } => self.delete_policies(subject, resource.as_ref()),
-            Kind::ReplaceFile { users, policies } => self.replace_file(users, policies),
+            Kind::ReplaceFileV1 { users, policies } => {
+                let users: Vec<User> = users.iter().cloned().map(User::from).collect();
+                self.replace_file(&[], &users, policies);
+            }
+            Kind::ReplaceFile(file) => self.replace_file(&file.roles, &file.users, &file.policies),
         }
     }
 
@@ -104,28 +154,47 @@ impl Directory {
         }
     }
 
-    fn put_policy(&mut self, policy: &Policy, from_file: bool) {
-        let Some(entry) = self.users.get_mut(&policy.subject) else { return };
-        let before = entry.rules.len();
-        if from_file {
-            entry.rules.file.add(policy)
-        } else {
-            entry.rules.own.put(policy)
+    fn put_role(&mut self, role: &Role) {
+        match self.roles.get_mut(&role.name) {
+            Some(entry) => entry.role = role.clone(),
+            None => {
+                let entry = RoleEntry { role: role.clone(), rules: Rules::default() };
+                self.roles.insert(role.name.clone(), entry);
+            }
         }
-        self.policies += entry.rules.len() - before;
+    }
+
+    fn delete_role(&mut self, name: &str) {
+        if let Some(entry) = self.roles.remove(name) {
+            self.policies -= entry.rules.len();
+        }
+    }
+
+    fn put_policy(&mut self, policy: &Policy, from_file: bool) {
+        let Some(rules) = self.rules_about_mut(&policy.subject) else { return };
+        let before = rules.len();
+        if from_file {
+            rules.file.add(policy)
+        } else {
+            rules.own.put(policy)
+        }
+        let added = rules.len() - before;
+        self.policies += added;
     }
 
     fn delete_policies(&mut self, subject: &str, resource: Option<&ResourcePattern>) {
-        let Some(entry) = self.users.get_mut(subject) else { return };
-        let before = entry.rules.len();
+        let Some(rules) = self.rules_about_mut(subject) else { return };
+        let before = rules.len();
         match resource {
-            Some(resource) => entry.rules.own.remove(resource),
-            None => entry.rules.own = RuleSet::default(),
+            Some(resource) => rules.own.remove(resource),
+            None => rules.own = RuleSet::default(),
         }
-        self.policies -= before - entry.rules.len();
+        let removed = before - rules.len();
+        self.policies -= removed;
     }
 
-    fn replace_file(&mut self, users: &[User], policies: &[Policy]) {
+    fn replace_file(&mut self, roles: &[Role], users: &[User], policies: &[Policy]) {
+        self.keep_file_roles(roles);
         let stay: HashSet<&str> = users.iter().map(|user| user.name.as_str()).collect();
         let gone: Vec<String> = self
             .entries()
@@ -138,23 +207,36 @@ impl Directory {
         for user in users {
             self.put_user(user);
         }
-        for entry in self.users.values_mut() {
-            self.policies -= entry.rules.file.len();
-            entry.rules.file = RuleSet::default();
+        let of_users = self.users.values_mut().map(|entry| &mut entry.rules);
+        let of_roles = self.roles.values_mut().map(|entry| &mut entry.rules);
+        for rules in of_users.chain(of_roles) {
+            self.policies -= rules.file.len();
+            rules.file = RuleSet::default();
         }
         for policy in policies {
             self.put_policy(policy, true);
         }
     }
 
+    /// Makes these the roles of the file.
+    fn keep_file_roles(&mut self, roles: &[Role]) {
+        let stay: HashSet<&str> = roles.iter().map(|role| role.name.as_str()).collect();
+        let old = self.roles.values().map(|entry| &entry.role).filter(|role| role.from_file);
+        let gone: Vec<String> =
+            old.map(|role| role.name.clone()).filter(|name| !stay.contains(name.as_str())).collect();
+        gone.iter().for_each(|name| self.delete_role(name));
+        roles.iter().for_each(|role| self.put_role(role));
+    }
+
     /// Changes that rebuild everything from nothing.
     pub(crate) fn snapshot(&self) -> Vec<Kind> {
-        let entries = self.sorted();
-        let mut changes: Vec<Kind> = entries.iter().map(|entry| Kind::PutUser(entry.user.clone())).collect();
+        let mut changes: Vec<Kind> =
+            self.roles.values().map(|entry| Kind::PutRole(entry.role.clone())).collect();
+        changes.extend(self.sorted().into_iter().map(|entry| Kind::PutUser(entry.user.clone())));
         let put = |policy: &Policy, from_file| Kind::PutPolicy { policy: policy.clone(), from_file };
-        for entry in entries {
-            changes.extend(entry.rules.own.iter().map(|policy| put(policy, false)));
-            changes.extend(entry.rules.file.iter().map(|policy| put(policy, true)));
+        for rules in self.all_rules() {
+            changes.extend(rules.own.iter().map(|policy| put(policy, false)));
+            changes.extend(rules.file.iter().map(|policy| put(policy, true)));
         }
         changes
     }

@@ -97,7 +97,10 @@ impl Explanation {
         };
         let target = Target::from(resource);
         let looked_at = match verdict {
-            Verdict::Allowed(_) | Verdict::Denied(_) | Verdict::NoMatch => directory.rules_about(asker),
+            Verdict::Allowed(_) | Verdict::Denied(_) | Verdict::NoMatch => {
+                let rules = directory.rules_of(directory.entry(asker.name), asker.roles);
+                rules.flat_map(|rules| rules.iter()).collect()
+            }
             Verdict::Superuser | Verdict::Disabled | Verdict::Unknown => Vec::new(),
         };
         let mut rules: Vec<RuleNote> = looked_at
@@ -134,7 +137,9 @@ fn reason(verdict: Verdict<'_>, asker: Asker<'_>) -> String {
         Verdict::Superuser => format!("User:{name} is a superuser, and policies are not looked at"),
         Verdict::Allowed(policy) => format!("{policy}, and no matching policy denies"),
         Verdict::Denied(policy) => format!("{policy}, and a matching deny wins over every allow"),
-        Verdict::NoMatch => format!("no policy about User:{name} matches, and what is not allowed is denied"),
+        Verdict::NoMatch => {
+            format!("no policy about User:{name} or its roles matches, and what is not allowed is denied")
+        }
         Verdict::Disabled => format!("User:{name} is disabled"),
         Verdict::Unknown => format!("there is no User:{name}"),
     }

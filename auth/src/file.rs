@@ -1,6 +1,6 @@
 //! The operator's file of users and policies, `acl.toml`.
 
-use crate::{Policy, UserSpec};
+use crate::{Policy, RoleSpec, UserSpec};
 use serde::Deserialize;
 use sluice_model::{Error, Result};
 use std::collections::HashSet;
@@ -11,7 +11,9 @@ use std::collections::HashSet;
 pub struct AclFile {
     /// The users of the file; they can be changed in the file alone.
     pub users: Vec<UserSpec>,
-    /// Its policies, about its own users or about those in the store.
+    /// The roles of the file.
+    pub roles: Vec<RoleSpec>,
+    /// Its policies, about its own users and roles or about those in the store.
     pub policies: Vec<Policy>,
 }
 
@@ -32,6 +34,13 @@ impl AclFile {
             user.check()?;
             if !names.insert(&user.name) {
                 return Err(Error::invalid(format!("user {:?} is given twice", user.name)));
+            }
+        }
+        let mut roles = HashSet::new();
+        for role in &file.roles {
+            role.check()?;
+            if !roles.insert(&role.name) {
+                return Err(Error::invalid(format!("role {:?} is given twice", role.name)));
             }
         }
         Ok(file)
@@ -61,6 +70,7 @@ mod tests {
             ("[[users]]\nname = \"a\"\npasword = \"hunter2\"".to_owned(), "line 3: unknown field `pasword`"),
             ("[[user]]\nname = \"a\"".to_owned(), "line 1: unknown field `user`"),
             (format!("{user}password = 7"), "line 3: invalid type: integer `7`"),
+            ("[[roles]]\nname = \"r\"\n".repeat(2), "role \"r\" is given twice"),
             (format!("{user}{user}"), "user \"a\" is given twice"),
             (format!("{user}password = \"p\"\npassword_hash = \"h\""), "not both"),
             ("[[policies]]\nsubject = \"a\"\nresource = \"Topic:a*b\"\nactions = [\"Pub\"]".to_owned(), "line 3: resource"),

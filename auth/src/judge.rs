@@ -5,6 +5,7 @@
 
 use crate::directory::Directory;
 use crate::policy::{Outcome, Target, decide};
+use crate::session::EXTERNAL;
 use crate::{Action, Policy, Resource, Session};
 use std::net::IpAddr;
 
@@ -14,6 +15,8 @@ pub(crate) struct Asker<'a> {
     pub name: &'a str,
     /// Which user of this name logged in; none when it is a hypothetical one.
     pub id: Option<u64>,
+    /// Roles beside those of the user's record.
+    pub roles: &'a [String],
     pub from: IpAddr,
 }
 
@@ -22,6 +25,7 @@ impl<'a> Asker<'a> {
         Self {
             name: &session.principal.name,
             id: Some(session.principal.id),
+            roles: &session.roles,
             from: session.peer.ip().to_canonical(),
         }
     }
@@ -58,22 +62,21 @@ impl Verdict<'_> {
 
 pub(crate) fn judge<'d>(
     directory: &'d Directory,
-    asker: Asker<'_>,
+    asker: Asker<'d>,
     action: Action,
     resource: Resource<'d>,
 ) -> Verdict<'d> {
-    let Some(entry) = directory.entry(asker.name) else { return Verdict::Unknown };
-    if asker.id.is_some_and(|id| id != entry.principal.id) {
-        return Verdict::Unknown;
-    }
-    if !entry.user.enabled {
-        return Verdict::Disabled;
-    }
-    if entry.user.superuser {
-        return Verdict::Superuser;
-    }
+    let entry = match (directory.entry(asker.name), asker.id) {
+        (None, Some(EXTERNAL)) => None,
+        (None, _) => return Verdict::Unknown,
+        (Some(entry), Some(id)) if id != entry.principal.id => return Verdict::Unknown,
+        (Some(entry), _) if !entry.user.enabled => return Verdict::Disabled,
+        (Some(entry), _) if entry.user.superuser => return Verdict::Superuser,
+        (Some(entry), _) => Some(entry),
+    };
     let target = Target::from(resource);
-    match decide(entry.rules.candidates(target), action, target, asker.from) {
+    let rules = directory.rules_of(entry, asker.roles).flat_map(|rules| rules.candidates(target));
+    match decide(rules, action, target, asker.from) {
         Outcome::Allowed(policy) => Verdict::Allowed(policy),
         Outcome::Denied(policy) => Verdict::Denied(policy),
         Outcome::NoMatch => Verdict::NoMatch,

@@ -8,7 +8,8 @@
 //!
 //! - `auth` — [`Auth`] itself: login, permit, plan, apply, snapshot
 //! - `access` — [`Action`], [`Resource`], [`Permit`]; `session` — [`Session`]; `credentials` — what clients show
-//! - `user`, `policy`, `source` — what is remembered; `rules`, `directory` — all of it, indexed; `change` — how it changes
+//! - `user`, `role`, `policy`, `source` — what is remembered; `record` — the same as bytes
+//! - `rules`, `directory` — all of it, indexed; `change` — how it changes
 //! - `judge` — the one decision; `explain` — the same decision in words
 //! - `password`, `signature`, `token`, `certificate` — one kind of proof each
 //! - `config`, `file` — what the operator writes
@@ -25,6 +26,8 @@ mod file;
 mod judge;
 mod password;
 mod policy;
+mod record;
+mod role;
 mod rules;
 mod secret;
 mod session;
@@ -41,6 +44,7 @@ pub use credentials::{Credentials, HmacAlgorithm};
 pub use explain::{Explanation, RuleNote, RulePart};
 pub use file::AclFile;
 pub use policy::{Decision, NamePattern, Policy, ResourceKind, ResourcePattern};
+pub use role::{RoleSpec, RoleView};
 pub use secret::{Secret, random_password};
 pub use session::{Principal, Session};
 pub use source::SourceNet;

@@ -1,9 +1,10 @@
-//! A policy: a user, a pattern of resources, actions, and whether they are allowed.
+//! A policy: a user or role, a pattern of resources, actions, and whether they are allowed.
 //!
 //! How policies decide: a superuser passes; one matching deny refuses, whatever else matches; otherwise one matching
 //! allow permits; nothing matching refuses. So the order of policies never matters, and a deny cannot be undone by
-//! naming a resource more closely.
+//! naming a resource more closely. The policies of a user's roles count like its own.
 
+use crate::role::Subject;
 use crate::{Action, Actions, Resource, SourceNet};
 use serde::{Deserialize, Serialize};
 use sluice_model::{Error, GroupName, Result, TopicName};
@@ -11,11 +12,11 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-/// A rule about one user.
+/// A rule about one user or role.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Policy {
-    /// The user's name.
+    /// The user's name, or `Role:` and the role's.
     pub subject: String,
     /// Which resources: `Topic:orders`, `Topic:orders*`, `Group:*`, `Cluster`, `*`.
     pub resource: ResourcePattern,
@@ -114,7 +115,7 @@ impl fmt::Display for Policy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let decision = if self.decision == Decision::Allow { "allow" } else { "deny" };
         let actions = Vec::from(self.actions).join(",");
-        write!(f, "{decision} {actions} on {} for User:{}", self.resource, self.subject)?;
+        write!(f, "{decision} {actions} on {} for {}", self.resource, Subject::of(&self.subject))?;
         for (at, net) in self.source_ips.iter().enumerate() {
             write!(f, "{}{net}", if at == 0 { " from " } else { "," })?;
         }

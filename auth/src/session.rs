@@ -9,9 +9,12 @@ use std::sync::Arc;
 #[derive(Debug, PartialEq, Eq)]
 pub struct Principal {
     pub(crate) name: ByteString,
-    /// Tells a user from a later one of the same name.
+    /// Tells a user from a later one of the same name; [`EXTERNAL`] when a token names someone we keep no record of.
     pub(crate) id: u64,
 }
+
+/// No user has this id.
+pub(crate) const EXTERNAL: u64 = 0;
 
 /// A principal on one connection. Only [`crate::Auth::login`] makes one; cloning is cheap.
 #[derive(Debug, Clone)]
@@ -20,6 +23,8 @@ pub struct Session {
     pub(crate) peer: SocketAddr,
     /// When the proof ends: a token's own end.
     pub(crate) expires: Option<Millis>,
+    /// Roles that the token claims, whether there are such or not.
+    pub(crate) roles: Arc<[String]>,
 }
 
 impl Session {

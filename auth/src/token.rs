@@ -18,6 +18,9 @@ const MAX_TOKEN: usize = 16 * 1024;
 /// The hash's own size: a shorter secret can be guessed from one token, offline.
 const MIN_SECRET: usize = 32;
 
+/// A check looks each of them up; directories that put more into a token have a claim for ours alone.
+const MAX_ROLES: usize = 64;
+
 /// All issuers whose tokens are accepted.
 pub(crate) struct Issuers(Vec<Issuer>);
 
@@ -36,6 +39,8 @@ struct Issuer {
 pub(crate) struct Proven {
     /// Names of users, the first that exists counts.
     pub users: Vec<String>,
+    /// Roles that it claims.
+    pub roles: Vec<String>,
     /// When the token ends, leeway included.
     pub expires: Millis,
 }
@@ -116,8 +121,9 @@ impl Issuer {
         let mut users = Vec::new();
         users.extend(claims.get(&self.user_claim).and_then(Value::as_str).map(str::to_owned));
         let roles = self.roles_claim.as_ref().and_then(|name| claims.get(name));
-        users.extend(roles.into_iter().flat_map(words).find_map(|role| self.roles.get(role)).cloned());
-        Ok(Proven { users, expires })
+        let roles: Vec<&str> = roles.into_iter().flat_map(words).take(MAX_ROLES).collect();
+        users.extend(roles.iter().find_map(|role| self.roles.get(*role)).cloned());
+        Ok(Proven { users, roles: roles.into_iter().map(str::to_owned).collect(), expires })
     }
 }
 

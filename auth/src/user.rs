@@ -1,6 +1,7 @@
 //! A user: as an operator writes one, as it is remembered, as it may be shown.
 
 use crate::Secret;
+use crate::record::UserRecord;
 use serde::{Deserialize, Serialize};
 use sluice_model::{Error, Result};
 
@@ -10,6 +11,8 @@ const MAX_NAME: usize = 128;
 pub(crate) const MAX_PASSWORD: usize = 1024;
 /// Enough to rotate keys per machine; a bound on what is remembered.
 const MAX_ACCESS_KEYS: usize = 64;
+/// A check looks each of them up.
+pub(crate) const MAX_ROLES_PER_USER: usize = 32;
 
 /// A user as an operator writes one. What is left out stays as it is; a new user is enabled and no superuser.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -29,6 +32,8 @@ pub struct UserSpec {
     pub secret: Option<Secret>,
     /// Further access keys; the list replaces the earlier one.
     pub access_keys: Option<Vec<AccessKey>>,
+    /// The roles it has; the list replaces the earlier one.
+    pub roles: Option<Vec<String>>,
 }
 
 /// A name and a secret with which requests are signed.
@@ -41,8 +46,9 @@ pub struct AccessKey {
     pub secret: Secret,
 }
 
-/// A user as it is remembered.
+/// A user as it is remembered. In the log it is a list of facts, see `record`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "UserRecord", into = "UserRecord")]
 pub(crate) struct User {
     pub name: String,
     pub superuser: bool,
@@ -50,6 +56,8 @@ pub(crate) struct User {
     pub password_hash: Option<String>,
     pub secret: Option<Secret>,
     pub access_keys: Vec<AccessKey>,
+    /// Names of roles; one that does not exist gives nothing.
+    pub roles: Vec<String>,
     /// Belongs to the operator's file, which alone may change it.
     pub from_file: bool,
 }
@@ -67,6 +75,8 @@ pub struct UserView {
     pub has_password: bool,
     /// The access keys, without their secrets; the name is among them when it has a secret.
     pub access_keys: Vec<String>,
+    /// The roles it has.
+    pub roles: Vec<String>,
     /// Belongs to the operator's file.
     pub from_file: bool,
 }
@@ -80,6 +90,7 @@ impl User {
             password_hash: None,
             secret: None,
             access_keys: Vec::new(),
+            roles: Vec::new(),
             from_file: false,
         }
     }
@@ -97,6 +108,7 @@ impl User {
             enabled: self.enabled,
             has_password: self.password_hash.is_some(),
             access_keys: self.keys().map(|(key, _)| key.to_owned()).collect(),
+            roles: self.roles.clone(),
             from_file: self.from_file,
         }
     }
@@ -131,11 +143,15 @@ impl UserSpec {
                 return Err(Error::invalid(of(&format!("access key {:?} is given twice", key.key))));
             }
         }
-        Ok(())
+        let roles = self.roles.as_deref().unwrap_or_default();
+        if roles.len() > MAX_ROLES_PER_USER {
+            return Err(Error::invalid(of(&format!("at most {MAX_ROLES_PER_USER} roles"))));
+        }
+        roles.iter().try_for_each(|role| check_name("role", role))
     }
 }
 
-fn check_name(what: &str, name: &str) -> Result<()> {
+pub(crate) fn check_name(what: &str, name: &str) -> Result<()> {
     let length = name.chars().count();
     if length == 0 || length > MAX_NAME {
         return Err(Error::invalid(format!("a {what} name has 1 to {MAX_NAME} characters, not {length}")));

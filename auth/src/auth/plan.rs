@@ -1,9 +1,10 @@
 //! From a command to a change: everything that can be wrong is found here, before the log.
 
-use crate::change::{Command, Kind};
+use crate::change::{Command, FileContent, Kind};
 use crate::directory::Directory;
+use crate::role::{Role, Subject};
 use crate::user::User;
-use crate::{AclFile, Policy, ResourcePattern, Secret, UserSpec, password};
+use crate::{AclFile, Policy, ResourcePattern, RoleSpec, Secret, UserSpec, password};
 use parking_lot::RwLock;
 use sluice_model::{Error, ErrorKind, Result};
 use std::collections::{HashMap, HashSet};
@@ -11,9 +12,11 @@ use std::collections::{HashMap, HashSet};
 /// All of them are kept in memory and in every checkpoint: about 400 bytes each.
 const MAX_USERS: usize = 50_000;
 /// Nobody keeps an overview of more; it bounds what one explanation lists.
-const MAX_POLICIES_PER_USER: usize = 1_000;
+const MAX_POLICIES_PER_SUBJECT: usize = 1_000;
 /// All of them are kept in memory and in every checkpoint: about 200 bytes each.
 const MAX_POLICIES: usize = 500_000;
+/// A name for every kind of work; they are all shown at once.
+const MAX_ROLES: usize = 1_000;
 /// The administrator that a first start makes.
 const ADMINISTRATOR: &str = "admin";
 
@@ -21,6 +24,8 @@ pub(super) fn plan(directory: &RwLock<Directory>, command: Command) -> Result<Ki
     match command {
         Command::PutUser(spec) => put_user(directory, spec),
         Command::DeleteUser(name) => delete_user(&directory.read(), name),
+        Command::PutRole(spec) => put_role(&directory.read(), spec),
+        Command::DeleteRole(name) => delete_role(&directory.read(), name),
         Command::PutPolicy(policy) => put_policy(&directory.read(), policy),
         Command::DeletePolicy { subject, resource } => delete_policy(&directory.read(), subject, resource),
         Command::ReplaceFile(file) => replace_file(directory, file),
@@ -44,6 +49,7 @@ fn put_user(directory: &RwLock<Directory>, spec: UserSpec) -> Result<Kind> {
     let user = merge(old.unwrap_or_else(|| User::new(&spec.name)), spec)?;
     let directory = directory.read();
     keys_are_free(&directory, &user)?;
+    roles_exist(&user, |role| directory.role(role).is_some())?;
     if !(user.superuser && user.enabled) {
         not_the_last_superuser(&directory, &user.name)?;
     }
@@ -67,6 +73,9 @@ fn merge(mut user: User, spec: UserSpec) -> Result<User> {
     }
     user.secret = spec.secret.or(user.secret);
     user.access_keys = spec.access_keys.unwrap_or(user.access_keys);
+    user.roles = spec.roles.unwrap_or(user.roles);
+    user.roles.sort();
+    user.roles.dedup();
     Ok(user)
 }
 
@@ -78,12 +87,41 @@ fn delete_user(directory: &Directory, name: String) -> Result<Kind> {
     Ok(Kind::DeleteUser(name))
 }
 
+fn put_role(directory: &Directory, spec: RoleSpec) -> Result<Kind> {
+    spec.check()?;
+    match directory.role(&spec.name) {
+        Some(old) => role_not_from_file(&old.role)?,
+        None if directory.roles().len() >= MAX_ROLES => return Err(too_many_roles()),
+        None => {}
+    }
+    Ok(Kind::PutRole(Role { name: spec.name, from_file: false }))
+}
+
+fn delete_role(directory: &Directory, name: String) -> Result<Kind> {
+    if let Some(entry) = directory.role(&name) {
+        role_not_from_file(&entry.role)?;
+    }
+    if let Some(entry) = directory.entries().find(|entry| entry.user.roles.contains(&name)) {
+        let message = format!("User:{} has Role:{name}; take it away first", entry.user.name);
+        return Err(Error::new(ErrorKind::Conflict, message));
+    }
+    Ok(Kind::DeleteRole(name))
+}
+
+/// A role that a user has must be there: a mistyped name would silently give nothing.
+fn roles_exist(user: &User, exists: impl Fn(&str) -> bool) -> Result<()> {
+    match user.roles.iter().find(|role| !exists(role)) {
+        Some(role) => Err(Error::invalid(format!("User:{}: there is no Role:{role}", user.name))),
+        None => Ok(()),
+    }
+}
+
 fn put_policy(directory: &Directory, policy: Policy) -> Result<Kind> {
     check_policy(&policy)?;
-    let Some(entry) = directory.entry(&policy.subject) else {
+    let Some(rules) = directory.rules_about(&policy.subject) else {
         return Err(unknown_subject(&policy.subject));
     };
-    if entry.rules.len() >= MAX_POLICIES_PER_USER {
+    if rules.len() >= MAX_POLICIES_PER_SUBJECT {
         return Err(too_many_policies(&policy.subject));
     }
     if directory.policies() >= MAX_POLICIES {
@@ -93,7 +131,7 @@ fn put_policy(directory: &Directory, policy: Policy) -> Result<Kind> {
 }
 
 fn delete_policy(directory: &Directory, subject: String, resource: Option<ResourcePattern>) -> Result<Kind> {
-    if directory.entry(&subject).is_none() {
+    if directory.rules_about(&subject).is_none() {
         return Err(unknown_subject(&subject));
     }
     Ok(Kind::DeletePolicy { subject, resource })
@@ -120,16 +158,27 @@ fn replace_file(directory: &RwLock<Directory>, file: AclFile) -> Result<Kind> {
     }
     file_keys_are_free(&directory, &users)?;
     let names: HashSet<&str> = users.iter().map(|user| user.name.as_str()).collect();
+    let roles = file_roles(&directory, file.roles)?;
+    let role_names: HashSet<&str> = roles.iter().map(|role| role.name.as_str()).collect();
+    let has_role = |name: &str| {
+        role_names.contains(name) || directory.role(name).is_some_and(|entry| !entry.role.from_file)
+    };
+    users.iter().try_for_each(|user| roles_exist(user, has_role))?;
+    let has_user =
+        |name: &str| names.contains(name) || directory.entry(name).is_some_and(|entry| !entry.user.from_file);
     let mut counts: HashMap<&str, usize> = HashMap::new();
     for policy in &file.policies {
         check_policy(policy)?;
-        let stays = directory.entry(&policy.subject).is_some_and(|entry| !entry.user.from_file);
-        if !stays && !names.contains(policy.subject.as_str()) {
+        let exists = match Subject::of(&policy.subject) {
+            Subject::User(name) => has_user(name),
+            Subject::Role(name) => has_role(name),
+        };
+        if !exists {
             return Err(unknown_subject(&policy.subject));
         }
         let count = counts.entry(&policy.subject).or_default();
         *count += 1;
-        if *count > MAX_POLICIES_PER_USER {
+        if *count > MAX_POLICIES_PER_SUBJECT {
             return Err(too_many_policies(&policy.subject));
         }
     }
@@ -137,7 +186,16 @@ fn replace_file(directory: &RwLock<Directory>, file: AclFile) -> Result<Kind> {
     if own + file.policies.len() > MAX_POLICIES {
         return Err(too_many_policies_in_all());
     }
-    Ok(Kind::ReplaceFile { users, policies: file.policies })
+    Ok(Kind::ReplaceFile(FileContent { roles, users, policies: file.policies }))
+}
+
+fn file_roles(directory: &Directory, specs: Vec<RoleSpec>) -> Result<Vec<Role>> {
+    let others = directory.roles().values().filter(|entry| !entry.role.from_file).count();
+    if others + specs.len() > MAX_ROLES {
+        return Err(too_many_roles());
+    }
+    let role = |spec: RoleSpec| spec.check().map(|()| Role { name: spec.name, from_file: true });
+    specs.into_iter().map(role).collect()
 }
 
 fn bootstrap(directory: &RwLock<Directory>, password: &Secret) -> Result<Kind> {
@@ -218,14 +276,27 @@ fn not_the_last_superuser(directory: &Directory, name: &str) -> Result<()> {
     Ok(())
 }
 
-fn unknown_subject(name: &str) -> Error {
-    Error::invalid(format!("the subject does not exist: User:{name}"))
+fn role_not_from_file(role: &Role) -> Result<()> {
+    if role.from_file {
+        let message = format!("Role:{} comes from the file of auth.file; change it there", role.name);
+        return Err(Error::new(ErrorKind::Conflict, message));
+    }
+    Ok(())
+}
+
+fn unknown_subject(subject: &str) -> Error {
+    Error::invalid(format!("the subject does not exist: {}", Subject::of(subject)))
+}
+
+fn too_many_roles() -> Error {
+    Error::new(ErrorKind::TooLarge, format!("there may be {MAX_ROLES} roles at most"))
 }
 
 fn too_many_policies_in_all() -> Error {
     Error::new(ErrorKind::TooLarge, format!("there may be {MAX_POLICIES} policies at most"))
 }
 
-fn too_many_policies(name: &str) -> Error {
-    Error::new(ErrorKind::TooLarge, format!("User:{name} may have {MAX_POLICIES_PER_USER} policies at most"))
+fn too_many_policies(subject: &str) -> Error {
+    let message = format!("{} may have {MAX_POLICIES_PER_SUBJECT} policies at most", Subject::of(subject));
+    Error::new(ErrorKind::TooLarge, message)
 }

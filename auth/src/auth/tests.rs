@@ -1,5 +1,5 @@
 use super::*;
-use crate::{AccessKey, AclFile, UserSpec};
+use crate::{AccessKey, AclFile, RoleSpec, UserSpec};
 use hmac::{Hmac, KeyInit, Mac};
 use sluice_model::{GroupName, ManualClock, TopicName};
 
@@ -283,7 +283,11 @@ fn a_snapshot_rebuilds_everything_through_postcard() {
     let (auth, _) = acl();
     put(&auth, alice());
     run(&auth, Command::PutPolicy(Policy::allow("alice", "Group:*", &Action::ALL).unwrap())).unwrap();
-    run(&auth, Command::ReplaceFile(AclFile::parse(FILE).unwrap())).unwrap();
+    run(
+        &auth,
+        Command::ReplaceFile(AclFile::parse(&format!("{FILE}{}", ROLES.replace("filed", "roled"))).unwrap()),
+    )
+    .unwrap();
 
     let (copy, _) = acl();
     for change in auth.snapshot() {
@@ -292,7 +296,8 @@ fn a_snapshot_rebuilds_everything_through_postcard() {
     }
     assert_eq!(copy.snapshot(), auth.snapshot());
     assert_eq!(copy.users(), auth.users());
-    assert_eq!(copy.policies(), auth.policies());
+    assert_eq!((copy.policies(), copy.roles()), (auth.policies(), auth.roles()));
+    assert!(may(&copy, &copy.login(password("roled", "s"), peer()).unwrap(), "ab"));
     copy.login(password("alice", "wonderland"), peer()).unwrap();
     copy.login(password("filed", "from-the-file"), peer()).unwrap();
     copy.login(password("AK1", "tea-party"), peer()).unwrap();
@@ -307,4 +312,83 @@ fn secrets_do_not_show() {
     for secret in ["wonderland", "rabbit-hole", "tea-party"] {
         assert!(!shown.contains(secret), "{shown}");
     }
+}
+
+const ROLES: &str = r#"
+[[roles]]
+name = "writers"
+[[roles]]
+name = "guests"
+[[users]]
+name = "filed"
+secret = "s"
+roles = ["writers"]
+[[policies]]
+subject = "Role:writers"
+resource = "Topic:a*"
+actions = ["Pub"]
+[[policies]]
+subject = "Role:guests"
+resource = "Topic:ab"
+actions = ["All"]
+decision = "deny"
+"#;
+
+fn may(auth: &Auth, session: &Session, topic: &str) -> bool {
+    auth.permit(session, Action::Pub, Resource::Topic(&TopicName::new(topic).unwrap())).is_ok()
+}
+
+#[test]
+fn a_user_has_the_rules_of_its_roles_and_a_deny_of_any_wins() {
+    let (auth, _) = acl();
+    run(&auth, Command::ReplaceFile(AclFile::parse(ROLES).unwrap())).unwrap();
+    let session = auth.login(password("filed", "s"), peer()).unwrap();
+    assert!(may(&auth, &session, "ab") && !may(&auth, &session, "b"));
+
+    run(&auth, Command::PutRole(RoleSpec::named("extra"))).unwrap();
+    run(&auth, Command::PutPolicy(Policy::allow("Role:extra", "Topic:b", &[Action::Pub]).unwrap())).unwrap();
+    let roles = |roles: &[&str]| UserSpec {
+        roles: Some(roles.iter().map(|&role| role.to_owned()).collect()),
+        secret: Some("s".into()),
+        ..UserSpec::named("bob")
+    };
+    put(&auth, roles(&["writers", "extra"]));
+    let bob = auth.login(password("bob", "s"), peer()).unwrap();
+    assert!(may(&auth, &bob, "ab") && may(&auth, &bob, "b") && !may(&auth, &bob, "c"));
+    put(&auth, roles(&["writers", "guests"]));
+    assert!(!may(&auth, &bob, "ab") && may(&auth, &bob, "ac") && !may(&auth, &bob, "b"));
+    let topic = TopicName::new("ab").unwrap();
+    let answer = auth.explain("bob", Action::Pub, Resource::Topic(&topic), peer().ip());
+    assert_eq!(answer.rules[0].rule.subject, "Role:guests");
+    assert!(answer.reason.contains("for Role:guests"), "{answer}");
+
+    assert_eq!(auth.policies().len(), 3);
+    run(&auth, Command::DeletePolicy { subject: "Role:extra".into(), resource: None }).unwrap();
+    assert_eq!(auth.policies().len(), 2);
+}
+
+#[test]
+fn roles_that_contradict_are_refused() {
+    let (auth, _) = acl();
+    run(&auth, Command::ReplaceFile(AclFile::parse(ROLES).unwrap())).unwrap();
+    let with_role =
+        |role: &str| Command::PutUser(UserSpec { roles: Some(vec![role.into()]), ..UserSpec::named("bob") });
+    assert_eq!(kind(run(&auth, with_role("typo"))), Some(ErrorKind::InvalidArgument));
+    assert_eq!(kind(run(&auth, Command::PutRole(RoleSpec::named("writers")))), Some(ErrorKind::Conflict));
+    assert_eq!(kind(run(&auth, Command::DeleteRole("guests".into()))), Some(ErrorKind::Conflict));
+    for name in ["", "a:b", "a b"] {
+        let refused = run(&auth, Command::PutRole(RoleSpec::named(name)));
+        assert_eq!(kind(refused), Some(ErrorKind::InvalidArgument));
+    }
+    let unknown = Policy::allow("Role:nobody", "Topic:T", &[Action::Pub]).unwrap();
+    let error = auth.plan(Command::PutPolicy(unknown)).unwrap_err();
+    assert_eq!(error.message(), "the subject does not exist: Role:nobody");
+    run(&auth, Command::PutRole(RoleSpec::named("own"))).unwrap();
+    run(&auth, with_role("own")).unwrap();
+    assert_eq!(kind(run(&auth, Command::DeleteRole("own".into()))), Some(ErrorKind::Conflict));
+    run(&auth, Command::DeleteUser("bob".into())).unwrap();
+    run(&auth, Command::DeleteRole("own".into())).unwrap();
+    assert_eq!(auth.roles().iter().map(|role| role.name.as_str()).collect::<Vec<_>>(), ["guests", "writers"]);
+    run(&auth, Command::ReplaceFile(AclFile::default())).unwrap();
+    assert!(auth.roles().is_empty() && auth.policies().is_empty());
 }

@@ -76,7 +76,7 @@ fn what_no_rule_decides_is_explained_too() {
         assert_eq!(answer.decision, decision);
     };
     says(&auth, "root", "superuser", Decision::Allow);
-    says(&auth, "alice", "no policy about User:alice matches", Decision::Deny);
+    says(&auth, "alice", "no policy about User:alice or its roles matches", Decision::Deny);
     says(&auth, "nobody", "there is no User:nobody", Decision::Deny);
     run(&auth, Command::PutUser(UserSpec { enabled: Some(false), ..UserSpec::named("alice") }));
     says(&auth, "alice", "User:alice is disabled", Decision::Deny);

@@ -65,7 +65,7 @@ fn why(issuers: &Issuers, token: &str) -> String {
 #[test]
 fn a_token_of_each_algorithm_is_accepted() {
     let proven = issuers(hs256()).verify(&hs(&claims()), NOW).unwrap();
-    assert_eq!(proven, Proven { users: vec!["alice".into()], expires: NOW + 70_000 });
+    assert_eq!(proven, Proven { users: vec!["alice".into()], roles: vec![], expires: NOW + 70_000 });
 
     let rsa = EncodingKey::from_rsa_pem(RSA_PRIVATE.as_bytes()).unwrap();
     issuers(rs256()).verify(&token(Algorithm::RS256, &claims(), &rsa), NOW).unwrap();
@@ -185,4 +185,33 @@ fn the_token_names_a_user_or_a_role_does_and_the_session_ends_with_it() {
     clock.advance(70_000);
     let late = auth.permit(&session, crate::Action::Get, crate::Resource::Cluster).unwrap_err();
     assert_eq!(late.kind(), ErrorKind::Unauthenticated);
+}
+
+#[test]
+fn roles_of_a_token_count_and_may_stand_for_a_user_that_nobody_made() {
+    use crate::{Action, Policy, Resource, RoleSpec};
+    let clock = Arc::new(ManualClock::new(NOW));
+    let auth = Auth::acl(Config { jwt: vec![hs256()], ..Config::default() }, clock).unwrap();
+    let run = |command| auth.apply(&auth.plan(command).unwrap());
+    run(Command::PutRole(RoleSpec::named("readers")));
+    run(Command::PutPolicy(Policy::allow("Role:readers", "Cluster", &[Action::Get]).unwrap()));
+    run(Command::PutUser(UserSpec::named("alice")));
+    let login = |name: &str, roles: Value| {
+        let mut claims = with("sub", json!(name));
+        claims["roles"] = roles;
+        auth.login(Credentials::Bearer { token: &hs(&claims) }, "127.0.0.1:1".parse().unwrap())
+    };
+    let may = |session: &crate::Session| auth.permit(session, Action::Get, Resource::Cluster).is_ok();
+    assert!(may(&login("alice", json!(["readers", "unknown"])).unwrap()));
+    assert!(!may(&login("alice", json!([])).unwrap()));
+
+    let stranger = login("stranger", json!("readers")).unwrap();
+    assert_eq!(stranger.principal(), "stranger");
+    assert!(may(&stranger));
+    assert!(login("stranger", json!(["unknown"])).is_err(), "no record and no role");
+    assert!(login("a:b", json!("readers")).is_err(), "no name that a user could have");
+
+    run(Command::PutUser(UserSpec { enabled: Some(false), ..UserSpec::named("stranger") }));
+    assert!(!may(&stranger), "the name belongs to someone now");
+    assert!(login("stranger", json!("readers")).is_err(), "and that one is disabled");
 }

@@ -1,0 +1,161 @@
+//! Users and roles as they lie in the log: a name and a list of facts.
+//!
+//! The encoding has no field names, so a struct could never get another field. A list of facts can: new kinds of
+//! facts are appended to the enums, and what an older version wrote is read for ever. What version 0.1 wrote before
+//! there were facts is `UserV1`.
+
+use crate::role::Role;
+use crate::user::User;
+use crate::{AccessKey, Secret};
+use serde::{Deserialize, Serialize};
+
+/// A user in the log.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct UserRecord {
+    name: String,
+    facts: Vec<UserFact>,
+}
+
+/// Something about a user. Append only: the order is the encoding.
+#[derive(Debug, Serialize, Deserialize)]
+enum UserFact {
+    Superuser,
+    Disabled,
+    FromFile,
+    PasswordHash(String),
+    Secret(Secret),
+    AccessKey(AccessKey),
+    Role(String),
+}
+
+impl From<User> for UserRecord {
+    fn from(user: User) -> Self {
+        let mut facts = Vec::new();
+        facts.extend(user.superuser.then_some(UserFact::Superuser));
+        facts.extend((!user.enabled).then_some(UserFact::Disabled));
+        facts.extend(user.from_file.then_some(UserFact::FromFile));
+        facts.extend(user.password_hash.map(UserFact::PasswordHash));
+        facts.extend(user.secret.map(UserFact::Secret));
+        facts.extend(user.access_keys.into_iter().map(UserFact::AccessKey));
+        facts.extend(user.roles.into_iter().map(UserFact::Role));
+        Self { name: user.name, facts }
+    }
+}
+
+impl From<UserRecord> for User {
+    fn from(record: UserRecord) -> Self {
+        let mut user = Self::new(&record.name);
+        for fact in record.facts {
+            match fact {
+                UserFact::Superuser => user.superuser = true,
+                UserFact::Disabled => user.enabled = false,
+                UserFact::FromFile => user.from_file = true,
+                UserFact::PasswordHash(hash) => user.password_hash = Some(hash),
+                UserFact::Secret(secret) => user.secret = Some(secret),
+                UserFact::AccessKey(key) => user.access_keys.push(key),
+                UserFact::Role(role) => user.roles.push(role),
+            }
+        }
+        user
+    }
+}
+
+/// A role in the log.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct RoleRecord {
+    name: String,
+    facts: Vec<RoleFact>,
+}
+
+/// Something about a role. Append only.
+#[derive(Debug, Serialize, Deserialize)]
+enum RoleFact {
+    FromFile,
+}
+
+impl From<Role> for RoleRecord {
+    fn from(role: Role) -> Self {
+        let mut facts = Vec::new();
+        facts.extend(role.from_file.then_some(RoleFact::FromFile));
+        Self { name: role.name, facts }
+    }
+}
+
+impl From<RoleRecord> for Role {
+    fn from(record: RoleRecord) -> Self {
+        let mut role = Self { name: record.name, from_file: false };
+        for fact in record.facts {
+            match fact {
+                RoleFact::FromFile => role.from_file = true,
+            }
+        }
+        role
+    }
+}
+
+/// A user as the first logs have it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct UserV1 {
+    name: String,
+    superuser: bool,
+    enabled: bool,
+    password_hash: Option<String>,
+    secret: Option<Secret>,
+    access_keys: Vec<AccessKey>,
+    from_file: bool,
+}
+
+impl UserV1 {
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl From<UserV1> for User {
+    fn from(old: UserV1) -> Self {
+        Self {
+            superuser: old.superuser,
+            enabled: old.enabled,
+            password_hash: old.password_hash,
+            secret: old.secret,
+            access_keys: old.access_keys,
+            from_file: old.from_file,
+            ..Self::new(&old.name)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::change::{Change, Kind};
+
+    /// Bytes as the first version wrote them: kind 0, then the fields of a user in order.
+    #[test]
+    fn the_first_logs_are_read() {
+        let bytes = b"\x00\x05alice\x01\x01\x01\x04hash\x01\x06secret\x01\x02AK\x02SK\x01";
+        let change: Change = postcard::from_bytes(bytes).unwrap();
+        let Kind::PutUserV1(old) = change.0 else { panic!("{change:?}") };
+        let key = AccessKey { key: "AK".into(), secret: "SK".into() };
+        let expected = User {
+            superuser: true,
+            password_hash: Some("hash".into()),
+            secret: Some("secret".into()),
+            access_keys: vec![key],
+            from_file: true,
+            ..User::new("alice")
+        };
+        assert_eq!(User::from(old), expected);
+    }
+
+    /// If one of these changes, logs that exist can no longer be read.
+    #[test]
+    fn the_encoding_of_facts_stays() {
+        let user = User { superuser: true, roles: vec!["r".into()], ..User::new("a") };
+        let bytes = postcard::to_stdvec(&Change(Kind::PutUser(user.clone()))).unwrap();
+        assert_eq!(bytes, b"\x05\x01a\x02\x00\x06\x01r");
+        assert_eq!(postcard::from_bytes::<User>(&bytes[1..]).unwrap(), user);
+        let role = Role { name: "r".into(), from_file: true };
+        assert_eq!(postcard::to_stdvec(&Change(Kind::PutRole(role))).unwrap(), b"\x07\x01r\x01\x00");
+    }
+}

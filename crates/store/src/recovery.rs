@@ -292,19 +292,18 @@ impl Survey {
         {
             return Err(OpenError::damaged(checkpoint::path_of(dir, *bad), 0, "no checkpoint is readable"));
         }
-        match (&self.checkpoint, self.segments.last()) {
-            (Some(checkpoint), Some(last)) if checkpoint.at > self.end => {
-                let what = format!("a checkpoint tells of entries up to log position {}", checkpoint.at);
-                let at = last.segment.position(self.end);
-                Err(damaged(&last.segment.path, at, self.end, what, Vec::new()))
-            }
-            (Some(checkpoint), None) if checkpoint.at > 0 => Err(OpenError::damaged(
-                log_dir(dir),
-                0,
-                "the log's files are missing, but a checkpoint is there",
-            )),
-            _ => Ok(()),
+        let Some(checkpoint) = &self.checkpoint else { return Ok(()) };
+        // Right behind the header of a segment that got no entry, a checkpoint is in order when that segment is gone.
+        if checkpoint.at <= self.end || checkpoint.at == self.end + PAGE {
+            return Ok(());
         }
+        let what = format!("a checkpoint tells of entries up to log position {}", checkpoint.at);
+        Err(match self.segments.last() {
+            Some(last) => {
+                damaged(&last.segment.path, last.segment.position(self.end), self.end, what, Vec::new())
+            }
+            None => OpenError::damaged(log_dir(dir), 0, format!("there are no segments, but {what}")),
+        })
     }
 
     /// Closes the old segments: seals those that are not, at the end of their good entries, and removes empty ones.

@@ -238,7 +238,10 @@ impl Writer {
         let durable = self.shared.waiters.reached(Durability::Sync);
         let (staged, end) = {
             let mut staging = self.shared.staging.lock();
-            staging.put_empty(EntryKind::Mark, flags, 0, 0, durable);
+            // A run that appended nothing leaves an empty segment, which the next start removes.
+            if staging.end != staging.active.segment.first() {
+                staging.put_empty(EntryKind::Mark, flags, 0, 0, durable);
+            }
             if flags & flag::CLEAN != 0 {
                 staging.phase = Phase::Closed;
             }

@@ -220,6 +220,32 @@ fn a_broken_newest_checkpoint_falls_back_to_the_older() {
 }
 
 #[test]
+fn a_start_that_stops_halfway_can_be_repeated() {
+    for empty in [true, false] {
+        let vfs = SimVfs::new();
+        let log = open(&vfs);
+        if !empty {
+            send(&log, 1, "x", 1);
+            log.close().unwrap();
+        }
+        let vfs = vfs.kill();
+        let log = open(&vfs);
+        log.write_checkpoint(log.end(), b"state").unwrap();
+        drop(log);
+        for call in [Call::Rename, Call::Write, Call::Sync, Call::SyncDir, Call::Open] {
+            for nth in 1..12 {
+                let vfs = vfs.kill();
+                vfs.fail(call, nth, EIO);
+                let first = try_open(&vfs, &clock());
+                let left = vfs.power_cut(nth);
+                drop(first);
+                assert_eq!(bodies(&open(&left), 1).len(), usize::from(!empty));
+            }
+        }
+    }
+}
+
+#[test]
 fn a_second_opener_is_told_so() {
     let vfs = SimVfs::new();
     let log = open(&vfs);

@@ -71,6 +71,14 @@ pub(crate) fn signed_content(frame: &Frame) -> Vec<&[u8]> {
         .collect();
     // As Java orders strings: by UTF-16 code units.
     fields.sort_by(|(a, _), (b, _)| a.encode_utf16().cmp(b.encode_utf16()));
+    // A signed request in the compact spelling carries the fields of its header twice; the client signed a map.
+    fields.dedup_by(|later, kept| {
+        let again = later.0 == kept.0;
+        if again {
+            *kept = *later;
+        }
+        again
+    });
     fields.into_iter().map(|(_, value)| value.as_bytes()).chain([&frame.body[..]]).collect()
 }
 
@@ -100,6 +108,12 @@ mod tests {
         ];
         assert_eq!(signed(&fields, "", 479), "rocketmq2broker-a42CG_A3TopicTest");
         assert_eq!(signed(&[("AccessKey", "rocketmq2")], "{}", 479), "rocketmq2{}");
+    }
+
+    #[test]
+    fn a_field_that_came_twice_is_signed_once() {
+        let fields = [("topic", "first"), ("AccessKey", "a"), ("topic", "last"), ("AccessKey", "a")];
+        assert_eq!(signed(&fields, "", 479), "alast");
     }
 
     #[test]

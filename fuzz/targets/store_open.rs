@@ -35,11 +35,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
 });
 
 fn open(files: Arc<dyn Vfs>) -> Result<LocalLog, sluice_store::OpenError> {
-    let config = Config {
-        segment_size: sluice_model::units::ByteSize::kib(64),
-        ready_segments: 1,
-        ..Config::default()
-    };
+    let config = Config { segment_size: sluice_model::units::ByteSize::kib(64), ..Config::default() };
     LocalLog::open_on(files, Path::new("store"), config, Arc::new(ManualClock::new(1_700_000_000_000)))
 }
 

@@ -6,7 +6,7 @@
 use crate::record::UserV1;
 use crate::role::{Role, Subject};
 use crate::user::User;
-use crate::{AclFile, Policy, ResourcePattern, RoleSpec, Secret, UserSpec};
+use crate::{AclFile, NewToken, Policy, ResourcePattern, RoleSpec, Secret, UserSpec};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -17,6 +17,29 @@ pub enum Command {
     PutUser(UserSpec),
     /// Removes a user and the policies about it.
     DeleteUser(String),
+    /// Gives a user a new secret; the one it had is accepted too until [`Command::RemoveSecret`].
+    RotateSecret {
+        /// The user's name.
+        user: String,
+        /// The new secret.
+        secret: Secret,
+    },
+    /// Ends one of a user's two secrets at once.
+    RemoveSecret {
+        /// The user's name.
+        user: String,
+        /// Which one.
+        which: WhichSecret,
+    },
+    /// Gives a user an API token, see [`NewToken::generate`].
+    PutToken(NewToken),
+    /// Ends an API token at once.
+    DeleteToken {
+        /// The user's name.
+        user: String,
+        /// The token's id, as it is listed.
+        id: String,
+    },
     /// Makes a role, or changes one.
     PutRole(RoleSpec),
     /// Removes a role that nobody has, and the policies about it.
@@ -37,6 +60,16 @@ pub enum Command {
         /// Their password.
         password: Secret,
     },
+}
+
+/// One of the two secrets of a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WhichSecret {
+    /// The newer one. If there is another, that one takes its place.
+    Current,
+    /// The older one.
+    Previous,
 }
 
 /// A decided command, to be written to the log and then applied.
@@ -74,6 +107,17 @@ pub(crate) struct FileContent {
     pub roles: Vec<Role>,
     pub users: Vec<User>,
     pub policies: Vec<Policy>,
+}
+
+impl Kind {
+    /// The users whose secrets it carries.
+    pub(crate) fn users_mut(&mut self) -> &mut [User] {
+        match self {
+            Self::PutUser(user) => std::slice::from_mut(user),
+            Self::ReplaceFile(file) => &mut file.users,
+            _ => &mut [],
+        }
+    }
 }
 
 /// For the audit log: what changed, without secrets.

@@ -1,5 +1,6 @@
 //! All users and policies, indexed for the two questions asked most: who has this key, and what may this user do.
 
+use crate::api_token::{ApiToken, TokenHash};
 use crate::change::Kind;
 use crate::role::{Role, Subject};
 use crate::rules::{RuleSet, Rules};
@@ -14,6 +15,8 @@ pub(crate) struct Directory {
     users: HashMap<String, Entry, RandomState>,
     /// Access key to user name. A key belongs to the first user that had it.
     keys: HashMap<String, String, RandomState>,
+    /// The hash of an API token to user name.
+    tokens: HashMap<TokenHash, String, RandomState>,
     roles: BTreeMap<String, RoleEntry>,
     last_id: u64,
     policies: usize,
@@ -39,6 +42,12 @@ impl Directory {
 
     pub(crate) fn owner_of_key(&self, key: &str) -> Option<&Entry> {
         self.users.get(self.keys.get(key)?)
+    }
+
+    /// The user of an API token, and the token.
+    pub(crate) fn owner_of_token(&self, hash: &TokenHash) -> Option<(&Entry, &ApiToken)> {
+        let entry = self.users.get(self.tokens.get(hash)?)?;
+        Some((entry, entry.user.tokens.iter().find(|token| token.hash == *hash)?))
     }
 
     /// All users, in no order.
@@ -125,7 +134,8 @@ impl Directory {
         match self.users.get_mut(&user.name) {
             Some(entry) => {
                 let old = std::mem::replace(&mut entry.user, user.clone());
-                for (key, _) in old.keys() {
+                old.tokens.iter().for_each(|token| drop(self.tokens.remove(&token.hash)));
+                for key in old.keys() {
                     if self.keys.get(key).is_some_and(|owner| *owner == user.name) {
                         self.keys.remove(key);
                     }
@@ -138,7 +148,10 @@ impl Directory {
                 self.users.insert(user.name.clone(), entry);
             }
         }
-        for (key, _) in user.keys() {
+        for token in &user.tokens {
+            self.tokens.insert(token.hash, user.name.clone());
+        }
+        for key in user.keys() {
             self.keys.entry(key.to_owned()).or_insert_with(|| user.name.clone());
         }
     }
@@ -146,7 +159,8 @@ impl Directory {
     fn delete_user(&mut self, name: &str) {
         if let Some(entry) = self.users.remove(name) {
             self.policies -= entry.rules.len();
-            for (key, _) in entry.user.keys() {
+            entry.user.tokens.iter().for_each(|token| drop(self.tokens.remove(&token.hash)));
+            for key in entry.user.keys() {
                 if self.keys.get(key).is_some_and(|owner| owner == name) {
                     self.keys.remove(key);
                 }

@@ -11,15 +11,18 @@
 //! - `user`, `role`, `policy`, `source` — what is remembered; `record` — the same as bytes
 //! - `rules`, `directory` — all of it, indexed; `change` — how it changes
 //! - `judge` — the one decision; `explain` — the same decision in words
-//! - `password`, `signature`, `token`, `certificate` — one kind of proof each
+//! - `password`, `signature`, `token`, `api_token`, `certificate` — one kind of proof each
+//! - `secret`, `data_key` — how secrets are kept from being shown, and how they rest
 //! - `config`, `file` — what the operator writes
 
 mod access;
+mod api_token;
 mod auth;
 mod certificate;
 mod change;
 mod config;
 mod credentials;
+mod data_key;
 mod directory;
 mod explain;
 mod file;
@@ -37,10 +40,12 @@ mod token;
 mod user;
 
 pub use access::{Action, Actions, Permit, Resource};
+pub use api_token::{ApiTokenView, NewToken};
 pub use auth::Auth;
-pub use change::{Change, Command};
+pub use change::{Change, Command, WhichSecret};
 pub use config::{Config, JwtAlgorithm, JwtIssuer, Mode};
 pub use credentials::{Credentials, HmacAlgorithm};
+pub use data_key::DataKey;
 pub use explain::{Explanation, RuleNote, RulePart};
 pub use file::AclFile;
 pub use policy::{Decision, NamePattern, Policy, ResourceKind, ResourcePattern};

@@ -4,6 +4,7 @@
 //! facts are appended to the enums, and what an older version wrote is read for ever. What version 0.1 wrote before
 //! there were facts is `UserV1`.
 
+use crate::api_token::ApiToken;
 use crate::role::Role;
 use crate::user::User;
 use crate::{AccessKey, Secret};
@@ -26,6 +27,11 @@ enum UserFact {
     Secret(Secret),
     AccessKey(AccessKey),
     Role(String),
+    PreviousSecret(Secret),
+    SealedSecret(Vec<u8>),
+    SealedPreviousSecret(Vec<u8>),
+    SealedAccessKey { key: String, secret: Vec<u8> },
+    Token(ApiToken),
 }
 
 impl From<User> for UserRecord {
@@ -35,8 +41,19 @@ impl From<User> for UserRecord {
         facts.extend((!user.enabled).then_some(UserFact::Disabled));
         facts.extend(user.from_file.then_some(UserFact::FromFile));
         facts.extend(user.password_hash.map(UserFact::PasswordHash));
-        facts.extend(user.secret.map(UserFact::Secret));
-        facts.extend(user.access_keys.into_iter().map(UserFact::AccessKey));
+        facts.extend(user.secret.map(|secret| match secret.sealed_bytes() {
+            Some(bytes) => UserFact::SealedSecret(bytes.to_vec()),
+            None => UserFact::Secret(secret),
+        }));
+        facts.extend(user.previous_secret.map(|secret| match secret.sealed_bytes() {
+            Some(bytes) => UserFact::SealedPreviousSecret(bytes.to_vec()),
+            None => UserFact::PreviousSecret(secret),
+        }));
+        facts.extend(user.access_keys.into_iter().map(|own| match own.secret.sealed_bytes() {
+            Some(bytes) => UserFact::SealedAccessKey { secret: bytes.to_vec(), key: own.key },
+            None => UserFact::AccessKey(own),
+        }));
+        facts.extend(user.tokens.into_iter().map(UserFact::Token));
         facts.extend(user.roles.into_iter().map(UserFact::Role));
         Self { name: user.name, facts }
     }
@@ -54,6 +71,13 @@ impl From<UserRecord> for User {
                 UserFact::Secret(secret) => user.secret = Some(secret),
                 UserFact::AccessKey(key) => user.access_keys.push(key),
                 UserFact::Role(role) => user.roles.push(role),
+                UserFact::PreviousSecret(secret) => user.previous_secret = Some(secret),
+                UserFact::SealedSecret(bytes) => user.secret = Some(Secret::sealed(bytes)),
+                UserFact::SealedPreviousSecret(bytes) => user.previous_secret = Some(Secret::sealed(bytes)),
+                UserFact::SealedAccessKey { key, secret } => {
+                    user.access_keys.push(AccessKey { key, secret: Secret::sealed(secret) });
+                }
+                UserFact::Token(token) => user.tokens.push(token),
             }
         }
         user

@@ -144,7 +144,7 @@ fn millis(claim: Option<&Value>) -> Option<Millis> {
 
 fn key(config: &JwtIssuer, algorithm: JwtAlgorithm) -> Result<DecodingKey> {
     let secret = match (&config.secret, &config.secret_file) {
-        (Some(secret), None) => Some(secret.expose().as_bytes().to_vec()),
+        (Some(secret), None) => secret.expose().map(|text| text.as_bytes().to_vec()),
         (None, Some(path)) => Some(read(path)?.trim_ascii_end().to_vec()),
         (None, None) => None,
         (Some(_), Some(_)) => return Err(Error::invalid("give secret or secret_file, not both")),

@@ -1,6 +1,7 @@
 //! A user: as an operator writes one, as it is remembered, as it may be shown.
 
 use crate::Secret;
+use crate::api_token::{ApiToken, ApiTokenView};
 use crate::record::UserRecord;
 use serde::{Deserialize, Serialize};
 use sluice_model::{Error, Result};
@@ -30,6 +31,8 @@ pub struct UserSpec {
     pub password_hash: Option<String>,
     /// The signing secret that goes with the user's name as access key.
     pub secret: Option<Secret>,
+    /// The secret before that one, accepted too while clients change over.
+    pub previous_secret: Option<Secret>,
     /// Further access keys; the list replaces the earlier one.
     pub access_keys: Option<Vec<AccessKey>>,
     /// The roles it has; the list replaces the earlier one.
@@ -55,7 +58,10 @@ pub(crate) struct User {
     pub enabled: bool,
     pub password_hash: Option<String>,
     pub secret: Option<Secret>,
+    /// Accepted like `secret` until it is removed.
+    pub previous_secret: Option<Secret>,
     pub access_keys: Vec<AccessKey>,
+    pub tokens: Vec<ApiToken>,
     /// Names of roles; one that does not exist gives nothing.
     pub roles: Vec<String>,
     /// Belongs to the operator's file, which alone may change it.
@@ -75,6 +81,10 @@ pub struct UserView {
     pub has_password: bool,
     /// The access keys, without their secrets; the name is among them when it has a secret.
     pub access_keys: Vec<String>,
+    /// A rotation is under way: two secrets of the name are accepted.
+    pub has_previous_secret: bool,
+    /// API tokens, without what proves them.
+    pub tokens: Vec<ApiTokenView>,
     /// The roles it has.
     pub roles: Vec<String>,
     /// Belongs to the operator's file.
@@ -89,16 +99,39 @@ impl User {
             enabled: true,
             password_hash: None,
             secret: None,
+            previous_secret: None,
             access_keys: Vec::new(),
+            tokens: Vec::new(),
             roles: Vec::new(),
             from_file: false,
         }
     }
 
-    /// Each access key with its secret; the name comes first when it has one.
-    pub(crate) fn keys(&self) -> impl Iterator<Item = (&str, &Secret)> {
-        let own = self.secret.iter().map(|secret| (self.name.as_str(), secret));
-        own.chain(self.access_keys.iter().map(|k| (k.key.as_str(), &k.secret)))
+    /// Each access key once; the name comes first when it has a secret.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
+        let named = self.secret.is_some() || self.previous_secret.is_some();
+        let own = named.then_some(self.name.as_str());
+        own.into_iter().chain(self.access_keys.iter().map(|k| k.key.as_str()))
+    }
+
+    /// The secrets that an access key may sign with, the current one first.
+    pub(crate) fn secrets_of(&self, key: &str) -> impl Iterator<Item = &Secret> {
+        let own =
+            [&self.secret, &self.previous_secret].into_iter().flatten().filter(move |_| key == self.name);
+        own.chain(self.access_keys.iter().filter(move |own| own.key == key).map(|own| &own.secret))
+    }
+
+    /// Every secret.
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = &Secret> {
+        let own = [&self.secret, &self.previous_secret].into_iter().flatten();
+        own.chain(self.access_keys.iter().map(|own| &own.secret))
+    }
+
+    /// Every secret with what it is sealed for.
+    pub(crate) fn secrets_mut(&mut self) -> impl Iterator<Item = (&str, &mut Secret)> {
+        let own = [&mut self.secret, &mut self.previous_secret].into_iter().flatten();
+        let own = own.map(|secret| ("", secret));
+        own.chain(self.access_keys.iter_mut().map(|own| (own.key.as_str(), &mut own.secret)))
     }
 
     pub(crate) fn view(&self) -> UserView {
@@ -107,7 +140,9 @@ impl User {
             superuser: self.superuser,
             enabled: self.enabled,
             has_password: self.password_hash.is_some(),
-            access_keys: self.keys().map(|(key, _)| key.to_owned()).collect(),
+            has_previous_secret: self.previous_secret.is_some(),
+            access_keys: self.keys().map(str::to_owned).collect(),
+            tokens: self.tokens.iter().map(ApiToken::view).collect(),
             roles: self.roles.clone(),
             from_file: self.from_file,
         }
@@ -129,7 +164,7 @@ impl UserSpec {
         if let Some(password) = &self.password {
             check_secret(&of("the password"), password)?;
         }
-        if let Some(secret) = &self.secret {
+        for secret in [&self.secret, &self.previous_secret].into_iter().flatten() {
             check_secret(&of("the secret"), secret)?;
         }
         let keys = self.access_keys.as_deref().unwrap_or_default();
@@ -162,8 +197,8 @@ pub(crate) fn check_name(what: &str, name: &str) -> Result<()> {
     }
 }
 
-fn check_secret(what: &str, secret: &Secret) -> Result<()> {
-    match secret.expose().len() {
+pub(crate) fn check_secret(what: &str, secret: &Secret) -> Result<()> {
+    match secret.expose().map_or(0, str::len) {
         1..=MAX_PASSWORD => Ok(()),
         length => Err(Error::invalid(format!("{what} has 1 to {MAX_PASSWORD} bytes, not {length}"))),
     }

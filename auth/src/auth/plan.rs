@@ -3,8 +3,8 @@
 use crate::change::{Command, FileContent, Kind};
 use crate::directory::Directory;
 use crate::role::{Role, Subject};
-use crate::user::User;
-use crate::{AclFile, Policy, ResourcePattern, RoleSpec, Secret, UserSpec, password};
+use crate::user::{User, check_secret};
+use crate::{AclFile, NewToken, Policy, ResourcePattern, RoleSpec, Secret, UserSpec, WhichSecret, password};
 use parking_lot::RwLock;
 use sluice_model::{Error, ErrorKind, Result};
 use std::collections::{HashMap, HashSet};
@@ -15,6 +15,8 @@ const MAX_USERS: usize = 50_000;
 const MAX_POLICIES_PER_SUBJECT: usize = 1_000;
 /// All of them are kept in memory and in every checkpoint: about 200 bytes each.
 const MAX_POLICIES: usize = 500_000;
+/// One for each program that uses it; a bound on what is remembered.
+const MAX_TOKENS_PER_USER: usize = 64;
 /// A name for every kind of work; they are all shown at once.
 const MAX_ROLES: usize = 1_000;
 /// The administrator that a first start makes.
@@ -24,6 +26,10 @@ pub(super) fn plan(directory: &RwLock<Directory>, command: Command) -> Result<Ki
     match command {
         Command::PutUser(spec) => put_user(directory, spec),
         Command::DeleteUser(name) => delete_user(&directory.read(), name),
+        Command::RotateSecret { user, secret } => rotate_secret(&directory.read(), &user, secret),
+        Command::RemoveSecret { user, which } => remove_secret(&directory.read(), &user, which),
+        Command::PutToken(token) => put_token(&directory.read(), token),
+        Command::DeleteToken { user, id } => delete_token(&directory.read(), &user, &id),
         Command::PutRole(spec) => put_role(&directory.read(), spec),
         Command::DeleteRole(name) => delete_role(&directory.read(), name),
         Command::PutPolicy(policy) => put_policy(&directory.read(), policy),
@@ -61,10 +67,12 @@ fn merge(mut user: User, spec: UserSpec) -> Result<User> {
     user.enabled = spec.enabled.unwrap_or(user.enabled);
     if let Some(password) = &spec.password {
         // The operator's file is applied at every start; the same password keeps its hash, and the log its size.
-        let same =
-            user.password_hash.as_deref().is_some_and(|hash| password::matches(hash, password.expose()));
+        let same = user
+            .password_hash
+            .as_deref()
+            .is_some_and(|hash| password::matches(hash, password.expose().unwrap_or_default()));
         if !same {
-            user.password_hash = Some(password::hash(password.expose())?);
+            user.password_hash = Some(password::hash(password.expose().unwrap_or_default())?);
         }
     }
     if let Some(hash) = spec.password_hash {
@@ -72,6 +80,7 @@ fn merge(mut user: User, spec: UserSpec) -> Result<User> {
         user.password_hash = Some(hash);
     }
     user.secret = spec.secret.or(user.secret);
+    user.previous_secret = spec.previous_secret.or(user.previous_secret);
     user.access_keys = spec.access_keys.unwrap_or(user.access_keys);
     user.roles = spec.roles.unwrap_or(user.roles);
     user.roles.sort();
@@ -85,6 +94,58 @@ fn delete_user(directory: &Directory, name: String) -> Result<Kind> {
         not_the_last_superuser(directory, &name)?;
     }
     Ok(Kind::DeleteUser(name))
+}
+
+/// A user to change, as it is.
+fn own_user(directory: &Directory, name: &str) -> Result<User> {
+    let entry = directory.entry(name).ok_or_else(|| unknown_subject(name))?;
+    not_from_file(&entry.user)?;
+    Ok(entry.user.clone())
+}
+
+fn rotate_secret(directory: &Directory, name: &str, secret: Secret) -> Result<Kind> {
+    check_secret(&format!("user {name:?}: the secret"), &secret)?;
+    let mut user = own_user(directory, name)?;
+    if user.previous_secret.is_some() {
+        let message = format!("User:{name} has two secrets; remove one of them first");
+        return Err(Error::new(ErrorKind::Conflict, message));
+    }
+    user.previous_secret = user.secret.replace(secret);
+    keys_are_free(directory, &user)?;
+    Ok(Kind::PutUser(user))
+}
+
+fn remove_secret(directory: &Directory, name: &str, which: WhichSecret) -> Result<Kind> {
+    let mut user = own_user(directory, name)?;
+    let removed = match which {
+        WhichSecret::Current => std::mem::replace(&mut user.secret, user.previous_secret.take()),
+        WhichSecret::Previous => user.previous_secret.take(),
+    };
+    if removed.is_none() {
+        return Err(Error::invalid(format!("User:{name} has no such secret")));
+    }
+    Ok(Kind::PutUser(user))
+}
+
+fn put_token(directory: &Directory, new: NewToken) -> Result<Kind> {
+    new.check()?;
+    let mut user = own_user(directory, &new.user)?;
+    if user.tokens.len() >= MAX_TOKENS_PER_USER {
+        let message = format!("User:{} may have {MAX_TOKENS_PER_USER} tokens at most", user.name);
+        return Err(Error::new(ErrorKind::TooLarge, message));
+    }
+    user.tokens.push(new.token);
+    Ok(Kind::PutUser(user))
+}
+
+fn delete_token(directory: &Directory, name: &str, id: &str) -> Result<Kind> {
+    let mut user = own_user(directory, name)?;
+    let before = user.tokens.len();
+    user.tokens.retain(|token| token.id() != id);
+    if user.tokens.len() == before {
+        return Err(Error::invalid(format!("User:{name} has no token {id:?}")));
+    }
+    Ok(Kind::PutUser(user))
 }
 
 fn put_role(directory: &Directory, spec: RoleSpec) -> Result<Kind> {
@@ -220,7 +281,7 @@ fn check_policy(policy: &Policy) -> Result<()> {
 
 /// Whose key it is must be clear; a user's name counts as its key.
 fn keys_are_free(directory: &Directory, user: &User) -> Result<()> {
-    for (key, _) in user.keys() {
+    for key in user.keys() {
         let holders = directory.owner_of_key(key).into_iter().chain(directory.entry(key));
         if holders.into_iter().any(|other| other.user.name != user.name) {
             return Err(key_is_taken(key));
@@ -234,7 +295,7 @@ fn file_keys_are_free(directory: &Directory, users: &[User]) -> Result<()> {
     let names: HashSet<&str> = users.iter().map(|user| user.name.as_str()).collect();
     let mut seen = HashMap::new();
     for user in users {
-        for (key, _) in user.keys() {
+        for key in user.keys() {
             let holders = directory.owner_of_key(key).into_iter().chain(directory.entry(key));
             let stays = |other: &User| {
                 !other.from_file && !names.contains(other.name.as_str()) && other.name != user.name

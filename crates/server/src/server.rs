@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use metrics_exporter_prometheus::PrometheusHandle;
-use sluice_auth::{Auth, Mode};
+use sluice_auth::{Auth, DataKey, Mode};
 use sluice_broker::Broker;
 use sluice_http::Http;
 use sluice_model::{Clock, SystemClock};
@@ -27,6 +27,9 @@ use crate::recorder;
 /// Of the grace; what remains is for the log, whose flush must not wait for a client that does not read.
 const CLIENTS_SHARE: f64 = 0.9;
 
+/// In the data folder: the key that signing secrets in the log are sealed with.
+const DATA_KEY_FILE: &str = "secrets.key";
+
 /// A server that accepts clients.
 pub struct Server {
     config: Config,
@@ -43,18 +46,23 @@ impl Server {
     /// Starts on the log in `data_dir`.
     pub async fn start(config: Config) -> Result<Self, Failure> {
         let (dir, store) = (config.data_dir.clone(), config.store.clone());
-        let open = move || Ok(Arc::new(LocalLog::open(&dir, store, Arc::new(SystemClock))?) as Arc<dyn Log>);
+        let acl = config.auth.mode == Mode::Acl;
+        let open = move || {
+            let log = LocalLog::open(&dir, store, Arc::new(SystemClock))?;
+            let key = acl.then(|| DataKey::open_or_create(&dir.join(DATA_KEY_FILE))).transpose()?;
+            Ok((Arc::new(log) as Arc<dyn Log>, key))
+        };
         Self::start_with(config, open).await
     }
 
     /// Starts on another log: in memory, for tests.
     pub async fn start_on(config: Config, log: Arc<dyn Log>) -> Result<Self, Failure> {
-        Self::start_with(config, move || Ok(log)).await
+        Self::start_with(config, move || Ok((log, None))).await
     }
 
     async fn start_with(
         config: Config,
-        open_log: impl FnOnce() -> Result<Arc<dyn Log>, Failure> + Send + 'static,
+        open_log: impl FnOnce() -> Result<(Arc<dyn Log>, Option<DataKey>), Failure> + Send + 'static,
     ) -> Result<Self, Failure> {
         config.check()?;
         raise_descriptor_limit();
@@ -208,18 +216,23 @@ fn bind(config: &Config, network: &Network) -> Result<Vec<BoundListener>, Failur
 
 async fn open_broker(
     config: &Config,
-    open_log: impl FnOnce() -> Result<Arc<dyn Log>, Failure> + Send + 'static,
+    open_log: impl FnOnce() -> Result<(Arc<dyn Log>, Option<DataKey>), Failure> + Send + 'static,
 ) -> Result<(Arc<Auth>, Broker), Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let auth = Arc::new(match config.auth.mode {
+    let auth = match config.auth.mode {
         Mode::Open => Auth::open(),
         Mode::Acl => Auth::acl(config.auth.clone(), Arc::clone(&clock))?,
-    });
+    };
     let rules = config.broker_rules();
-    let known = Arc::clone(&auth);
-    let opened =
-        blocking(move || -> Result<Broker, Failure> { Ok(Broker::open(open_log()?, known, clock, rules)?) });
-    Ok((auth, opened.await??))
+    let opened = blocking(move || -> Result<(Arc<Auth>, Broker), Failure> {
+        let (log, key) = open_log()?;
+        let auth = Arc::new(match key {
+            Some(key) => auth.with_data_key(key),
+            None => auth,
+        });
+        Ok((Arc::clone(&auth), Broker::open(log, auth, clock, rules)?))
+    });
+    opened.await?
 }
 
 /// Disk work, off the threads that carry connections.

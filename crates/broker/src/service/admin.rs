@@ -7,10 +7,11 @@ use crate::core::catalog::{Group, QueueBounds, Topic};
 use crate::core::record::Record;
 use crate::core::state::Core;
 use crate::{GroupSpec, GroupView, StartAt, TopicSpec, TopicView};
-use sluice_auth::{Action, Change, Command, Resource, Session};
-use sluice_model::{Error, ErrorKind, GroupName, Result, TopicName};
+use sluice_auth::{Action, Change, Command, Explanation, NewToken, Resource, Session};
+use sluice_model::{Error, ErrorKind, GroupName, Millis, Result, TopicName};
 use sluice_store::Durability;
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -171,6 +172,38 @@ impl Broker {
     pub async fn change_access(&self, session: &Session, command: Command) -> Result<()> {
         self.0.cluster(session, &[Action::Update])?;
         self.change_access_as_operator(command).await
+    }
+
+    /// Makes an API token for a user and gives its text, which is nowhere afterwards. Permit: Update on the cluster.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for an unknown user, an empty label or an end that has passed; `TooLarge` for too many.
+    pub async fn create_token(
+        &self,
+        session: &Session,
+        user: &str,
+        label: &str,
+        expires: Option<Millis>,
+    ) -> Result<String> {
+        let (text, token) = NewToken::generate(user, label, self.now(), expires);
+        self.change_access(session, Command::PutToken(token)).await?;
+        Ok(text)
+    }
+
+    /// What would happen to a hypothetical request, and which rule would decide. Permit: Get on the cluster.
+    ///
+    /// # Errors
+    /// `PermissionDenied`.
+    pub fn explain_access(
+        &self,
+        session: &Session,
+        user: &str,
+        action: Action,
+        resource: Resource<'_>,
+        from: IpAddr,
+    ) -> Result<Explanation> {
+        let permit = self.0.cluster(session, &[Action::Get])?;
+        Ok(self.0.under(&permit).auth.explain(user, action, resource, from))
     }
 
     /// Changes users or policies as whoever runs the process says: the first administrator, the operator's file.

@@ -94,7 +94,9 @@ fn rebuild(log: &dyn Log, auth: &Auth) -> Result<Core> {
     };
     let mut replay = Replay { core: &mut core, auth, log, delayed: None, failure: None };
     log.replay(from, &mut |entry| replay.visit(entry))?;
-    replay.failure.map_or(Ok(core), Err)
+    replay.failure.map_or(Ok(()), Err)?;
+    auth.check_secrets()?;
+    Ok(core)
 }
 
 /// Applies entries of the log in order.

@@ -1,0 +1,87 @@
+//! Users, tokens and explanations through the one service.
+
+#![allow(clippy::unwrap_used)]
+
+use sluice_auth::{
+    Action, Auth, Command, Config as AuthConfig, Credentials, DataKey, Decision, Policy, Resource, Session,
+    UserSpec,
+};
+use sluice_broker::*;
+use sluice_model::*;
+use sluice_store::{Log, MemoryLog};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+const NOW: Millis = 1_700_000_000_000;
+
+fn peer() -> SocketAddr {
+    "10.0.0.1:1".parse().unwrap()
+}
+
+fn open(log: &Arc<MemoryLog>, key: Option<&Path>) -> Result<Broker> {
+    let clock = Arc::new(ManualClock::new(NOW));
+    let auth = Auth::acl(AuthConfig::default(), clock.clone())?;
+    let auth = match key {
+        Some(path) => auth.with_data_key(DataKey::open_or_create(path)?),
+        None => auth,
+    };
+    Broker::open(Arc::clone(log) as Arc<dyn Log>, Arc::new(auth), clock, Config::default())
+}
+
+async fn with_users(broker: &Broker) -> (Session, Session) {
+    let user = |name: &str, superuser| UserSpec {
+        superuser: Some(superuser),
+        secret: Some("secret".into()),
+        ..UserSpec::named(name)
+    };
+    for user in [user("root", true), user("app", false)] {
+        broker.change_access_as_operator(Command::PutUser(user)).await.unwrap();
+    }
+    let login = |user| broker.login_now(Credentials::Password { user, password: "secret" }, peer()).unwrap();
+    (login("root"), login("app"))
+}
+
+#[tokio::test]
+async fn a_token_is_made_by_whoever_may_change_users_and_shown_once() {
+    let log = Arc::new(MemoryLog::new());
+    let broker = open(&log, None).unwrap();
+    let (root, app) = with_users(&broker).await;
+    let denied = broker.create_token(&app, "app", "ci", None).await.unwrap_err();
+    assert_eq!(denied.kind(), ErrorKind::PermissionDenied);
+    let token = broker.create_token(&root, "app", "ci", None).await.unwrap();
+    let bearer = Credentials::Bearer { token: &token };
+    assert_eq!(broker.login_now(bearer, peer()).unwrap().principal(), "app");
+    drop(broker);
+    let again = open(&log, None).unwrap();
+    assert_eq!(again.login_now(bearer, peer()).unwrap().principal(), "app", "it outlives a restart");
+}
+
+#[tokio::test]
+async fn an_explanation_is_for_those_who_may_look_at_the_cluster() {
+    let broker = open(&Arc::new(MemoryLog::new()), None).unwrap();
+    let (root, app) = with_users(&broker).await;
+    let policy = Policy::allow("app", "Topic:orders*", &[Action::Pub]).unwrap();
+    broker.change_access(&root, Command::PutPolicy(policy)).await.unwrap();
+    let topic = TopicName::new("orders-1").unwrap();
+    let ask =
+        |session| broker.explain_access(session, "app", Action::Pub, Resource::Topic(&topic), peer().ip());
+    assert_eq!(ask(&app).unwrap_err().kind(), ErrorKind::PermissionDenied);
+    let answer = ask(&root).unwrap();
+    assert_eq!(answer.decision, Decision::Allow);
+    assert_eq!(answer.rules.len(), 1);
+}
+
+#[tokio::test]
+async fn a_log_with_sealed_secrets_does_not_open_without_their_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let (key, another) = (folder.path().join("key"), folder.path().join("another"));
+    let log = Arc::new(MemoryLog::new());
+    with_users(&open(&log, Some(&key)).unwrap()).await;
+    open(&log, Some(&key)).unwrap();
+    for lost in [None, Some(another.as_path())] {
+        let error = open(&log, lost).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Corrupt);
+        assert!(error.message().contains("app"), "{error}");
+    }
+}

@@ -16,7 +16,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Groups without waiters are kept up to this many, so that steady threads find theirs without an allocation.
 const IDLE_GROUPS: usize = 64;
@@ -46,6 +46,8 @@ struct Queues {
 #[derive(Default)]
 struct Group {
     levels: [VecDeque<Slot>; 2],
+    /// Since when finished waiters have been left to the first one, which has not come.
+    left: Option<Instant>,
 }
 
 struct Slot {
@@ -89,15 +91,21 @@ impl Waiters {
         }
     }
 
-    /// Wakes the first finished waiter of each thread. True when others have been left to it.
-    pub(crate) fn wake(&self) -> bool {
+    /// Wakes the first finished waiter of each thread. Returns since when others have been left to it, if any have.
+    pub(crate) fn wake(&self) -> Option<Instant> {
         let mut firsts = Vec::new();
-        let mut left = false;
+        let mut left: Option<Instant> = None;
         {
             let mut queues = self.queues.lock();
+            let mut now = None;
             for group in queues.groups.values_mut() {
                 firsts.extend(self.pop(group));
-                left |= self.has_finished(group);
+                if self.has_finished(group) {
+                    let since = *group.left.get_or_insert_with(|| *now.get_or_insert_with(Instant::now));
+                    left = Some(left.map_or(since, |left| left.min(since)));
+                } else {
+                    group.left = None;
+                }
             }
             if queues.groups.len() > IDLE_GROUPS {
                 queues.groups.retain(|_, group| group.levels.iter().any(|l| !l.is_empty()));
@@ -107,13 +115,31 @@ impl Waiters {
         left
     }
 
-    /// Wakes every finished waiter that is still there.
+    /// Wakes every finished waiter that was left to a first one at `before` or earlier. Returns since when others have.
+    pub(crate) fn wake_left(&self, before: Instant) -> Option<Instant> {
+        let mut wakers = Vec::new();
+        let mut queues = self.queues.lock();
+        for group in queues.groups.values_mut() {
+            if group.left.is_some_and(|left| left <= before) {
+                self.drain(group, &mut wakers);
+            }
+        }
+        let left = queues.groups.values().filter_map(|group| group.left).min();
+        drop(queues);
+        wakers.into_iter().for_each(Waker::wake);
+        left
+    }
+
+    /// Wakes every finished waiter.
     pub(crate) fn wake_all(&self) {
         let mut wakers = Vec::new();
-        for group in self.queues.lock().groups.values_mut() {
-            wakers.extend(std::iter::from_fn(|| self.pop(group)));
-        }
+        self.queues.lock().groups.values_mut().for_each(|group| self.drain(group, &mut wakers));
         wakers.into_iter().for_each(Waker::wake);
+    }
+
+    fn drain(&self, group: &mut Group, wakers: &mut Vec<Waker>) {
+        wakers.extend(std::iter::from_fn(|| self.pop(group)));
+        group.left = None;
     }
 
     /// Ends every wait that has not been fulfilled, now and later, with this reason. The first reason stays.
@@ -170,7 +196,7 @@ impl Waiters {
             if let Some(at) = find(level, lsn, slot.id) {
                 level.remove(at);
             }
-            neighbours.extend(std::iter::from_fn(|| self.pop(group)));
+            self.drain(group, &mut neighbours);
         }
         neighbours.into_iter().for_each(Waker::wake);
     }
@@ -221,7 +247,7 @@ impl Done {
                     self.slot.get_or_insert_with(|| Place { thread: THREAD.with(|thread| *thread), id });
                 let group = queues.groups.entry(place.thread).or_default();
                 put(&mut group.levels[self.durability as usize], self.lsn, place.id, waker);
-                neighbours.extend(std::iter::from_fn(|| self.waiters.pop(group)));
+                self.waiters.drain(group, &mut neighbours);
             }
             outcome
         };

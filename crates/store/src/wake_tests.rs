@@ -46,13 +46,13 @@ fn only_the_first_of_a_thread_is_woken_and_it_wakes_its_neighbours() {
     let waiters = Waiters::new(0);
     let mut all = five(&waiters);
     waiters.publish(Durability::Sync, 3);
-    assert!(waiters.wake());
+    assert!(waiters.wake().is_some());
     assert_eq!(counts(&all), [1, 0, 0, 0, 0]);
     assert!(all[0].poll().is_ready());
     assert_eq!(counts(&all), [1, 1, 1, 0, 0]);
     assert!(all[3].poll().is_pending());
     waiters.publish(Durability::Sync, 4);
-    assert!(!waiters.wake());
+    assert!(waiters.wake().is_none());
     assert_eq!(counts(&all), [1, 1, 1, 1, 0]);
 }
 
@@ -71,16 +71,22 @@ fn a_stuck_first_does_not_hold_the_others_up() {
     let waiters = Waiters::new(0);
     let all = five(&waiters);
     waiters.publish(Durability::Sync, 5);
-    assert!(waiters.wake());
+    assert!(waiters.wake().is_some());
     let newcomer = Waiting::new(&waiters, Durability::Sync, 6);
     assert_eq!(counts(&all), [1, 1, 1, 1, 1], "a newcomer on the thread takes the duty over");
     drop((all, newcomer));
 
     let all = (7..9).map(|lsn| Waiting::new(&waiters, Durability::Sync, lsn)).collect::<Vec<_>>();
     waiters.publish(Durability::Sync, 9);
-    waiters.wake();
-    waiters.wake_all();
-    assert_eq!(counts(&all), [1, 1]);
+    let left = waiters.wake().unwrap();
+    assert_eq!(waiters.wake_left(left - Duration::from_nanos(1)), Some(left));
+    assert_eq!(counts(&all), [1, 0], "patience");
+    assert_eq!(waiters.wake(), None);
+    let all = (10..13).map(|lsn| Waiting::new(&waiters, Durability::Sync, lsn)).collect::<Vec<_>>();
+    waiters.publish(Durability::Sync, 12);
+    let left = waiters.wake().unwrap();
+    assert_eq!(waiters.wake_left(left), None);
+    assert_eq!(counts(&all), [1, 1, 1]);
 }
 
 #[test]

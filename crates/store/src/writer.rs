@@ -33,7 +33,7 @@ pub(crate) struct Writer {
     unsynced_since: Option<Instant>,
     /// When the last commit ended, until its mark is written.
     unmarked_since: Option<Instant>,
-    /// When waking was left to the first waiters of a thread.
+    /// Since when waking has been left to the first waiters of a thread.
     left_since: Option<Instant>,
     written: usize,
     touched: Vec<LogQueue>,
@@ -70,8 +70,8 @@ impl Writer {
                 Work::Sync => self.sync_unsynced(),
                 Work::Mark => self.mark(0),
                 Work::WakeRest => {
-                    self.left_since = None;
-                    self.shared.waiters.wake_all();
+                    let before = self.left_since.unwrap_or_else(Instant::now);
+                    self.left_since = self.shared.waiters.wake_left(before);
                     Ok(())
                 }
                 Work::Close => {
@@ -226,9 +226,7 @@ impl Writer {
     }
 
     fn wake(&mut self) {
-        let left = self.shared.waiters.wake();
-        let since = self.left_since.take();
-        self.left_since = left.then(|| since.unwrap_or_else(Instant::now));
+        self.left_since = self.shared.waiters.wake();
     }
 
     fn mark(&mut self, flags: u32) -> Result<(), (String, io::Error)> {

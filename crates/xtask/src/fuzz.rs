@@ -103,9 +103,8 @@ fn fuzz(name: &str, seconds: u64) -> Result<String> {
     let output = command.stdin(Stdio::null()).output().map_err(|error| format!("{command:?}: {error}"))?;
     let log = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {
-        let skip = log.lines().count().saturating_sub(40);
-        let end: Vec<&str> = log.lines().skip(skip).collect();
-        return Err(format!("{}\nthe input is in {}", end.join("\n"), crashes.display()).into());
+        let reason = explain(&log);
+        return Err(format!("{}\n{reason}\nthe input is in {}", output.status, crashes.display()).into());
     }
     let number =
         |field: &str| log.lines().find_map(|line| line.strip_prefix(field)).map_or("?", str::trim).to_owned();
@@ -115,4 +114,23 @@ fn fuzz(name: &str, seconds: u64) -> Result<String> {
         number("stat::number_of_executed_units:"),
         number("stat::peak_rss_mb:")
     ))
+}
+
+/// The part of a log that says what went wrong, from the panic or libFuzzer's own error on.
+fn explain(log: &str) -> String {
+    let progress = |line: &&str| !line.contains("panicked at") && !line.contains("ERROR:");
+    log.lines().skip_while(progress).take(40).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_is_found_behind_the_progress() {
+        let log =
+            "#1 NEW\n#2 REDUCE\nthread panicked at x.rs:1:2:\nwhy\n==1== ERROR: libFuzzer: deadly signal\n";
+        assert_eq!(explain(log).lines().next(), Some("thread panicked at x.rs:1:2:"));
+        assert_eq!(explain("#1 NEW\n"), "");
+    }
 }

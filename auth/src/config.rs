@@ -54,6 +54,12 @@ pub struct JwtIssuer {
     /// A file with that key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub public_key_file: Option<PathBuf>,
+    /// A file with the issuer's public keys as a JWKS document, read again when a token names an unknown key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jwks_file: Option<PathBuf>,
+    /// Not supported, and refused with what to do instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jwks_url: Option<String>,
     /// How far the issuer's clock may be from ours.
     #[serde(default = "leeway")]
     pub leeway: Span,

@@ -3,9 +3,14 @@
 //! The one idea: nothing of a token is believed before its signature is checked with the one key and the one family
 //! of algorithms configured for its issuer, so `none`, a foreign algorithm, or a public key used as a shared secret
 //! cannot pass.
+//!
+//! Issuers with several keys are in `key_set`.
+
+mod key_set;
 
 use crate::{Config, JwtAlgorithm, JwtIssuer};
-use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, errors::ErrorKind as Cause};
+use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header, errors::ErrorKind as Cause};
+use key_set::{KeyFile, KeySet};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use sluice_model::{Error, ErrorKind, Millis, Result};
@@ -26,12 +31,43 @@ pub(crate) struct Issuers(Vec<Issuer>);
 
 struct Issuer {
     name: String,
-    key: DecodingKey,
+    keys: Keys,
     validation: Validation,
     leeway: Millis,
     user_claim: String,
     roles_claim: Option<String>,
     roles: BTreeMap<String, String>,
+}
+
+enum Keys {
+    One(DecodingKey),
+    Set(KeySet),
+}
+
+impl Keys {
+    fn new(config: &JwtIssuer, algorithm: JwtAlgorithm) -> Result<Self> {
+        if config.jwks_url.is_some() {
+            return Err(Error::invalid(
+                "jwks_url is not supported; have the document fetched into a file and name it with jwks_file",
+            ));
+        }
+        let Some(path) = &config.jwks_file else { return key(config, algorithm).map(Self::One) };
+        let others = (&config.secret, &config.secret_file, &config.public_key, &config.public_key_file);
+        if !matches!(others, (None, None, None, None)) {
+            return Err(Error::invalid("give jwks_file, or a key, not both"));
+        }
+        if algorithm == JwtAlgorithm::HS256 {
+            return Err(Error::invalid("HS256 takes secret or secret_file: a JWKS document is public"));
+        }
+        KeySet::open(Box::new(KeyFile(path.clone())), algorithm).map(Self::Set)
+    }
+
+    fn select(&self, token: &str, now: Millis) -> Result<DecodingKey> {
+        match self {
+            Self::One(key) => Ok(key.clone()),
+            Self::Set(set) => set.select(decode_header(token).map_err(explain)?.kid.as_deref(), now),
+        }
+    }
 }
 
 /// What a valid token says.
@@ -98,7 +134,7 @@ impl Issuer {
         validation.validate_exp = false;
         Ok(Self {
             name: config.issuer.clone(),
-            key: key(config, first).map_err(|error| wrong(error.message()))?,
+            keys: Keys::new(config, first).map_err(|error| wrong(error.message()))?,
             validation,
             leeway: config.leeway.as_millis(),
             user_claim: config.user_claim.clone(),
@@ -108,8 +144,8 @@ impl Issuer {
     }
 
     fn verify(&self, token: &str, now: Millis) -> Result<Proven> {
-        let claims =
-            decode::<Map<String, Value>>(token, &self.key, &self.validation).map_err(explain)?.claims;
+        let key = self.keys.select(token, now)?;
+        let claims = decode::<Map<String, Value>>(token, &key, &self.validation).map_err(explain)?.claims;
         let expires =
             millis(claims.get("exp")).ok_or_else(|| refused("it has no end"))?.saturating_add(self.leeway);
         if now >= expires {

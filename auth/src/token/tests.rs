@@ -21,6 +21,8 @@ fn issuer(algorithm: JwtAlgorithm) -> JwtIssuer {
         secret_file: None,
         public_key: None,
         public_key_file: None,
+        jwks_file: None,
+        jwks_url: None,
         leeway: Span::secs(60),
         user_claim: "sub".into(),
         roles_claim: Some("roles".into()),
@@ -155,6 +157,13 @@ fn configuration_that_cannot_work_is_refused() {
     assert!(refused(JwtIssuer { secret: Some(SECRET.into()), ..rs256() }).contains("no secret"));
     assert!(refused(JwtIssuer { public_key: Some("junk".into()), ..rs256() }).contains("does not fit"));
     assert!(refused(JwtIssuer { secret_file: Some("/nowhere".into()), ..hs256() }).contains("not both"));
+    let url = JwtIssuer { jwks_url: Some("x".into()), ..issuer(JwtAlgorithm::RS256) };
+    assert!(refused(url).contains("name it with jwks_file"));
+    assert!(refused(JwtIssuer { jwks_file: Some("/nowhere".into()), ..rs256() }).contains("not both"));
+    let nowhere = JwtIssuer { jwks_file: Some("/nowhere".into()), ..issuer(JwtAlgorithm::RS256) };
+    assert!(refused(nowhere).contains("/nowhere"));
+    let shared = JwtIssuer { jwks_file: Some("/nowhere".into()), ..issuer(JwtAlgorithm::HS256) };
+    assert!(refused(shared).contains("public"));
     let twice = Config { jwt: vec![hs256(), hs256()], ..Config::default() };
     assert!(Issuers::new(&twice).is_err());
 }
@@ -214,4 +223,78 @@ fn roles_of_a_token_count_and_may_stand_for_a_user_that_nobody_made() {
     run(Command::PutUser(UserSpec { enabled: Some(false), ..UserSpec::named("stranger") }));
     assert!(!may(&stranger), "the name belongs to someone now");
     assert!(login("stranger", json!("readers")).is_err(), "and that one is disabled");
+}
+
+fn ed25519(kid: Option<&str>) -> (EncodingKey, Value) {
+    let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+    let x = base64(pair.public_key_raw());
+    let mut jwk = json!({ "kty": "OKP", "crv": "Ed25519", "x": x, "use": "sig", "alg": "EdDSA" });
+    if let Some(kid) = kid {
+        jwk["kid"] = json!(kid);
+    }
+    (EncodingKey::from_ed_pem(pair.serialize_pem().as_bytes()).unwrap(), jwk)
+}
+
+fn signed_by(key: &EncodingKey, kid: Option<&str>) -> String {
+    let header = Header { kid: kid.map(str::to_owned), ..Header::new(Algorithm::EdDSA) };
+    encode(&header, &claims(), key).unwrap()
+}
+
+#[test]
+fn keys_of_a_document_are_chosen_by_kid_and_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("jwks.json");
+    let write = |keys: &[&Value]| std::fs::write(&path, json!({ "keys": keys }).to_string()).unwrap();
+    let ((one, jwk1), (two, jwk2)) = (ed25519(Some("one")), ed25519(Some("two")));
+    let foreign = json!({ "kty": "oct", "k": base64(SECRET.as_bytes()), "kid": "secret" });
+    write(&[&foreign, &jwk1]);
+    let issuers = issuers(JwtIssuer { jwks_file: Some(path.clone()), ..issuer(JwtAlgorithm::EdDSA) });
+    let at = |token: &str, now| issuers.verify(token, now).map(drop).map_err(|error| error.to_string());
+
+    at(&signed_by(&one, Some("one")), NOW).unwrap();
+    at(&signed_by(&one, None), NOW).unwrap();
+    for kid in ["secret", "../../etc/passwd", "", "ONE"] {
+        assert!(at(&signed_by(&one, Some(kid)), NOW).unwrap_err().contains("kid) is not known"), "{kid}");
+    }
+    assert!(at(&signed_by(&two, Some("one")), NOW).unwrap_err().contains("signature"));
+
+    write(&[&jwk1, &jwk2]);
+    let new = signed_by(&two, Some("two"));
+    assert!(at(&new, NOW + 9_999).is_err(), "not read again so soon");
+    at(&new, NOW + 10_000).unwrap();
+    assert!(at(&signed_by(&one, None), NOW + 10_000).unwrap_err().contains("which key"), "there are two now");
+
+    std::fs::write(&path, "junk").unwrap();
+    assert!(at(&signed_by(&one, Some("three")), NOW + 20_000).is_err());
+    let late = {
+        let mut claims = claims();
+        claims["exp"] = json!(NOW / 1000 + 1000);
+        let header = Header { kid: Some("one".into()), ..Header::new(Algorithm::EdDSA) };
+        encode(&header, &claims, &one).unwrap()
+    };
+    at(&late, NOW + 30_000).expect("a document that cannot be read changes nothing");
+    write(&[&jwk2]);
+    at(&late, NOW + 319_999).unwrap();
+    assert!(at(&late, NOW + 320_000).is_err(), "a key that was taken out is not trusted for ever");
+}
+
+#[test]
+fn a_document_without_a_fitting_key_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("jwks.json");
+    let open = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        let issuer = JwtIssuer { jwks_file: Some(path.clone()), ..issuer(JwtAlgorithm::EdDSA) };
+        Issuers::new(&Config { jwt: vec![issuer], ..Config::default() }).err().map(|error| error.to_string())
+    };
+    let (_, mut jwk) = ed25519(None);
+    assert_eq!(open(&json!({ "keys": [jwk] }).to_string()), None);
+    for (name, value) in [("use", "enc"), ("alg", "ES256")] {
+        let before = jwk[name].clone();
+        jwk[name] = json!(value);
+        assert!(open(&json!({ "keys": [jwk] }).to_string()).unwrap().contains("no key for EdDSA"), "{name}");
+        jwk[name] = before;
+    }
+    assert!(open("{}").unwrap().contains("no JWKS"));
+    assert!(open(&" ".repeat((1 << 20) + 1)).unwrap().contains("larger than 1 MiB"));
 }

@@ -16,11 +16,13 @@ use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Zeros are written and synced in this size, with a pause as long as that took, so that the log's own syncs hardly
 /// wait for them.
-const ZEROS: u64 = 1 << 20;
+const ZEROS: u64 = 256 << 10;
+/// While the log is used, zeros keep in step with it; when it stands still for so long, they need not wait.
+const STILL: Duration = Duration::from_millis(10);
 /// Bytes a second from which on zeros are no longer written: half of what a plain disk can do.
 const FAST: u64 = 64 << 20;
 
@@ -207,6 +209,14 @@ impl Keeper {
         }
     }
 
+    /// Waits a moment; true when the log was appended to meanwhile.
+    fn log_moves(&self, shared: &Shared) -> bool {
+        let end = || shared.staging.lock().end;
+        let before = end();
+        self.wanted.wait_for(&mut self.tasks.lock(), STILL);
+        end() != before
+    }
+
     /// Makes the file; nothing when the thread has to stop. When the log is in need of it, it is handed over as it is.
     fn write(&self, shared: &Shared, temporary: &Path, len: u64, zeros: bool) -> io::Result<Option<Ready>> {
         let file = shared.vfs.open(temporary, true)?;
@@ -218,6 +228,9 @@ impl Keeper {
             }
             if shared.staging.lock().ready.is_empty() || self.tasks.lock().fast {
                 break;
+            }
+            if written >= in_step(shared, len) && self.log_moves(shared) {
+                continue;
             }
             let begun = Instant::now();
             written = write_zeros(&*file, written, (written + ZEROS).min(len))?;
@@ -232,6 +245,15 @@ impl Keeper {
         shared.vfs.sync_dir(&pool_dir(&shared.dir))?;
         Ok(Some(Ready { path, file, len, written: written == len }))
     }
+}
+
+/// How much of the next segment should have been written with zeros: as great a part as is filled of this one, and a
+/// quarter of that more, so that it is done in time.
+fn in_step(shared: &Shared, len: u64) -> u64 {
+    let staging = shared.staging.lock();
+    let segment = &staging.active.segment;
+    let filled = segment.position(staging.end).saturating_mul(5) / 4;
+    (u128::from(filled) * u128::from(len) / u128::from(segment.len.max(1))) as u64
 }
 
 /// Takes the space of a file.

@@ -122,16 +122,22 @@ pub(super) fn no_sql() -> Failure {
     Failure::new(SYSTEM_ERROR, "The broker does not support consumer to filter message by SQL92")
 }
 
-/// Stores the offset that the request carries along.
+/// Stores the offset that the request carries along, if it is progress: one that a client carried when it stopped may
+/// arrive after its last word, and must not take that back. Stock brokers take it as it comes.
 fn commit(call: &Call, pull: &Pull) -> Result<()> {
     if call.number::<i32>("sysFlag")? & COMMITS == 0 {
         return Ok(());
     }
     let Ok(offset) = Offset::try_from(call.number::<i64>("commitOffset")?) else { return Ok(()) };
+    let broker = &call.node.broker;
+    if broker
+        .committed(&call.session, &pull.group, &pull.topic, pull.queue)?
+        .is_some_and(|known| known >= offset)
+    {
+        return Ok(());
+    }
     // The pull's answer does not wait for it: a lost offset is told again with the next pull.
-    let stored =
-        call.node.broker.commit_offset(&call.session, &pull.group, &pull.topic, pull.queue, offset)?;
-    drop(stored);
+    drop(broker.commit_offset(&call.session, &pull.group, &pull.topic, pull.queue, offset)?);
     Ok(())
 }
 

@@ -17,7 +17,8 @@ impl Files {
     /// A copy that shares nothing.
     pub fn copy(&self) -> Self {
         let files = self.0.lock();
-        let copies = files.iter().map(|(path, content)| (path.clone(), Arc::new(Mutex::new(content.lock().clone()))));
+        let copies =
+            files.iter().map(|(path, content)| (path.clone(), Arc::new(Mutex::new(content.lock().clone()))));
         Self(Mutex::new(copies.collect()))
     }
 
@@ -37,7 +38,8 @@ impl Vfs for Files {
 
     fn list(&self, dir: &Path) -> Result<Vec<String>> {
         let files = self.0.lock();
-        let names = files.keys().filter(|path| path.parent() == Some(dir)).filter_map(|path| path.file_name());
+        let names =
+            files.keys().filter(|path| path.parent() == Some(dir)).filter_map(|path| path.file_name());
         Ok(names.map(|name| name.to_string_lossy().into_owned()).collect())
     }
 

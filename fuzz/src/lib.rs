@@ -22,7 +22,8 @@ pub fn converse<P: Protocol>(bytes: &[u8], front_end: impl FnOnce(Broker) -> P) 
         static WORLD: RefCell<Option<(World, u32)>> = const { RefCell::new(None) };
     }
     WORLD.with_borrow_mut(|kept| {
-        let (world, used) = kept.take().unwrap_or_else(|| (World::new(|broker| Arc::new(front_end(broker))), 0));
+        let (world, used) =
+            kept.take().unwrap_or_else(|| (World::new(|broker| Arc::new(front_end(broker))), 0));
         world.converse(bytes);
         if used < INPUTS_PER_WORLD {
             *kept = Some((world, used + 1));

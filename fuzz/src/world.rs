@@ -24,7 +24,8 @@ impl World {
         // Rust's own start of a program does this; under libFuzzer's, writing to a client that left would end us.
         // SAFETY: ignoring a signal runs no code of ours.
         unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
-        let runtime = Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
+        let runtime =
+            Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
         let front_end = runtime.block_on(async { front_end(Broker::in_memory()) });
         Self { runtime, listener, front_end }
@@ -48,7 +49,9 @@ impl World {
             let _ = tokio::time::timeout(LONG_ENOUGH, talk).await;
             drop(client);
             // A panic in the served task ends the process, because the build aborts on panic.
-            let _ = tokio::time::timeout(LONG_ENOUGH, serving).await.expect("a connection whose client left ends");
+            let _ = tokio::time::timeout(LONG_ENOUGH, serving)
+                .await
+                .expect("a connection whose client left ends");
         });
     }
 }

@@ -16,6 +16,9 @@ thread_local! {
 
 libfuzzer_sys::fuzz_target!(|text: &str| {
     BROKER.with(|(broker, session)| {
-        assert!(broker.ack(session, &ReceiptHandle::from(text)).is_err(), "a made-up handle settled something");
+        assert!(
+            broker.ack(session, &ReceiptHandle::from(text)).is_err(),
+            "a made-up handle settled something"
+        );
     });
 });

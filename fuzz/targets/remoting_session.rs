@@ -5,6 +5,10 @@ use std::sync::Arc;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     sluice_fuzz::converse(bytes, |broker| {
-        sluice_remoting::Remoting::new(broker, Default::default(), Arc::new(sluice_net::Advertised::default()))
+        sluice_remoting::Remoting::new(
+            broker,
+            Default::default(),
+            Arc::new(sluice_net::Advertised::default()),
+        )
     });
 });

@@ -51,7 +51,8 @@ fn write() -> Files {
             1 => Payload::State(b"state"),
             _ => Payload::Batch { encoding: 2, count: 4, bytes: b"four records" },
         };
-        let append = Append { queue: LogQueue(n % QUEUES), payload, stored: u64::from(n), reserved_space: false };
+        let append =
+            Append { queue: LogQueue(n % QUEUES), payload, stored: u64::from(n), reserved_space: false };
         let ticket = log.append(&[append], Durability::Async).expect("appends");
         ticket.done.wait().expect("is done");
         if n % 100 == 99 {

@@ -25,6 +25,9 @@ const CHECKS: [(&str, Check); 8] = [
     ("clippy", clippy),
 ];
 
+/// The workspace, and the one of the fuzz targets beside it.
+const MANIFESTS: [&str; 2] = ["Cargo.toml", "fuzz/Cargo.toml"];
+
 pub fn verify(only: &[String]) -> Result {
     if let Some(unknown) = only.iter().find(|name| CHECKS.iter().all(|(known, _)| known != name)) {
         let known = CHECKS.map(|(name, _)| name).join(" ");
@@ -57,19 +60,25 @@ pub fn fix() -> Result {
         "--allow-dirty",
         "--allow-staged",
     ]))?;
-    shell::run(cargo(&["fmt", "--all"]))
+    for manifest in MANIFESTS {
+        shell::run(cargo(&["fmt", "--all", "--manifest-path", manifest]))?;
+    }
+    Ok(())
 }
 
 fn format(tree: &Tree) -> Result<Vec<String>> {
-    // Only the names: whoever reads this wants `cargo xtask fix` to do the rest.
-    let output = cargo(&["fmt", "--all", "--", "--check", "-l"]).output()?;
-    if !output.status.success() && output.stdout.is_empty() {
-        return Err(String::from_utf8_lossy(&output.stderr).into());
-    }
     let root = format!("{}/", tree.root.display());
-    let files = String::from_utf8(output.stdout)?;
     // A module that two targets share is named twice.
-    let names: BTreeSet<&str> = files.lines().map(|file| file.strip_prefix(&root).unwrap_or(file)).collect();
+    let mut names = BTreeSet::new();
+    for manifest in MANIFESTS {
+        // Only the names: whoever reads this wants `cargo xtask fix` to do the rest.
+        let output = cargo(&["fmt", "--all", "--manifest-path", manifest, "--", "--check", "-l"]).output()?;
+        if !output.status.success() && output.stdout.is_empty() {
+            return Err(String::from_utf8_lossy(&output.stderr).into());
+        }
+        let files = String::from_utf8(output.stdout)?;
+        names.extend(files.lines().map(|file| file.strip_prefix(&root).unwrap_or(file).to_owned()));
+    }
     Ok(names.into_iter().map(|name| format!("{name} is not formatted; run `cargo xtask fix`")).collect())
 }
 

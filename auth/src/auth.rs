@@ -4,29 +4,29 @@
 //! policies decide. The caller need not know which. Checks take one read lock, never across an await, and no
 //! allocation when they succeed.
 //!
-//! How a command becomes a change is in `plan.rs` beside this file.
+//! How credentials become an identity is in `prove.rs` beside this file, how a command becomes a change in `plan.rs`.
 
 mod plan;
+mod prove;
 
+use crate::audit::Audit;
 use crate::change::{Change, Kind};
 use crate::data_key::{self, DataKey};
 use crate::directory::{Directory, Entry};
-use crate::judge::{Asker, judge};
+use crate::judge::{Asker, Verdict, judge};
 use crate::password::Passwords;
-use crate::session::EXTERNAL;
+use crate::reason::Reason;
+use crate::slowdown::Slowdown;
 use crate::token::Issuers;
-use crate::user::check_name;
 use crate::{
-    Action, Command, Config, Credentials, Explanation, HmacAlgorithm, Mode, Permit, Policy, Principal,
-    Resource, RoleView, Secret, Session, UserView, api_token, certificate, signature,
+    Action, AuditEvent, AuditKind, Command, Config, Credentials, Explanation, Mode, Permit, Policy,
+    Principal, Resource, RoleView, Session, UserView,
 };
 use parking_lot::RwLock;
-use sluice_model::{Clock, Error, ErrorKind, Millis, Result};
+use prove::{Proof, kind_of, name_of};
+use sluice_model::{Clock, Error, ErrorKind, Result};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-
-/// How many secrets one access key can have.
-const MAX_SECRETS: usize = 2;
 
 /// Users, policies and how identities are proven. Shared by `Arc`; everything takes `&self`.
 pub struct Auth {
@@ -39,17 +39,11 @@ struct Acl {
     clock: Arc<dyn Clock>,
     issuers: Issuers,
     passwords: Passwords,
+    slowdown: Slowdown,
+    audit: Audit,
     directory: RwLock<Directory>,
     /// None: secrets rest as they are, for logs in memory.
     data_key: Option<DataKey>,
-}
-
-/// Whose proof it is, copied out of the directory so that no lock is held while hashing.
-struct Claimed {
-    principal: Arc<Principal>,
-    enabled: bool,
-    password_hash: Option<String>,
-    secrets: Vec<Secret>,
 }
 
 impl Auth {
@@ -67,6 +61,8 @@ impl Auth {
             clock,
             issuers: Issuers::new(&config)?,
             passwords: Passwords::new(),
+            slowdown: Slowdown::default(),
+            audit: Audit::default(),
             directory: RwLock::default(),
             data_key: None,
         };
@@ -118,17 +114,27 @@ impl Auth {
     ///
     /// # Errors
     /// [`ErrorKind::Unauthenticated`], with the same words for an unknown user as for a wrong password;
-    /// [`ErrorKind::Throttled`] when too many passwords are being hashed.
+    /// [`ErrorKind::Throttled`] when too many passwords are being hashed, or this source has failed too often.
     pub fn login(&self, credentials: Credentials<'_>, peer: SocketAddr) -> Result<Session> {
         let Some(acl) = &self.acl else {
             return Ok(Proof::of(self.anonymous.clone()).session(peer));
         };
-        match acl.prove(credentials) {
-            Ok(proof) => Ok(proof.session(peer)),
+        let (name, from, now) = (name_of(&credentials), peer.ip().to_canonical(), acl.clock.now());
+        match acl.slowdown.check(from, name, now).and_then(|()| acl.prove(credentials)) {
+            Ok(proof) => {
+                let session = proof.session(peer);
+                acl.audit.login(&session, now);
+                Ok(session)
+            }
             Err(error) => {
-                metrics::counter!("sluice_login_failures_total", "credentials" => kind_of(&credentials))
-                    .increment(1);
-                tracing::info!(%peer, credentials = kind_of(&credentials), reason = %error, "login refused");
+                let reason = Reason::of(&error);
+                if !matches!(reason, Reason::Throttled | Reason::NoCredentials) {
+                    acl.slowdown.failed(from, name, now);
+                }
+                let labels = [("credentials", kind_of(&credentials)), ("reason", reason.label())];
+                metrics::counter!("sluice_login_failures_total", &labels).increment(1);
+                let detail = format!("{}: {reason}", kind_of(&credentials));
+                acl.audit.note(AuditKind::LoginFailed, name, Some(from), &detail, now);
                 Err(error)
             }
         }
@@ -145,10 +151,49 @@ impl Auth {
         action: Action,
         resource: Resource<'a>,
     ) -> Result<Permit<'a>> {
-        if let Some(acl) = &self.acl {
-            acl.check(session, action, resource)?;
+        self.permit_any(session, &[action], resource)
+    }
+
+    /// The same for several actions of which each suffices. The first denial is the one that is told.
+    ///
+    /// # Errors
+    /// As for [`Auth::permit`].
+    pub fn permit_any<'a>(
+        &self,
+        session: &'a Session,
+        actions: &[Action],
+        resource: Resource<'a>,
+    ) -> Result<Permit<'a>> {
+        let Some(first) = actions.first() else { return Err(Error::internal("no action was asked for")) };
+        let Some(acl) = &self.acl else { return Ok(Permit { session, action: *first, resource }) };
+        let mut denial = None;
+        for action in actions {
+            match acl.check(session, *action, resource) {
+                Ok(()) => return Ok(Permit { session, action: *action, resource }),
+                Err(why) => denial = denial.or(Some(why)),
+            }
         }
-        Ok(Permit { session, action, resource })
+        Err(acl.denied(session, *first, resource, denial.unwrap_or(Denial::NoMatch)))
+    }
+
+    /// Whether [`Auth::permit`] would, asked by the broker for itself: nothing is denied to anyone, so nothing is noted.
+    pub fn may(&self, session: &Session, action: Action, resource: Resource<'_>) -> bool {
+        self.acl.as_ref().is_none_or(|acl| acl.check(session, action, resource).is_ok())
+    }
+
+    /// Notes in the audit trail that users or policies have changed. None: by the operator.
+    pub fn note_change(&self, by: Option<&Session>, change: &Change) {
+        if let Some(acl) = &self.acl {
+            let (user, from) = by.map_or(("", None), |session| {
+                (session.principal().as_ref(), Some(session.peer.ip().to_canonical()))
+            });
+            acl.audit.note(AuditKind::Changed, user, from, &change.to_string(), acl.clock.now());
+        }
+    }
+
+    /// The audit trail after an event's number, the oldest first; 0 for all that is kept.
+    pub fn audit(&self, after: u64, limit: usize) -> Vec<AuditEvent> {
+        self.acl.as_ref().map_or_else(Vec::new, |acl| acl.audit.after(after, limit))
     }
 
     /// What [`Auth::permit`] would say to `user` connected from this address, and why. For people: it lists every rule.
@@ -182,6 +227,7 @@ impl Auth {
     /// Takes over a change that is in the log, now or on replay. In `open` mode nothing is remembered.
     pub fn apply(&self, change: &Change) {
         if let Some(acl) = &self.acl {
+            acl.slowdown.forgive_names();
             let Some(key) = &acl.data_key else { return acl.directory.write().apply(&change.0) };
             let mut kind = change.0.clone();
             kind.users_mut().iter_mut().for_each(|user| key.open_user(user));
@@ -219,183 +265,50 @@ impl Auth {
 }
 
 impl Acl {
-    fn prove(&self, credentials: Credentials<'_>) -> Result<Proof> {
-        match credentials {
-            Credentials::Anonymous => Err(Error::new(
-                ErrorKind::Unauthenticated,
-                "this broker asks for credentials, and none were given",
-            )),
-            Credentials::Password { user, password } if api_token::is_token(password) => {
-                let proof = self.prove_api_token(password)?;
-                if proof.principal.name == user { Ok(proof) } else { Err(refused()) }
-            }
-            Credentials::Password { user, password } => self.prove_password(user, password).map(Proof::of),
-            Credentials::Hmac { access_key, algorithm, content, signature } => {
-                self.prove_signature(access_key, algorithm, content, signature).map(Proof::of)
-            }
-            Credentials::Bearer { token } if api_token::is_token(token) => self.prove_api_token(token),
-            Credentials::Bearer { token } => self.prove_token(token),
-            Credentials::Certificate { der } => {
-                let name = certificate::common_name(der).ok_or_else(refused)?;
-                self.named([name.as_str()]).map(Proof::of)
-            }
-        }
-    }
-
-    fn prove_api_token(&self, token: &str) -> Result<Proof> {
-        let directory = self.directory.read();
-        let (entry, token) = directory.owner_of_token(&api_token::hash(token)).ok_or_else(refused)?;
-        if token.expires.is_some_and(|end| self.clock.now() >= end) {
-            return Err(Error::new(ErrorKind::Unauthenticated, "the token has expired"));
-        }
-        let principal = accept(Some(Claimed::new(entry, None, Vec::new())), true)?;
-        Ok(Proof { expires: token.expires, ..Proof::of(principal) })
-    }
-
-    fn prove_token(&self, token: &str) -> Result<Proof> {
-        let proven = self.issuers.verify(token, self.clock.now())?;
-        let names = || proven.users.iter().map(String::as_str);
-        let (known, has_role) = {
-            let directory = self.directory.read();
-            let known = names().any(|name| directory.entry(name).is_some());
-            (known, proven.roles.iter().any(|role| directory.role(role).is_some()))
-        };
-        let principal = match proven.users.first() {
-            Some(name) if !known && has_role && check_name("user", name).is_ok() => {
-                Arc::new(Principal { name: name.as_str().into(), id: EXTERNAL })
-            }
-            _ => self.named(names())?,
-        };
-        Ok(Proof { principal, expires: Some(proven.expires), roles: proven.roles.into() })
-    }
-
-    /// The user that a login by password is about: by name, or by access key, with that key's secret alone.
-    fn claimed(&self, name: &str) -> Option<Claimed> {
-        let directory = self.directory.read();
-        if let Some(entry) = directory.entry(name) {
-            let secrets = entry.user.secrets_of(name).cloned().collect();
-            return Some(Claimed::new(entry, entry.user.password_hash.clone(), secrets));
-        }
-        Self::claimed_key(&directory, name)
-    }
-
-    fn claimed_key(directory: &Directory, key: &str) -> Option<Claimed> {
-        let entry = directory.owner_of_key(key)?;
-        Some(Claimed::new(entry, None, entry.user.secrets_of(key).cloned().collect()))
-    }
-
-    fn must_hash(&self, user: &str, password: &str) -> bool {
-        let Some(claimed) = self.claimed(user) else { return !api_token::is_token(password) };
-        if claimed.has_secret(password) || api_token::is_token(password) {
-            return false;
-        }
-        let hash = claimed.password_hash.as_deref();
-        !hash.is_some_and(|hash| self.passwords.remembers(user, hash, password, self.clock.now()))
-    }
-
-    fn prove_password(&self, user: &str, password: &str) -> Result<Arc<Principal>> {
-        let claimed = self.claimed(user);
-        let right = claimed.as_ref().is_some_and(|claimed| claimed.has_secret(password)) || {
-            let hash = claimed.as_ref().and_then(|claimed| claimed.password_hash.as_deref());
-            self.passwords.verify(user, hash, password, self.clock.now())?
-        };
-        accept(claimed, right)
-    }
-
-    fn prove_signature(
-        &self,
-        access_key: &str,
-        algorithm: HmacAlgorithm,
-        content: &[&[u8]],
-        signed: &[u8],
-    ) -> Result<Arc<Principal>> {
-        let claimed = Self::claimed_key(&self.directory.read(), access_key);
-        // An unknown key is checked too, against secrets that no client has: every refusal costs the same.
-        let unknown = Secret::new("");
-        let secrets = claimed.as_ref().map_or(&[] as &[Secret], |claimed| &claimed.secrets);
-        let signed_with = |secret: &Secret| signature::verify(algorithm, secret, content, signed);
-        let right = secrets.iter().any(signed_with);
-        if !right {
-            (secrets.len()..MAX_SECRETS).for_each(|_| _ = std::hint::black_box(signed_with(&unknown)));
-        }
-        accept(claimed, right)
-    }
-
-    /// The first of these users that exists.
-    fn named<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Result<Arc<Principal>> {
-        let directory = self.directory.read();
-        let claimed = names.into_iter().find_map(|name| directory.entry(name));
-        accept(claimed.map(|entry| Claimed::new(entry, None, Vec::new())), true)
-    }
-
-    fn check(&self, session: &Session, action: Action, resource: Resource<'_>) -> Result<()> {
+    fn check(&self, session: &Session, action: Action, resource: Resource<'_>) -> Result<(), Denial> {
         if session.expires.is_some_and(|expires| self.clock.now() >= expires) {
-            return Err(Error::new(ErrorKind::Unauthenticated, "the token of this connection has expired"));
+            return Err(Denial::Expired);
         }
-        let why = {
-            let directory = self.directory.read();
-            let verdict = judge(&directory, Asker::of(session), action, resource);
-            if verdict.permits() {
-                return Ok(());
-            }
-            verdict.why()
-        };
-        Err(denied(session, action, resource, why))
+        match judge(&self.directory.read(), Asker::of(session), action, resource) {
+            verdict if verdict.permits() => Ok(()),
+            Verdict::Denied(_) => Err(Denial::Denied),
+            Verdict::Disabled | Verdict::Unknown => Err(Denial::NoUser),
+            _ => Err(Denial::NoMatch),
+        }
+    }
+
+    /// Counts and notes a denial, and puts it into words.
+    fn denied(&self, session: &Session, action: Action, resource: Resource<'_>, denial: Denial) -> Error {
+        let (name, from) = (&session.principal.name, session.peer.ip().to_canonical());
+        let (reason, why) = denial.words();
+        metrics::counter!("sluice_denials_total", "reason" => reason).increment(1);
+        let message = format!("User:{name} has no permission to {action} {resource} from {from}, {why}");
+        self.audit.note(AuditKind::Denied, name, Some(from), &message, self.clock.now());
+        match denial {
+            Denial::Expired => Error::new(ErrorKind::Unauthenticated, why),
+            _ => Error::new(ErrorKind::PermissionDenied, message),
+        }
     }
 }
 
-/// What a login has proven.
-struct Proof {
-    principal: Arc<Principal>,
-    expires: Option<Millis>,
-    roles: Arc<[String]>,
+/// Why a session may not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Denial {
+    Denied,
+    NoMatch,
+    NoUser,
+    Expired,
 }
 
-impl Proof {
-    fn of(principal: Arc<Principal>) -> Self {
-        Self { principal, expires: None, roles: Arc::default() }
-    }
-
-    fn session(self, peer: SocketAddr) -> Session {
-        Session { principal: self.principal, peer, expires: self.expires, roles: self.roles }
-    }
-}
-
-impl Claimed {
-    fn new(entry: &Entry, password_hash: Option<String>, secrets: Vec<Secret>) -> Self {
-        Self { principal: entry.principal.clone(), enabled: entry.user.enabled, password_hash, secrets }
-    }
-
-    fn has_secret(&self, shown: &str) -> bool {
-        self.secrets.iter().any(|secret| secret.matches(shown))
-    }
-}
-
-fn accept(claimed: Option<Claimed>, right: bool) -> Result<Arc<Principal>> {
-    match claimed {
-        Some(claimed) if right && claimed.enabled => Ok(claimed.principal),
-        _ => Err(refused()),
-    }
-}
-
-/// One text for everything that can be wrong: it must not tell which users there are.
-fn refused() -> Error {
-    Error::new(ErrorKind::Unauthenticated, "unknown user, or wrong password or signature")
-}
-
-fn denied(session: &Session, action: Action, resource: Resource<'_>, why: &str) -> Error {
-    let (name, from) = (&session.principal.name, session.peer.ip().to_canonical());
-    let message = format!("User:{name} has no permission to {action} {resource} from {from}, {why}");
-    Error::new(ErrorKind::PermissionDenied, message)
-}
-
-fn kind_of(credentials: &Credentials<'_>) -> &'static str {
-    match credentials {
-        Credentials::Anonymous => "none",
-        Credentials::Password { .. } => "password",
-        Credentials::Hmac { .. } => "hmac",
-        Credentials::Bearer { .. } => "bearer",
-        Credentials::Certificate { .. } => "certificate",
+impl Denial {
+    /// The label of its metric, and the words of RocketMQ's brokers where they have some.
+    const fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Denied => ("policy", "the decision is deny"),
+            Self::NoMatch => ("no_policy", "no matched policies"),
+            Self::NoUser => ("no_user", "the user is disabled or deleted"),
+            Self::Expired => ("expired", "the token of this connection has expired"),
+        }
     }
 }
 

@@ -47,17 +47,6 @@ impl Verdict<'_> {
     pub(crate) fn permits(self) -> bool {
         matches!(self, Self::Superuser | Self::Allowed(_))
     }
-
-    /// Why not, in the words of RocketMQ's brokers where they have some.
-    pub(crate) fn why(self) -> &'static str {
-        match self {
-            Self::Superuser => "the user is a superuser",
-            Self::Allowed(_) => "the decision is allow",
-            Self::Denied(_) => "the decision is deny",
-            Self::NoMatch => "no matched policies",
-            Self::Disabled | Self::Unknown => "the user is disabled or deleted",
-        }
-    }
 }
 
 pub(crate) fn judge<'d>(

@@ -13,10 +13,12 @@
 //! - `judge` — the one decision; `explain` — the same decision in words
 //! - `password`, `signature`, `token`, `api_token`, `certificate` — one kind of proof each
 //! - `secret`, `data_key` — how secrets are kept from being shown, and how they rest
+//! - `audit`, `reason` — what happened, for whoever must know; `slowdown` — what failing costs
 //! - `config`, `file` — what the operator writes
 
 mod access;
 mod api_token;
+mod audit;
 mod auth;
 mod certificate;
 mod change;
@@ -29,18 +31,21 @@ mod file;
 mod judge;
 mod password;
 mod policy;
+mod reason;
 mod record;
 mod role;
 mod rules;
 mod secret;
 mod session;
 mod signature;
+mod slowdown;
 mod source;
 mod token;
 mod user;
 
 pub use access::{Action, Actions, Permit, Resource};
 pub use api_token::{ApiTokenView, NewToken};
+pub use audit::{AuditEvent, AuditKind};
 pub use auth::Auth;
 pub use change::{Change, Command, WhichSecret};
 pub use config::{Config, JwtAlgorithm, JwtIssuer, Mode};

@@ -8,6 +8,7 @@
 
 mod key_set;
 
+use crate::reason::Reason;
 use crate::{Config, JwtAlgorithm, JwtIssuer};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header, errors::ErrorKind as Cause};
 use key_set::{KeyFile, KeySet};
@@ -149,7 +150,7 @@ impl Issuer {
         let expires =
             millis(claims.get("exp")).ok_or_else(|| refused("it has no end"))?.saturating_add(self.leeway);
         if now >= expires {
-            return Err(refused("it has expired"));
+            return Err(refused("it has expired").with_source(Reason::Expired));
         }
         if millis(claims.get("nbf")).is_some_and(|from| from > now.saturating_add(self.leeway)) {
             return Err(refused("it is not valid yet"));

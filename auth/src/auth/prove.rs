@@ -1,0 +1,200 @@
+//! From credentials to a proven identity: one function for each kind of proof.
+//!
+//! Every refusal has the same words and costs the same, whether the user is unknown or the secret wrong; the reason
+//! travels as the error's source, for the trail alone.
+
+use super::Acl;
+use crate::directory::{Directory, Entry};
+use crate::reason::Reason;
+use crate::session::EXTERNAL;
+use crate::user::check_name;
+use crate::{Credentials, HmacAlgorithm, Principal, Secret, Session, api_token, certificate, signature};
+use sluice_model::{Error, ErrorKind, Millis, Result};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// How many secrets one access key can have.
+const MAX_SECRETS: usize = 2;
+
+/// Whose proof it is, copied out of the directory so that no lock is held while hashing.
+struct Claimed {
+    principal: Arc<Principal>,
+    enabled: bool,
+    password_hash: Option<String>,
+    secrets: Vec<Secret>,
+}
+
+impl Acl {
+    pub(super) fn prove(&self, credentials: Credentials<'_>) -> Result<Proof> {
+        match credentials {
+            Credentials::Anonymous => Err(Error::new(
+                ErrorKind::Unauthenticated,
+                "this broker asks for credentials, and none were given",
+            )
+            .with_source(Reason::NoCredentials)),
+            Credentials::Password { user, password } if api_token::is_token(password) => {
+                let proof = self.prove_api_token(password)?;
+                if proof.principal.name == user { Ok(proof) } else { Err(refused(Reason::WrongSecret)) }
+            }
+            Credentials::Password { user, password } => self.prove_password(user, password).map(Proof::of),
+            Credentials::Hmac { access_key, algorithm, content, signature } => {
+                self.prove_signature(access_key, algorithm, content, signature).map(Proof::of)
+            }
+            Credentials::Bearer { token } if api_token::is_token(token) => self.prove_api_token(token),
+            Credentials::Bearer { token } => self.prove_token(token),
+            Credentials::Certificate { der } => {
+                let name =
+                    certificate::common_name(der).ok_or_else(|| refused(Reason::InvalidCertificate))?;
+                self.named([name.as_str()]).map(Proof::of)
+            }
+        }
+    }
+
+    fn prove_api_token(&self, token: &str) -> Result<Proof> {
+        let directory = self.directory.read();
+        let (entry, token) =
+            directory.owner_of_token(&api_token::hash(token)).ok_or_else(|| refused(Reason::UnknownUser))?;
+        if token.expires.is_some_and(|end| self.clock.now() >= end) {
+            let error = Error::new(ErrorKind::Unauthenticated, "the token has expired");
+            return Err(error.with_source(Reason::Expired));
+        }
+        let principal = accept(Some(Claimed::new(entry, None, Vec::new())), true)?;
+        Ok(Proof { expires: token.expires, ..Proof::of(principal) })
+    }
+
+    fn prove_token(&self, token: &str) -> Result<Proof> {
+        let proven = self.issuers.verify(token, self.clock.now())?;
+        let names = || proven.users.iter().map(String::as_str);
+        let (known, has_role) = {
+            let directory = self.directory.read();
+            let known = names().any(|name| directory.entry(name).is_some());
+            (known, proven.roles.iter().any(|role| directory.role(role).is_some()))
+        };
+        let principal = match proven.users.first() {
+            Some(name) if !known && has_role && check_name("user", name).is_ok() => {
+                Arc::new(Principal { name: name.as_str().into(), id: EXTERNAL })
+            }
+            _ => self.named(names())?,
+        };
+        Ok(Proof { principal, expires: Some(proven.expires), roles: proven.roles.into() })
+    }
+
+    /// The user that a login by password is about: by name, or by access key, with that key's secret alone.
+    fn claimed(&self, name: &str) -> Option<Claimed> {
+        let directory = self.directory.read();
+        if let Some(entry) = directory.entry(name) {
+            let secrets = entry.user.secrets_of(name).cloned().collect();
+            return Some(Claimed::new(entry, entry.user.password_hash.clone(), secrets));
+        }
+        Self::claimed_key(&directory, name)
+    }
+
+    fn claimed_key(directory: &Directory, key: &str) -> Option<Claimed> {
+        let entry = directory.owner_of_key(key)?;
+        Some(Claimed::new(entry, None, entry.user.secrets_of(key).cloned().collect()))
+    }
+
+    pub(super) fn must_hash(&self, user: &str, password: &str) -> bool {
+        let Some(claimed) = self.claimed(user) else { return !api_token::is_token(password) };
+        if claimed.has_secret(password) || api_token::is_token(password) {
+            return false;
+        }
+        let hash = claimed.password_hash.as_deref();
+        !hash.is_some_and(|hash| self.passwords.remembers(user, hash, password, self.clock.now()))
+    }
+
+    fn prove_password(&self, user: &str, password: &str) -> Result<Arc<Principal>> {
+        let claimed = self.claimed(user);
+        let right = claimed.as_ref().is_some_and(|claimed| claimed.has_secret(password)) || {
+            let hash = claimed.as_ref().and_then(|claimed| claimed.password_hash.as_deref());
+            self.passwords.verify(user, hash, password, self.clock.now())?
+        };
+        accept(claimed, right)
+    }
+
+    fn prove_signature(
+        &self,
+        access_key: &str,
+        algorithm: HmacAlgorithm,
+        content: &[&[u8]],
+        signed: &[u8],
+    ) -> Result<Arc<Principal>> {
+        let claimed = Self::claimed_key(&self.directory.read(), access_key);
+        // An unknown key is checked too, against secrets that no client has: every refusal costs the same.
+        let unknown = Secret::new("");
+        let secrets = claimed.as_ref().map_or(&[] as &[Secret], |claimed| &claimed.secrets);
+        let signed_with = |secret: &Secret| signature::verify(algorithm, secret, content, signed);
+        let right = secrets.iter().any(signed_with);
+        if !right {
+            (secrets.len()..MAX_SECRETS).for_each(|_| _ = std::hint::black_box(signed_with(&unknown)));
+        }
+        accept(claimed, right)
+    }
+
+    /// The first of these users that exists.
+    fn named<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Result<Arc<Principal>> {
+        let directory = self.directory.read();
+        let claimed = names.into_iter().find_map(|name| directory.entry(name));
+        accept(claimed.map(|entry| Claimed::new(entry, None, Vec::new())), true)
+    }
+}
+
+/// What a login has proven.
+pub(super) struct Proof {
+    principal: Arc<Principal>,
+    expires: Option<Millis>,
+    roles: Arc<[String]>,
+}
+
+impl Proof {
+    pub(super) fn of(principal: Arc<Principal>) -> Self {
+        Self { principal, expires: None, roles: Arc::default() }
+    }
+
+    pub(super) fn session(self, peer: SocketAddr) -> Session {
+        Session { principal: self.principal, peer, expires: self.expires, roles: self.roles }
+    }
+}
+
+impl Claimed {
+    fn new(entry: &Entry, password_hash: Option<String>, secrets: Vec<Secret>) -> Self {
+        Self { principal: entry.principal.clone(), enabled: entry.user.enabled, password_hash, secrets }
+    }
+
+    fn has_secret(&self, shown: &str) -> bool {
+        self.secrets.iter().any(|secret| secret.matches(shown))
+    }
+}
+
+fn accept(claimed: Option<Claimed>, right: bool) -> Result<Arc<Principal>> {
+    match claimed {
+        Some(claimed) if right && claimed.enabled => Ok(claimed.principal),
+        Some(_) if right => Err(refused(Reason::Disabled)),
+        Some(_) => Err(refused(Reason::WrongSecret)),
+        None => Err(refused(Reason::UnknownUser)),
+    }
+}
+
+/// One text for everything that can be wrong: it must not tell which users there are.
+fn refused(reason: Reason) -> Error {
+    Error::new(ErrorKind::Unauthenticated, "unknown user, or wrong password or signature").with_source(reason)
+}
+
+/// The name that someone claims; empty where only the proof has one.
+pub(super) fn name_of<'a>(credentials: &Credentials<'a>) -> &'a str {
+    match credentials {
+        Credentials::Password { user, .. } => user,
+        Credentials::Hmac { access_key, .. } => access_key,
+        Credentials::Anonymous | Credentials::Bearer { .. } | Credentials::Certificate { .. } => "",
+    }
+}
+
+pub(super) fn kind_of(credentials: &Credentials<'_>) -> &'static str {
+    match credentials {
+        Credentials::Anonymous => "none",
+        Credentials::Password { .. } => "password",
+        Credentials::Hmac { .. } => "hmac",
+        Credentials::Bearer { .. } => "bearer",
+        Credentials::Certificate { .. } => "certificate",
+    }
+}

@@ -85,3 +85,29 @@ async fn a_log_with_sealed_secrets_does_not_open_without_their_key() {
         assert!(error.message().contains("app"), "{error}");
     }
 }
+
+#[tokio::test]
+async fn the_trail_tells_who_changed_what_and_listing_denies_nothing() {
+    let broker = open(&Arc::new(MemoryLog::new()), None).unwrap();
+    let (root, app) = with_users(&broker).await;
+    let topic = TopicName::new("t").unwrap();
+    broker.put_topic(&root, &topic, TopicSpec::with_queues(1)).await.unwrap();
+    assert!(broker.topics(&app, None, 10).unwrap().is_empty());
+    let policy = Policy::allow("app", "Topic:t", &[Action::Get]).unwrap();
+    broker.change_access(&root, Command::PutPolicy(policy)).await.unwrap();
+    assert!(broker.audit(&app, 0, 10).is_err());
+    let trail = broker.audit(&root, 0, 100).unwrap();
+    let told: Vec<_> = trail.iter().map(|event| (event.user.as_str(), event.detail.as_str())).collect();
+    let denied = "User:app has no permission to Get Cluster from 10.0.0.1, no matched policies";
+    assert_eq!(
+        told,
+        [
+            ("", "put User:root"),
+            ("", "put User:app"),
+            ("root", ""),
+            ("app", ""),
+            ("root", "put policy: allow Get on Topic:t for User:app"),
+            ("app", denied),
+        ]
+    );
+}

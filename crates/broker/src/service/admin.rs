@@ -7,7 +7,7 @@ use crate::core::catalog::{Group, QueueBounds, Topic};
 use crate::core::record::Record;
 use crate::core::state::Core;
 use crate::{GroupSpec, GroupView, StartAt, TopicSpec, TopicView};
-use sluice_auth::{Action, Change, Command, Explanation, NewToken, Resource, Session};
+use sluice_auth::{Action, AuditEvent, Change, Command, Explanation, NewToken, Resource, Session};
 use sluice_model::{Error, ErrorKind, GroupName, Millis, Result, TopicName};
 use sluice_store::Durability;
 use std::collections::BTreeSet;
@@ -171,7 +171,7 @@ impl Broker {
     /// `InvalidArgument` for a command that makes no sense.
     pub async fn change_access(&self, session: &Session, command: Command) -> Result<()> {
         self.0.cluster(session, &[Action::Update])?;
-        self.change_access_as_operator(command).await
+        self.write_access(Some(session), command).await
     }
 
     /// Makes an API token for a user and gives its text, which is nowhere afterwards. Permit: Update on the cluster.
@@ -206,25 +206,40 @@ impl Broker {
         Ok(self.0.under(&permit).auth.explain(user, action, resource, from))
     }
 
+    /// The audit trail after an event's number, the oldest first. Permit: Get on the cluster.
+    ///
+    /// # Errors
+    /// `PermissionDenied`.
+    pub fn audit(&self, session: &Session, after: u64, limit: usize) -> Result<Vec<AuditEvent>> {
+        let permit = self.0.cluster(session, &[Action::Get])?;
+        Ok(self.0.under(&permit).auth.audit(after, limit))
+    }
+
     /// Changes users or policies as whoever runs the process says: the first administrator, the operator's file.
     ///
     /// # Errors
     /// As for [`Broker::change_access`].
     pub async fn change_access_as_operator(&self, command: Command) -> Result<()> {
-        let inner = self.0.by_itself(); // whoever runs the process asks nobody
+        self.write_access(None, command).await
+    }
+
+    async fn write_access(&self, by: Option<&Session>, command: Command) -> Result<()> {
+        let inner = self.0.by_itself(); // the callers have asked; whoever runs the process asks nobody
         let auth = Arc::clone(&inner.auth);
         let change: Change = super::log::blocking(move || auth.plan(command)).await?;
         let done = {
             let mut core = inner.core.lock();
-            inner.record(&mut core, &[Record::Access(Box::new(change))], Durability::Sync)?.done
+            let record = Record::Access(Box::new(change.clone()));
+            inner.record(&mut core, &[record], Durability::Sync)?.done
         };
+        inner.auth.note_change(by, &change);
         done.await
     }
 }
 
 impl Inner {
     fn may_see(&self, session: &Session, actions: &[Action], resource: Resource<'_>) -> bool {
-        actions.iter().any(|action| self.auth.permit(session, *action, resource).is_ok())
+        actions.iter().any(|action| self.auth.may(session, *action, resource))
     }
 
     /// A topic that is there afterwards: as it is, or made with so many queues (0: the default).

@@ -6,7 +6,7 @@
 
 use super::Inner;
 use sluice_auth::{Action, Permit, Resource, Session};
-use sluice_model::{Error, GroupName, Result, TopicName};
+use sluice_model::{GroupName, Result, TopicName};
 use std::sync::Arc;
 
 /// See the module.
@@ -62,14 +62,10 @@ impl Inner {
         actions: &[Action],
         resource: Resource<'a>,
     ) -> Result<Permit<'a>> {
-        let mut denial = None;
-        for action in actions {
-            match self.auth.permit(session, *action, resource) {
-                Ok(permit) => return Ok(permit),
-                Err(e) => denial = denial.or(Some(e)),
-            }
+        let permit = self.auth.permit_any(session, actions, resource);
+        if permit.is_err() {
+            self.counts.denied.increment(1);
         }
-        self.counts.denied.increment(1);
-        Err(denial.unwrap_or_else(|| Error::internal("no action was asked for")))
+        permit
     }
 }

@@ -14,8 +14,10 @@
 //! | `offsets` | commit_offset, committed, bounds, offset_at, progress, reset_offsets |
 //! | `groups` | client (join, leave, events), members, subscription, queue locks |
 //! | `admin` | topics, groups, access |
+//! | `access` | users, user, policies, put_user, delete_user, delete_policies |
 //! | `duties` | what runs by itself: timers, checkpoints, retention, silent members |
 
+mod access;
 mod admin;
 mod duties;
 mod gate;

@@ -47,25 +47,34 @@ pub(crate) fn seal(
     Ok(())
 }
 
-/// Takes a deleted segment's file back for later use, or deletes it. It must not be open anywhere else.
+/// Takes a deleted segment's file back for later use, in the place of one that was only allocated when there are enough,
+/// or deletes it. A file that a reader still has open is deleted: its bytes must not change below the reader.
 pub(crate) fn recycle(shared: &Shared, known: Known) -> io::Result<()> {
-    let wanted = known.segment.len == shared.config.segment_size.0
-        && shared.staging.lock().ready.len() < shared.config.ready_segments;
     let path = known.segment.path.clone();
-    match Arc::try_unwrap(known.segment) {
-        Ok(segment) if wanted => {
-            let file = segment.file(&*shared.vfs)?;
-            let free = pool_dir(&shared.dir).join(format!("{:016x}.free", rand::random::<u64>()));
-            shared.vfs.rename(&path, &free)?;
-            shared.vfs.sync_dir(&log_dir(&shared.dir))?;
-            shared.vfs.sync_dir(&pool_dir(&shared.dir))?;
-            let ready = Ready { path: free, file, len: segment.len, written: true };
-            shared.staging.lock().ready.push_back(ready);
-            Ok(())
-        }
-        _ => {
-            shared.vfs.remove(&path)?;
-            shared.vfs.sync_dir(&log_dir(&shared.dir))
-        }
+    let segment = Arc::try_unwrap(known.segment).ok();
+    let segment = segment.filter(|segment| segment.len == shared.config.segment_size.0);
+    let Some((segment, displaced)) = segment.zip(place(shared)) else {
+        shared.vfs.remove(&path)?;
+        return shared.vfs.sync_dir(&log_dir(&shared.dir));
+    };
+    let file = segment.file(&*shared.vfs)?;
+    let free = pool_dir(&shared.dir).join(format!("{:016x}.free", rand::random::<u64>()));
+    shared.vfs.rename(&path, &free)?;
+    if let Some(displaced) = displaced {
+        shared.vfs.remove(&displaced.path)?;
     }
+    shared.vfs.sync_dir(&log_dir(&shared.dir))?;
+    shared.vfs.sync_dir(&pool_dir(&shared.dir))?;
+    shared.staging.lock().ready.push_back(Ready { path: free, file, len: segment.len, written: true });
+    Ok(())
+}
+
+/// Whether one more file can be kept ready, and the one it takes the place of, if any.
+fn place(shared: &Shared) -> Option<Option<Ready>> {
+    let mut staging = shared.staging.lock();
+    if staging.ready.len() < shared.config.ready_segments {
+        return Some(None);
+    }
+    let unwritten = staging.ready.iter().position(|ready| !ready.written)?;
+    Some(staging.ready.remove(unwritten))
 }

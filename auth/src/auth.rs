@@ -13,7 +13,7 @@ use crate::audit::Audit;
 use crate::change::{Change, Kind};
 use crate::data_key::{self, DataKey};
 use crate::directory::{Directory, Entry};
-use crate::judge::{Asker, Verdict, judge};
+use crate::judge::{Asker, Verdict, judge, standing};
 use crate::password::Passwords;
 use crate::reason::Reason;
 use crate::slowdown::Slowdown;
@@ -27,11 +27,14 @@ use prove::{Proof, kind_of, name_of};
 use sluice_model::{Clock, Error, ErrorKind, Result};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use tokio::sync::watch;
 
 /// Users, policies and how identities are proven. Shared by `Arc`; everything takes `&self`.
 pub struct Auth {
     /// None in `open` mode.
     acl: Option<Acl>,
+    /// Counts changes; told after they are in force.
+    changes: watch::Sender<u64>,
     anonymous: Arc<Principal>,
 }
 
@@ -49,7 +52,7 @@ struct Acl {
 impl Auth {
     /// `auth.mode = "open"`: every login is anonymous, everything is permitted.
     pub fn open() -> Self {
-        Self { acl: None, anonymous: Self::nobody() }
+        Self { acl: None, changes: watch::Sender::new(0), anonymous: Self::nobody() }
     }
 
     /// `auth.mode = "acl"`: users and policies decide, and there are none yet.
@@ -66,7 +69,7 @@ impl Auth {
             directory: RwLock::default(),
             data_key: None,
         };
-        Ok(Self { acl: Some(acl), anonymous: Self::nobody() })
+        Ok(Self { acl: Some(acl), changes: watch::Sender::new(0), anonymous: Self::nobody() })
     }
 
     /// Seals signing secrets in changes and snapshots with this key, and opens them with it. Before anything is applied.
@@ -181,6 +184,20 @@ impl Auth {
         self.acl.as_ref().is_none_or(|acl| acl.check(session, action, resource).is_ok())
     }
 
+    /// True when the session is over: its user was deleted or disabled, the password, secret or token it was opened with
+    /// changed or removed, or its token has expired. Cheap: one look-up.
+    pub fn revoked(&self, session: &Session) -> bool {
+        self.acl.as_ref().is_some_and(|acl| {
+            session.expires.is_some_and(|expires| acl.clock.now() >= expires)
+                || standing(&acl.directory.read(), Asker::of(session)).is_err()
+        })
+    }
+
+    /// Tells whenever users, roles or policies have changed: the moment to ask [`Auth::revoked`] for each connection.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
     /// Notes in the audit trail that users or policies have changed. None: by the operator.
     pub fn note_change(&self, by: Option<&Session>, change: &Change) {
         if let Some(acl) = &self.acl {
@@ -198,7 +215,7 @@ impl Auth {
 
     /// What [`Auth::permit`] would say to `user` connected from this address, and why. For people: it lists every rule.
     pub fn explain(&self, user: &str, action: Action, resource: Resource<'_>, from: IpAddr) -> Explanation {
-        let asker = Asker { name: user, id: None, roles: &[], from: from.to_canonical() };
+        let asker = Asker { name: user, id: None, print: None, roles: &[], from: from.to_canonical() };
         match &self.acl {
             Some(acl) => Explanation::of(&acl.directory.read(), asker, action, resource),
             None => Explanation::open(user, action, resource, asker.from),
@@ -228,10 +245,15 @@ impl Auth {
     pub fn apply(&self, change: &Change) {
         if let Some(acl) = &self.acl {
             acl.slowdown.forgive_names();
-            let Some(key) = &acl.data_key else { return acl.directory.write().apply(&change.0) };
-            let mut kind = change.0.clone();
-            kind.users_mut().iter_mut().for_each(|user| key.open_user(user));
-            acl.directory.write().apply(&kind);
+            match &acl.data_key {
+                None => acl.directory.write().apply(&change.0),
+                Some(key) => {
+                    let mut kind = change.0.clone();
+                    kind.users_mut().iter_mut().for_each(|user| key.open_user(user));
+                    acl.directory.write().apply(&kind);
+                }
+            }
+            self.changes.send_modify(|changes| *changes += 1);
         }
     }
 
@@ -273,6 +295,7 @@ impl Acl {
             verdict if verdict.permits() => Ok(()),
             Verdict::Denied(_) => Err(Denial::Denied),
             Verdict::Disabled | Verdict::Unknown => Err(Denial::NoUser),
+            Verdict::Withdrawn => Err(Denial::Withdrawn),
             _ => Err(Denial::NoMatch),
         }
     }
@@ -285,7 +308,7 @@ impl Acl {
         let message = format!("User:{name} has no permission to {action} {resource} from {from}, {why}");
         self.audit.note(AuditKind::Denied, name, Some(from), &message, self.clock.now());
         match denial {
-            Denial::Expired => Error::new(ErrorKind::Unauthenticated, why),
+            Denial::Expired | Denial::Withdrawn => Error::new(ErrorKind::Unauthenticated, why),
             _ => Error::new(ErrorKind::PermissionDenied, message),
         }
     }
@@ -298,6 +321,7 @@ enum Denial {
     NoMatch,
     NoUser,
     Expired,
+    Withdrawn,
 }
 
 impl Denial {
@@ -308,6 +332,9 @@ impl Denial {
             Self::NoMatch => ("no_policy", "no matched policies"),
             Self::NoUser => ("no_user", "the user is disabled or deleted"),
             Self::Expired => ("expired", "the token of this connection has expired"),
+            Self::Withdrawn => {
+                ("withdrawn", "the credentials of this connection have been changed or removed")
+            }
         }
     }
 }

@@ -5,9 +5,10 @@ use crate::change::Kind;
 use crate::role::{Role, Subject};
 use crate::rules::{RuleSet, Rules};
 use crate::user::User;
-use crate::{Policy, Principal, ResourcePattern};
+use crate::{Policy, Principal, ResourcePattern, Secret};
 use foldhash::fast::RandomState;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
 #[derive(Default)]
@@ -18,6 +19,7 @@ pub(crate) struct Directory {
     /// The hash of an API token to user name.
     tokens: HashMap<TokenHash, String, RandomState>,
     roles: BTreeMap<String, RoleEntry>,
+    pub prints: Prints,
     last_id: u64,
     policies: usize,
 }
@@ -26,8 +28,34 @@ pub(crate) struct Entry {
     pub user: User,
     /// Shared by all sessions of this user.
     pub principal: Arc<Principal>,
+    /// The prints of all its credentials, to tell whether a session's is still among them.
+    pub prints: Vec<u64>,
     /// The policies about it.
     pub rules: Rules,
+}
+
+/// Makes prints: keyed hashes by which a session remembers its credential without having it. Not for proving anything.
+#[derive(Default)]
+pub(crate) struct Prints(std::hash::RandomState);
+
+impl Prints {
+    pub(crate) fn password(&self, hash: &str) -> u64 {
+        self.0.hash_one(("password", hash))
+    }
+
+    pub(crate) fn secret(&self, secret: &Secret) -> u64 {
+        self.0.hash_one(("secret", secret.expose()))
+    }
+
+    pub(crate) fn token(&self, hash: &TokenHash) -> u64 {
+        self.0.hash_one(("token", hash))
+    }
+
+    fn of(&self, user: &User) -> Vec<u64> {
+        let password = user.password_hash.iter().map(|hash| self.password(hash));
+        let secrets = user.secrets().map(|secret| self.secret(secret));
+        password.chain(secrets).chain(user.tokens.iter().map(|token| self.token(&token.hash))).collect()
+    }
 }
 
 pub(crate) struct RoleEntry {
@@ -131,8 +159,10 @@ impl Directory {
     }
 
     fn put_user(&mut self, user: &User) {
+        let prints = self.prints.of(user);
         match self.users.get_mut(&user.name) {
             Some(entry) => {
+                entry.prints = prints;
                 let old = std::mem::replace(&mut entry.user, user.clone());
                 old.tokens.iter().for_each(|token| drop(self.tokens.remove(&token.hash)));
                 for key in old.keys() {
@@ -144,7 +174,7 @@ impl Directory {
             None => {
                 self.last_id += 1;
                 let principal = Arc::new(Principal { name: user.name.as_str().into(), id: self.last_id });
-                let entry = Entry { user: user.clone(), principal, rules: Rules::default() };
+                let entry = Entry { user: user.clone(), principal, prints, rules: Rules::default() };
                 self.users.insert(user.name.clone(), entry);
             }
         }

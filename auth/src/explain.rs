@@ -101,7 +101,7 @@ impl Explanation {
                 let rules = directory.rules_of(directory.entry(asker.name), asker.roles);
                 rules.flat_map(|rules| rules.iter()).collect()
             }
-            Verdict::Superuser | Verdict::Disabled | Verdict::Unknown => Vec::new(),
+            _ => Vec::new(),
         };
         let mut rules: Vec<RuleNote> = looked_at
             .into_iter()
@@ -142,6 +142,7 @@ fn reason(verdict: Verdict<'_>, asker: Asker<'_>) -> String {
         }
         Verdict::Disabled => format!("User:{name} is disabled"),
         Verdict::Unknown => format!("there is no User:{name}"),
+        Verdict::Withdrawn => format!("what User:{name} logged in with is no longer valid"),
     }
 }
 

@@ -3,7 +3,7 @@
 //! [`crate::Auth::permit`] and [`crate::Auth::explain`] both end here, so an explanation cannot differ from what
 //! happens. The verdict carries the rule that decided; the one who checks drops it, the one who explains shows it.
 
-use crate::directory::Directory;
+use crate::directory::{Directory, Entry};
 use crate::policy::{Outcome, Target, decide};
 use crate::session::EXTERNAL;
 use crate::{Action, Policy, Resource, Session};
@@ -15,6 +15,8 @@ pub(crate) struct Asker<'a> {
     pub name: &'a str,
     /// Which user of this name logged in; none when it is a hypothetical one.
     pub id: Option<u64>,
+    /// Which credential was shown, if that can be withdrawn.
+    pub print: Option<u64>,
     /// Roles beside those of the user's record.
     pub roles: &'a [String],
     pub from: IpAddr,
@@ -25,6 +27,7 @@ impl<'a> Asker<'a> {
         Self {
             name: &session.principal.name,
             id: Some(session.principal.id),
+            print: session.print,
             roles: &session.roles,
             from: session.peer.ip().to_canonical(),
         }
@@ -41,6 +44,8 @@ pub(crate) enum Verdict<'d> {
     Disabled,
     /// There is no such user, or only a later one of the same name.
     Unknown,
+    /// The password, secret or token that was shown has been changed or removed.
+    Withdrawn,
 }
 
 impl Verdict<'_> {
@@ -55,13 +60,10 @@ pub(crate) fn judge<'d>(
     action: Action,
     resource: Resource<'d>,
 ) -> Verdict<'d> {
-    let entry = match (directory.entry(asker.name), asker.id) {
-        (None, Some(EXTERNAL)) => None,
-        (None, _) => return Verdict::Unknown,
-        (Some(entry), Some(id)) if id != entry.principal.id => return Verdict::Unknown,
-        (Some(entry), _) if !entry.user.enabled => return Verdict::Disabled,
-        (Some(entry), _) if entry.user.superuser => return Verdict::Superuser,
-        (Some(entry), _) => Some(entry),
+    let entry = match standing(directory, asker) {
+        Ok(Some(entry)) if entry.user.superuser => return Verdict::Superuser,
+        Ok(entry) => entry,
+        Err(verdict) => return verdict,
     };
     let target = Target::from(resource);
     let rules = directory.rules_of(entry, asker.roles).flat_map(|rules| rules.candidates(target));
@@ -69,5 +71,21 @@ pub(crate) fn judge<'d>(
         Outcome::Allowed(policy) => Verdict::Allowed(policy),
         Outcome::Denied(policy) => Verdict::Denied(policy),
         Outcome::NoMatch => Verdict::NoMatch,
+    }
+}
+
+/// The record of someone who may ask at all; none for someone who is known by roles alone.
+pub(crate) fn standing<'d>(
+    directory: &'d Directory,
+    asker: Asker<'_>,
+) -> Result<Option<&'d Entry>, Verdict<'d>> {
+    let known = |print: u64, entry: &Entry| entry.prints.contains(&print);
+    match (directory.entry(asker.name), asker.id) {
+        (None, Some(EXTERNAL)) if asker.roles.iter().any(|role| directory.role(role).is_some()) => Ok(None),
+        (None, _) => Err(Verdict::Unknown),
+        (Some(entry), Some(id)) if id != entry.principal.id => Err(Verdict::Unknown),
+        (Some(entry), _) if !entry.user.enabled => Err(Verdict::Disabled),
+        (Some(entry), _) if asker.print.is_some_and(|print| !known(print, entry)) => Err(Verdict::Withdrawn),
+        (Some(entry), _) => Ok(Some(entry)),
     }
 }

@@ -23,6 +23,8 @@ pub struct Session {
     pub(crate) peer: SocketAddr,
     /// When the proof ends: a token's own end.
     pub(crate) expires: Option<Millis>,
+    /// Which of the user's credentials was shown, see [`crate::directory::Prints`]; none for those we do not keep.
+    pub(crate) print: Option<u64>,
     /// Roles that the token claims, whether there are such or not.
     pub(crate) roles: Arc<[String]>,
 }
@@ -36,6 +38,11 @@ impl Session {
     /// True when nothing was proven, and nothing had to be.
     pub fn is_anonymous(&self) -> bool {
         self.principal.name.is_empty()
+    }
+
+    /// When the session ends by itself, as a token does.
+    pub fn expires(&self) -> Option<Millis> {
+        self.expires
     }
 
     /// The client's address.

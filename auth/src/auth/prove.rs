@@ -36,9 +36,9 @@ impl Acl {
                 let proof = self.prove_api_token(password)?;
                 if proof.principal.name == user { Ok(proof) } else { Err(refused(Reason::WrongSecret)) }
             }
-            Credentials::Password { user, password } => self.prove_password(user, password).map(Proof::of),
+            Credentials::Password { user, password } => self.prove_password(user, password),
             Credentials::Hmac { access_key, algorithm, content, signature } => {
-                self.prove_signature(access_key, algorithm, content, signature).map(Proof::of)
+                self.prove_signature(access_key, algorithm, content, signature)
             }
             Credentials::Bearer { token } if api_token::is_token(token) => self.prove_api_token(token),
             Credentials::Bearer { token } => self.prove_token(token),
@@ -59,7 +59,8 @@ impl Acl {
             return Err(error.with_source(Reason::Expired));
         }
         let principal = accept(Some(Claimed::new(entry, None, Vec::new())), true)?;
-        Ok(Proof { expires: token.expires, ..Proof::of(principal) })
+        let print = Some(directory.prints.token(&token.hash));
+        Ok(Proof { expires: token.expires, print, ..Proof::of(principal) })
     }
 
     fn prove_token(&self, token: &str) -> Result<Proof> {
@@ -76,7 +77,7 @@ impl Acl {
             }
             _ => self.named(names())?,
         };
-        Ok(Proof { principal, expires: Some(proven.expires), roles: proven.roles.into() })
+        Ok(Proof { principal, expires: Some(proven.expires), print: None, roles: proven.roles.into() })
     }
 
     /// The user that a login by password is about: by name, or by access key, with that key's secret alone.
@@ -96,20 +97,23 @@ impl Acl {
 
     pub(super) fn must_hash(&self, user: &str, password: &str) -> bool {
         let Some(claimed) = self.claimed(user) else { return !api_token::is_token(password) };
-        if claimed.has_secret(password) || api_token::is_token(password) {
+        if claimed.secret(password).is_some() || api_token::is_token(password) {
             return false;
         }
         let hash = claimed.password_hash.as_deref();
         !hash.is_some_and(|hash| self.passwords.remembers(user, hash, password, self.clock.now()))
     }
 
-    fn prove_password(&self, user: &str, password: &str) -> Result<Arc<Principal>> {
+    fn prove_password(&self, user: &str, password: &str) -> Result<Proof> {
         let claimed = self.claimed(user);
-        let right = claimed.as_ref().is_some_and(|claimed| claimed.has_secret(password)) || {
-            let hash = claimed.as_ref().and_then(|claimed| claimed.password_hash.as_deref());
-            self.passwords.verify(user, hash, password, self.clock.now())?
-        };
-        accept(claimed, right)
+        if let Some(secret) = claimed.as_ref().and_then(|claimed| claimed.secret(password)) {
+            let print = self.directory.read().prints.secret(secret);
+            return accept(claimed, true).map(|principal| Proof::with(principal, print));
+        }
+        let hash = claimed.as_ref().and_then(|claimed| claimed.password_hash.as_deref());
+        let right = self.passwords.verify(user, hash, password, self.clock.now())?;
+        let print = self.directory.read().prints.password(hash.unwrap_or_default());
+        accept(claimed, right).map(|principal| Proof::with(principal, print))
     }
 
     fn prove_signature(
@@ -118,17 +122,19 @@ impl Acl {
         algorithm: HmacAlgorithm,
         content: &[&[u8]],
         signed: &[u8],
-    ) -> Result<Arc<Principal>> {
+    ) -> Result<Proof> {
         let claimed = Self::claimed_key(&self.directory.read(), access_key);
         // An unknown key is checked too, against secrets that no client has: every refusal costs the same.
         let unknown = Secret::new("");
         let secrets = claimed.as_ref().map_or(&[] as &[Secret], |claimed| &claimed.secrets);
         let signed_with = |secret: &Secret| signature::verify(algorithm, secret, content, signed);
-        let right = secrets.iter().any(signed_with);
-        if !right {
+        let right = secrets.iter().find(|secret| signed_with(secret));
+        let print = right.map(|secret| self.directory.read().prints.secret(secret));
+        if print.is_none() {
             (secrets.len()..MAX_SECRETS).for_each(|_| _ = std::hint::black_box(signed_with(&unknown)));
         }
-        accept(claimed, right)
+        let right = print.is_some();
+        accept(claimed, right).map(|principal| Proof { print, ..Proof::of(principal) })
     }
 
     /// The first of these users that exists.
@@ -143,16 +149,27 @@ impl Acl {
 pub(super) struct Proof {
     principal: Arc<Principal>,
     expires: Option<Millis>,
+    print: Option<u64>,
     roles: Arc<[String]>,
 }
 
 impl Proof {
     pub(super) fn of(principal: Arc<Principal>) -> Self {
-        Self { principal, expires: None, roles: Arc::default() }
+        Self { principal, expires: None, print: None, roles: Arc::default() }
+    }
+
+    fn with(principal: Arc<Principal>, print: u64) -> Self {
+        Self { print: Some(print), ..Self::of(principal) }
     }
 
     pub(super) fn session(self, peer: SocketAddr) -> Session {
-        Session { principal: self.principal, peer, expires: self.expires, roles: self.roles }
+        Session {
+            principal: self.principal,
+            peer,
+            expires: self.expires,
+            print: self.print,
+            roles: self.roles,
+        }
     }
 }
 
@@ -161,8 +178,9 @@ impl Claimed {
         Self { principal: entry.principal.clone(), enabled: entry.user.enabled, password_hash, secrets }
     }
 
-    fn has_secret(&self, shown: &str) -> bool {
-        self.secrets.iter().any(|secret| secret.matches(shown))
+    /// The secret that this is.
+    fn secret(&self, shown: &str) -> Option<&Secret> {
+        self.secrets.iter().find(|secret| secret.matches(shown))
     }
 }
 

@@ -638,3 +638,56 @@ fn an_unknown_user_costs_what_a_wrong_secret_costs() {
         assert!((0.5..2.0).contains(&ratio), "{ratio}");
     }
 }
+
+#[test]
+fn a_session_is_over_when_what_it_was_opened_with_is() {
+    let (auth, clock) = acl();
+    let app = || UserSpec { secret: Some("one".into()), ..UserSpec::named("app") };
+    put(&auth, UserSpec { password: Some("pass".into()), superuser: Some(true), ..app() });
+    put(&auth, UserSpec { superuser: Some(true), ..UserSpec::named("root") });
+    run(&auth, Command::RotateSecret { user: "app".into(), secret: "two".into() }).unwrap();
+    let (text, token) = NewToken::generate("app", "t", NOW, Some(NOW + 500));
+    let id = token.id();
+    run(&auth, Command::PutToken(token)).unwrap();
+    let by_password = auth.login(password("app", "pass"), peer()).unwrap();
+    let by_old = login_with(&auth, "app", "one").unwrap();
+    let by_new = auth.login(password("app", "two"), peer()).unwrap();
+    let by_token = auth.login(Credentials::Bearer { token: &text }, peer()).unwrap();
+    let all = [&by_password, &by_old, &by_new, &by_token];
+    let over = || {
+        let over = all.map(|session| auth.revoked(session));
+        let may = all.map(|session| auth.may(session, Action::Get, Resource::Cluster));
+        assert_eq!(over, may.map(|may| !may));
+        over
+    };
+    assert_eq!(over(), [false; 4]);
+    let mut changes = auth.changes();
+    put(&auth, app());
+    assert!(changes.has_changed().unwrap());
+    changes.mark_unchanged();
+    put(&auth, UserSpec { secret: Some("two".into()), ..app() });
+    assert_eq!(over(), [false; 4], "the same secrets as before, whichever is current");
+    run(&auth, Command::RemoveSecret { user: "app".into(), which: WhichSecret::Previous }).unwrap();
+    assert_eq!(over(), [false, true, false, false]);
+    let error = auth.permit(&by_old, Action::Get, Resource::Cluster).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unauthenticated);
+    put(&auth, UserSpec { password: Some("new".into()), ..UserSpec::named("app") });
+    assert_eq!(over(), [true, true, false, false]);
+    run(&auth, Command::DeleteToken { user: "app".into(), id }).unwrap();
+    assert_eq!(over(), [true, true, false, true]);
+    put(&auth, UserSpec { enabled: Some(false), ..UserSpec::named("app") });
+    assert_eq!(over(), [true; 4]);
+    assert!(changes.has_changed().unwrap());
+
+    put(&auth, UserSpec { enabled: Some(true), ..UserSpec::named("app") });
+    let (text, token) = NewToken::generate("app", "t", NOW, Some(NOW + 500));
+    run(&auth, Command::PutToken(token)).unwrap();
+    let session = auth.login(Credentials::Bearer { token: &text }, peer()).unwrap();
+    assert_eq!(session.expires(), Some(NOW + 500));
+    assert!(!auth.revoked(&session));
+    clock.advance(500);
+    assert!(auth.revoked(&session));
+    let open = Auth::open();
+    assert!(!open.revoked(&open.login(Credentials::Anonymous, peer()).unwrap()));
+    assert!(!open.changes().has_changed().unwrap());
+}

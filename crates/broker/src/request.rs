@@ -345,3 +345,12 @@ pub struct Joined {
     /// know: the client should tell them).
     pub subscriptions_known: bool,
 }
+
+/// What became of policies that were to be removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Removed {
+    /// How many are gone.
+    pub removed: usize,
+    /// How many stay, because they belong to the operator's file.
+    pub kept: usize,
+}

@@ -111,3 +111,20 @@ async fn the_trail_tells_who_changed_what_and_listing_denies_nothing() {
         ]
     );
 }
+
+#[tokio::test]
+async fn a_connection_learns_that_its_session_is_over() {
+    let broker = open(&Arc::new(MemoryLog::new()), None).unwrap();
+    let (root, app) = with_users(&broker).await;
+    let waiting = {
+        let broker = broker.clone();
+        tokio::spawn(async move { broker.session_ended(&app).await })
+    };
+    let change =
+        |user: &str, enabled| Command::PutUser(UserSpec { enabled: Some(enabled), ..UserSpec::named(user) });
+    broker.change_access(&root, change("another", true)).await.unwrap();
+    tokio::task::yield_now().await;
+    assert!(!waiting.is_finished(), "a change about someone else");
+    broker.change_access(&root, change("app", false)).await.unwrap();
+    tokio::time::timeout(std::time::Duration::from_secs(1), waiting).await.unwrap().unwrap();
+}

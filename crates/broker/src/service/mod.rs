@@ -15,6 +15,7 @@
 //! | `groups` | client (join, leave, events), members, subscription, queue locks |
 //! | `admin` | topics, groups, access |
 //! | `access` | users, user, policies, put_user, delete_user, delete_policies |
+//! | `sessions` | session_ended |
 //! | `duties` | what runs by itself: timers, checkpoints, retention, silent members |
 
 mod access;
@@ -29,6 +30,7 @@ mod produce;
 mod read;
 mod receive;
 mod retry;
+mod sessions;
 mod settle;
 
 pub use groups::{Client, ClientEvent};

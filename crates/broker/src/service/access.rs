@@ -1,0 +1,121 @@
+//! Users and policies, as administrators look at them and name them one by one.
+//!
+//! A look copies the whole list out of the directory, tens of milliseconds when it is long, so it is made where
+//! blocking is allowed. What changes is decided by `change_access` in `admin`, which the changes here go through.
+
+use super::Broker;
+use super::log::blocking;
+use crate::Removed;
+use sluice_auth::{Action, Auth, Command, Mode, Policy, ResourcePattern, Session, UserSpec, UserView};
+use sluice_model::Result;
+use std::sync::Arc;
+
+const SEE_CLUSTER: [Action; 2] = [Action::Get, Action::List];
+
+impl Broker {
+    /// Some users by name, without secrets: at most `limit` after the one named `after`. Permit: Get or List on the
+    /// cluster.
+    ///
+    /// # Errors
+    /// `PermissionDenied`.
+    pub async fn users(
+        &self,
+        session: &Session,
+        after: Option<String>,
+        limit: usize,
+    ) -> Result<Vec<UserView>> {
+        let permit = self.0.cluster(session, &SEE_CLUSTER)?;
+        let auth = Arc::clone(&self.0.under(&permit).auth);
+        let follows = move |user: &UserView| after.as_ref().is_none_or(|after| user.name > *after);
+        blocking(move || Ok(auth.users().into_iter().filter(follows).take(limit).collect())).await
+    }
+
+    /// One user, without secrets, if there is such a one. Permit: Get or List on the cluster.
+    ///
+    /// # Errors
+    /// `PermissionDenied`.
+    pub async fn user(&self, session: &Session, name: &str) -> Result<Option<UserView>> {
+        let permit = self.0.cluster(session, &SEE_CLUSTER)?;
+        find_user(&self.0.under(&permit).auth, name).await
+    }
+
+    /// The policies about a subject, or all: by the name of their user, then those of roles. Permit: Get or List on the
+    /// cluster.
+    ///
+    /// # Errors
+    /// `PermissionDenied`.
+    pub async fn policies(&self, session: &Session, subject: Option<&str>) -> Result<Vec<Policy>> {
+        let permit = self.0.cluster(session, &SEE_CLUSTER)?;
+        let auth = Arc::clone(&self.0.under(&permit).auth);
+        let subject = subject.map(str::to_owned);
+        blocking(move || {
+            let about = |policy: &Policy| subject.as_ref().is_none_or(|subject| policy.subject == *subject);
+            Ok(auth.policies().into_iter().filter(about).collect())
+        })
+        .await
+    }
+
+    /// Makes a user, or changes one. True when it is new. Permit: Update on the cluster.
+    ///
+    /// # Errors
+    /// As for [`Broker::change_access`].
+    pub async fn put_user(&self, session: &Session, spec: UserSpec) -> Result<bool> {
+        let permit = self.0.cluster(session, &[Action::Update])?;
+        let known = find_user(&self.0.under(&permit).auth, &spec.name).await?.is_some();
+        self.change_access(session, Command::PutUser(spec)).await.map(|()| !known)
+    }
+
+    /// Removes a user and the policies about it; false when there is none. Its sessions may do nothing more. Permit:
+    /// Update on the cluster.
+    ///
+    /// # Errors
+    /// As for [`Broker::change_access`].
+    pub async fn delete_user(&self, session: &Session, name: &str) -> Result<bool> {
+        let permit = self.0.cluster(session, &[Action::Update])?;
+        let auth = &self.0.under(&permit).auth;
+        // Where there can be no users, the change itself says so.
+        if auth.mode() == Mode::Acl && find_user(auth, name).await?.is_none() {
+            return Ok(false);
+        }
+        self.change_access(session, Command::DeleteUser(name.to_owned())).await.map(|()| true)
+    }
+
+    /// Removes the policies of a subject, all of them or those with this very pattern; those of the operator's file
+    /// stay. Permit: Update on the cluster.
+    ///
+    /// # Errors
+    /// As for [`Broker::change_access`].
+    pub async fn delete_policies(
+        &self,
+        session: &Session,
+        subject: &str,
+        resource: Option<ResourcePattern>,
+    ) -> Result<Removed> {
+        let permit = self.0.cluster(session, &[Action::Update])?;
+        let auth = &self.0.under(&permit).auth;
+        let before = count_policies(auth, subject, resource.clone()).await?;
+        if auth.mode() == Mode::Acl && before == 0 {
+            return Ok(Removed::default());
+        }
+        let command = Command::DeletePolicy { subject: subject.to_owned(), resource: resource.clone() };
+        self.change_access(session, command).await?;
+        let kept = count_policies(auth, subject, resource).await?;
+        Ok(Removed { removed: before.saturating_sub(kept), kept })
+    }
+}
+
+async fn find_user(auth: &Arc<Auth>, name: &str) -> Result<Option<UserView>> {
+    let (auth, name) = (Arc::clone(auth), name.to_owned());
+    blocking(move || Ok(auth.users().into_iter().find(|user| user.name == name))).await
+}
+
+async fn count_policies(auth: &Arc<Auth>, subject: &str, resource: Option<ResourcePattern>) -> Result<usize> {
+    let (auth, subject) = (Arc::clone(auth), subject.to_owned());
+    blocking(move || {
+        let meant = |policy: &&Policy| {
+            policy.subject == subject && resource.as_ref().is_none_or(|pattern| policy.resource == *pattern)
+        };
+        Ok(auth.policies().iter().filter(meant).count())
+    })
+    .await
+}

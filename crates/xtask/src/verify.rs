@@ -1,4 +1,4 @@
-//! What can be checked without running anything. A failing check names the better way.
+//! What can be checked without running the broker. A failing check names the better way.
 
 mod dependencies;
 mod examples;
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 /// A check gives what is wrong, one sentence each; an error means that it could not look.
 type Check = fn(&Tree) -> Result<Vec<String>>;
 
-const CHECKS: [(&str, Check); 8] = [
+const CHECKS: [(&str, Check); 9] = [
     ("format", format),
     ("dependencies", dependencies::check),
     ("words", words::check),
@@ -23,6 +23,7 @@ const CHECKS: [(&str, Check); 8] = [
     ("paths", paths::check),
     ("sizes", sizes::check),
     ("clippy", clippy),
+    ("reference", reference),
 ];
 
 /// The workspace, and the one of the fuzz targets beside it.
@@ -121,4 +122,15 @@ impl Tree {
             self.files.iter().filter(|path| wanted(path)).map(|path| Ok((path.as_path(), read(path)?)));
         texts.collect()
     }
+}
+
+/// The reference is compared by the crate that knows every setting.
+fn reference(_: &Tree) -> Result<Vec<String>> {
+    let test = ["test", "--quiet", "--package", "sluice-server", "--test", "config", "the_reference"];
+    let output = cargo(&test).output()?;
+    if output.status.success() {
+        return Ok(vec![]);
+    }
+    let told = String::from_utf8_lossy(&output.stdout);
+    Ok(vec![format!("conf/reference.toml does not say what the defaults are; make it so:\n{told}")])
 }

@@ -19,14 +19,15 @@ use crate::reason::Reason;
 use crate::slowdown::Slowdown;
 use crate::token::Issuers;
 use crate::{
-    Action, AuditEvent, AuditKind, Command, Config, Credentials, Explanation, Mode, Permit, Policy,
+    Action, AuditEvent, AuditKind, Command, Config, Cost, Credentials, Explanation, Mode, Permit, Policy,
     Principal, Resource, RoleView, Session, UserView,
 };
 use parking_lot::RwLock;
 use prove::{Proof, kind_of, name_of};
-use sluice_model::{Clock, Error, ErrorKind, Result};
+use sluice_model::{Clock, Error, ErrorKind, Millis, Result};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::watch;
 
 /// Users, policies and how identities are proven. Shared by `Arc`; everything takes `&self`.
@@ -47,6 +48,8 @@ struct Acl {
     directory: RwLock<Directory>,
     /// None: secrets rest as they are, for logs in memory.
     data_key: Option<DataKey>,
+    /// False while nobody has a quota: then charging costs nothing.
+    has_quotas: AtomicBool,
 }
 
 impl Auth {
@@ -68,6 +71,7 @@ impl Auth {
             audit: Audit::default(),
             directory: RwLock::default(),
             data_key: None,
+            has_quotas: AtomicBool::new(false),
         };
         Ok(Self { acl: Some(acl), changes: watch::Sender::new(0), anonymous: Self::nobody() })
     }
@@ -198,6 +202,34 @@ impl Auth {
         self.changes.subscribe()
     }
 
+    /// Takes what a request will cost out of the quotas of the session's user and roles, before it is done.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Throttled`] with an [`OverQuota`](crate::OverQuota) as its source, while one of them is used up;
+    /// nothing is taken then.
+    pub fn charge(&self, session: &Session, cost: Cost) -> Result<()> {
+        self.metered(|directory, now| {
+            let meters = || directory.meters_of(Acl::record_of(directory, session), &session.roles);
+            meters().try_for_each(|(whose, meter)| meter.check(&whose, now))?;
+            meters().for_each(|(_, meter)| meter.take(cost, now));
+            Ok(())
+        })
+        .unwrap_or(Ok(()))
+    }
+
+    /// Takes out what has been delivered, even beyond the quota: the next [`Auth::charge`] waits for it.
+    pub fn debit(&self, session: &Session, cost: Cost) {
+        self.metered(|directory, now| {
+            let meters = directory.meters_of(Acl::record_of(directory, session), &session.roles);
+            meters.for_each(|(_, meter)| meter.take(cost, now));
+        });
+    }
+
+    fn metered<T>(&self, with: impl FnOnce(&Directory, Millis) -> T) -> Option<T> {
+        let acl = self.acl.as_ref().filter(|acl| acl.has_quotas.load(Ordering::Relaxed))?;
+        Some(with(&acl.directory.read(), acl.clock.now()))
+    }
+
     /// Notes in the audit trail that users or policies have changed. None: by the operator.
     pub fn note_change(&self, by: Option<&Session>, change: &Change) {
         if let Some(acl) = &self.acl {
@@ -245,14 +277,16 @@ impl Auth {
     pub fn apply(&self, change: &Change) {
         if let Some(acl) = &self.acl {
             acl.slowdown.forgive_names();
-            match &acl.data_key {
-                None => acl.directory.write().apply(&change.0),
-                Some(key) => {
-                    let mut kind = change.0.clone();
-                    kind.users_mut().iter_mut().for_each(|user| key.open_user(user));
-                    acl.directory.write().apply(&kind);
-                }
+            let mut kind = change.0.clone();
+            if let Some(key) = &acl.data_key {
+                kind.users_mut().iter_mut().for_each(|user| key.open_user(user));
             }
+            let mut directory = acl.directory.write();
+            directory.apply(&kind);
+            if kind.may_change_quotas() {
+                acl.has_quotas.store(directory.has_meters(), Ordering::Relaxed);
+            }
+            drop(directory);
             self.changes.send_modify(|changes| *changes += 1);
         }
     }
@@ -287,6 +321,11 @@ impl Auth {
 }
 
 impl Acl {
+    /// The record behind a session; none for someone who is known by roles alone, and for one who is gone.
+    fn record_of<'d>(directory: &'d Directory, session: &Session) -> Option<&'d Entry> {
+        directory.entry(&session.principal.name).filter(|entry| entry.principal.id == session.principal.id)
+    }
+
     fn check(&self, session: &Session, action: Action, resource: Resource<'_>) -> Result<(), Denial> {
         if session.expires.is_some_and(|expires| self.clock.now() >= expires) {
             return Err(Denial::Expired);

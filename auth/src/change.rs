@@ -110,6 +110,11 @@ pub(crate) struct FileContent {
 }
 
 impl Kind {
+    /// True for changes of users and roles.
+    pub(crate) fn may_change_quotas(&self) -> bool {
+        !matches!(self, Self::PutPolicy { .. } | Self::DeletePolicy { .. })
+    }
+
     /// The users whose secrets it carries.
     pub(crate) fn users_mut(&mut self) -> &mut [User] {
         match self {

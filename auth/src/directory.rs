@@ -2,6 +2,7 @@
 
 use crate::api_token::{ApiToken, TokenHash};
 use crate::change::Kind;
+use crate::quota::{Meter, Quota};
 use crate::role::{Role, Subject};
 use crate::rules::{RuleSet, Rules};
 use crate::user::User;
@@ -22,6 +23,7 @@ pub(crate) struct Directory {
     pub prints: Prints,
     last_id: u64,
     policies: usize,
+    meters: usize,
 }
 
 pub(crate) struct Entry {
@@ -30,6 +32,7 @@ pub(crate) struct Entry {
     pub principal: Arc<Principal>,
     /// The prints of all its credentials, to tell whether a session's is still among them.
     pub prints: Vec<u64>,
+    meter: Option<Meter>,
     /// The policies about it.
     pub rules: Rules,
 }
@@ -61,6 +64,14 @@ impl Prints {
 pub(crate) struct RoleEntry {
     pub role: Role,
     pub rules: Rules,
+    meter: Option<Meter>,
+}
+
+/// A meter that measures something else starts anew; one that stays keeps what was used.
+fn renew(meter: &mut Option<Meter>, quota: Quota) {
+    if meter.as_ref().map_or(Quota::default(), |meter| meter.quota) != quota {
+        *meter = Meter::new(quota);
+    }
 }
 
 impl Directory {
@@ -115,11 +126,36 @@ impl Directory {
         entry: Option<&'s Entry>,
         more_roles: &'s [String],
     ) -> impl Iterator<Item = &'s Rules> {
+        let roles = self.roles_of(entry, more_roles).map(|role| &role.rules);
+        entry.map(|entry| &entry.rules).into_iter().chain(roles)
+    }
+
+    /// The meters that what a user does must pass, and whose each is.
+    pub(crate) fn meters_of<'s>(
+        &'s self,
+        entry: Option<&'s Entry>,
+        more_roles: &'s [String],
+    ) -> impl Iterator<Item = (Subject<'s>, &'s Meter)> {
+        let own = entry.and_then(|entry| Some((Subject::User(&entry.user.name), entry.meter.as_ref()?)));
+        let roles = self.roles_of(entry, more_roles);
+        own.into_iter()
+            .chain(roles.filter_map(|role| Some((Subject::Role(&role.role.name), role.meter.as_ref()?))))
+    }
+
+    /// True when somebody is limited.
+    pub(crate) fn has_meters(&self) -> bool {
+        self.meters > 0
+    }
+
+    fn roles_of<'s>(
+        &'s self,
+        entry: Option<&'s Entry>,
+        more_roles: &'s [String],
+    ) -> impl Iterator<Item = &'s RoleEntry> {
         let own = entry.map_or(&[] as &[String], |entry| &entry.user.roles);
         // A role that both the record and the token name is one role.
         let more = more_roles.iter().filter(|role| !own.contains(role));
-        let roles = own.iter().chain(more).filter_map(|role| self.role(role));
-        entry.map(|entry| &entry.rules).into_iter().chain(roles.map(|role| &role.rules))
+        own.iter().chain(more).filter_map(|role| self.role(role))
     }
 
     /// The rules about a policy's subject.
@@ -163,6 +199,9 @@ impl Directory {
         match self.users.get_mut(&user.name) {
             Some(entry) => {
                 entry.prints = prints;
+                self.meters -= usize::from(entry.meter.is_some());
+                renew(&mut entry.meter, user.quota);
+                self.meters += usize::from(entry.meter.is_some());
                 let old = std::mem::replace(&mut entry.user, user.clone());
                 old.tokens.iter().for_each(|token| drop(self.tokens.remove(&token.hash)));
                 for key in old.keys() {
@@ -174,7 +213,14 @@ impl Directory {
             None => {
                 self.last_id += 1;
                 let principal = Arc::new(Principal { name: user.name.as_str().into(), id: self.last_id });
-                let entry = Entry { user: user.clone(), principal, prints, rules: Rules::default() };
+                let entry = Entry {
+                    user: user.clone(),
+                    principal,
+                    prints,
+                    meter: Meter::new(user.quota),
+                    rules: Rules::default(),
+                };
+                self.meters += usize::from(entry.meter.is_some());
                 self.users.insert(user.name.clone(), entry);
             }
         }
@@ -189,6 +235,7 @@ impl Directory {
     fn delete_user(&mut self, name: &str) {
         if let Some(entry) = self.users.remove(name) {
             self.policies -= entry.rules.len();
+            self.meters -= usize::from(entry.meter.is_some());
             entry.user.tokens.iter().for_each(|token| drop(self.tokens.remove(&token.hash)));
             for key in entry.user.keys() {
                 if self.keys.get(key).is_some_and(|owner| owner == name) {
@@ -200,10 +247,17 @@ impl Directory {
 
     fn put_role(&mut self, role: &Role) {
         match self.roles.get_mut(&role.name) {
-            Some(entry) => entry.role = role.clone(),
+            Some(entry) => {
+                self.meters -= usize::from(entry.meter.is_some());
+                renew(&mut entry.meter, role.quota);
+                self.meters += usize::from(entry.meter.is_some());
+                entry.role = role.clone();
+            }
             None => {
-                let entry = RoleEntry { role: role.clone(), rules: Rules::default() };
-                self.roles.insert(role.name.clone(), entry);
+                let (role, meter) = (role.clone(), Meter::new(role.quota));
+                let entry = RoleEntry { role, meter, rules: Rules::default() };
+                self.meters += usize::from(entry.meter.is_some());
+                self.roles.insert(entry.role.name.clone(), entry);
             }
         }
     }
@@ -211,6 +265,7 @@ impl Directory {
     fn delete_role(&mut self, name: &str) {
         if let Some(entry) = self.roles.remove(name) {
             self.policies -= entry.rules.len();
+            self.meters -= usize::from(entry.meter.is_some());
         }
     }
 

@@ -14,6 +14,7 @@
 //! - `password`, `signature`, `token`, `api_token`, `certificate` — one kind of proof each
 //! - `secret`, `data_key` — how secrets are kept from being shown, and how they rest
 //! - `audit`, `reason` — what happened, for whoever must know; `slowdown` — what failing costs
+//! - `quota` — how much, not what
 //! - `config`, `file` — what the operator writes
 
 mod access;
@@ -31,6 +32,7 @@ mod file;
 mod judge;
 mod password;
 mod policy;
+mod quota;
 mod reason;
 mod record;
 mod role;
@@ -54,6 +56,7 @@ pub use data_key::DataKey;
 pub use explain::{Explanation, RuleNote, RulePart};
 pub use file::AclFile;
 pub use policy::{Decision, NamePattern, Policy, ResourceKind, ResourcePattern};
+pub use quota::{Cost, OverQuota, Quota};
 pub use role::{RoleSpec, RoleView};
 pub use secret::{Secret, random_password};
 pub use session::{Principal, Session};

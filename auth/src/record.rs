@@ -5,10 +5,12 @@
 //! there were facts is `UserV1`.
 
 use crate::api_token::ApiToken;
+use crate::quota::Quota;
 use crate::role::Role;
 use crate::user::User;
 use crate::{AccessKey, Secret};
 use serde::{Deserialize, Serialize};
+use sluice_model::units::ByteSize;
 
 /// A user in the log.
 #[derive(Debug, Serialize, Deserialize)]
@@ -32,6 +34,8 @@ enum UserFact {
     SealedPreviousSecret(Vec<u8>),
     SealedAccessKey { key: String, secret: Vec<u8> },
     Token(ApiToken),
+    BytesPerSecond(u64),
+    MessagesPerSecond(u64),
 }
 
 impl From<User> for UserRecord {
@@ -54,6 +58,8 @@ impl From<User> for UserRecord {
             None => UserFact::AccessKey(own),
         }));
         facts.extend(user.tokens.into_iter().map(UserFact::Token));
+        facts.extend(user.quota.bytes_per_second.map(|rate| UserFact::BytesPerSecond(rate.0)));
+        facts.extend(user.quota.messages_per_second.map(UserFact::MessagesPerSecond));
         facts.extend(user.roles.into_iter().map(UserFact::Role));
         Self { name: user.name, facts }
     }
@@ -78,6 +84,8 @@ impl From<UserRecord> for User {
                     user.access_keys.push(AccessKey { key, secret: Secret::sealed(secret) });
                 }
                 UserFact::Token(token) => user.tokens.push(token),
+                UserFact::BytesPerSecond(rate) => user.quota.bytes_per_second = Some(ByteSize(rate)),
+                UserFact::MessagesPerSecond(rate) => user.quota.messages_per_second = Some(rate),
             }
         }
         user
@@ -95,22 +103,28 @@ pub(crate) struct RoleRecord {
 #[derive(Debug, Serialize, Deserialize)]
 enum RoleFact {
     FromFile,
+    BytesPerSecond(u64),
+    MessagesPerSecond(u64),
 }
 
 impl From<Role> for RoleRecord {
     fn from(role: Role) -> Self {
         let mut facts = Vec::new();
         facts.extend(role.from_file.then_some(RoleFact::FromFile));
+        facts.extend(role.quota.bytes_per_second.map(|rate| RoleFact::BytesPerSecond(rate.0)));
+        facts.extend(role.quota.messages_per_second.map(RoleFact::MessagesPerSecond));
         Self { name: role.name, facts }
     }
 }
 
 impl From<RoleRecord> for Role {
     fn from(record: RoleRecord) -> Self {
-        let mut role = Self { name: record.name, from_file: false };
+        let mut role = Self { name: record.name, quota: Quota::default(), from_file: false };
         for fact in record.facts {
             match fact {
                 RoleFact::FromFile => role.from_file = true,
+                RoleFact::BytesPerSecond(rate) => role.quota.bytes_per_second = Some(ByteSize(rate)),
+                RoleFact::MessagesPerSecond(rate) => role.quota.messages_per_second = Some(rate),
             }
         }
         role
@@ -179,7 +193,7 @@ mod tests {
         let bytes = postcard::to_stdvec(&Change(Kind::PutUser(user.clone()))).unwrap();
         assert_eq!(bytes, b"\x05\x01a\x02\x00\x06\x01r");
         assert_eq!(postcard::from_bytes::<User>(&bytes[1..]).unwrap(), user);
-        let role = Role { name: "r".into(), from_file: true };
+        let role = Role { name: "r".into(), quota: Quota::default(), from_file: true };
         assert_eq!(postcard::to_stdvec(&Change(Kind::PutRole(role))).unwrap(), b"\x07\x01r\x01\x00");
     }
 }

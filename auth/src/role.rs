@@ -5,6 +5,7 @@
 //! refuses, else one allow permits. So a role can be taken away to give less, and a deny cannot be escaped by another
 //! role.
 
+use crate::quota::Quota;
 use crate::record::RoleRecord;
 use crate::user::check_name;
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,8 @@ const PREFIX: &str = "Role:";
 pub struct RoleSpec {
     /// The name, by the rules for names of users.
     pub name: String,
+    /// How much all who have it may send and receive together. Left out: as before; an empty one takes limits away.
+    pub quota: Option<Quota>,
 }
 
 /// A role as it is remembered.
@@ -26,6 +29,7 @@ pub struct RoleSpec {
 #[serde(from = "RoleRecord", into = "RoleRecord")]
 pub(crate) struct Role {
     pub name: String,
+    pub quota: Quota,
     /// Belongs to the operator's file, which alone may change it.
     pub from_file: bool,
 }
@@ -35,6 +39,8 @@ pub(crate) struct Role {
 pub struct RoleView {
     /// The name.
     pub name: String,
+    /// How much all who have it may send and receive together.
+    pub quota: Quota,
     /// Belongs to the operator's file.
     pub from_file: bool,
 }
@@ -42,17 +48,18 @@ pub struct RoleView {
 impl RoleSpec {
     /// A role of this name.
     pub fn named(name: impl Into<String>) -> Self {
-        Self { name: name.into() }
+        Self { name: name.into(), quota: None }
     }
 
     pub(crate) fn check(&self) -> Result<()> {
-        check_name("role", &self.name)
+        check_name("role", &self.name)?;
+        self.quota.unwrap_or_default().check()
     }
 }
 
 impl Role {
     pub(crate) fn view(&self) -> RoleView {
-        RoleView { name: self.name.clone(), from_file: self.from_file }
+        RoleView { name: self.name.clone(), quota: self.quota, from_file: self.from_file }
     }
 }
 

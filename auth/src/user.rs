@@ -2,6 +2,7 @@
 
 use crate::Secret;
 use crate::api_token::{ApiToken, ApiTokenView};
+use crate::quota::Quota;
 use crate::record::UserRecord;
 use serde::{Deserialize, Serialize};
 use sluice_model::{Error, Result};
@@ -37,6 +38,8 @@ pub struct UserSpec {
     pub access_keys: Option<Vec<AccessKey>>,
     /// The roles it has; the list replaces the earlier one.
     pub roles: Option<Vec<String>>,
+    /// How much it may send and receive; an empty one takes limits away.
+    pub quota: Option<Quota>,
 }
 
 /// A name and a secret with which requests are signed.
@@ -64,6 +67,7 @@ pub(crate) struct User {
     pub tokens: Vec<ApiToken>,
     /// Names of roles; one that does not exist gives nothing.
     pub roles: Vec<String>,
+    pub quota: Quota,
     /// Belongs to the operator's file, which alone may change it.
     pub from_file: bool,
 }
@@ -87,6 +91,8 @@ pub struct UserView {
     pub tokens: Vec<ApiTokenView>,
     /// The roles it has.
     pub roles: Vec<String>,
+    /// How much it may send and receive.
+    pub quota: Quota,
     /// Belongs to the operator's file.
     pub from_file: bool,
 }
@@ -103,6 +109,7 @@ impl User {
             access_keys: Vec::new(),
             tokens: Vec::new(),
             roles: Vec::new(),
+            quota: Quota::default(),
             from_file: false,
         }
     }
@@ -144,6 +151,7 @@ impl User {
             access_keys: self.keys().map(str::to_owned).collect(),
             tokens: self.tokens.iter().map(ApiToken::view).collect(),
             roles: self.roles.clone(),
+            quota: self.quota,
             from_file: self.from_file,
         }
     }
@@ -182,7 +190,8 @@ impl UserSpec {
         if roles.len() > MAX_ROLES_PER_USER {
             return Err(Error::invalid(of(&format!("at most {MAX_ROLES_PER_USER} roles"))));
         }
-        roles.iter().try_for_each(|role| check_name("role", role))
+        roles.iter().try_for_each(|role| check_name("role", role))?;
+        self.quota.unwrap_or_default().check()
     }
 }
 

@@ -85,6 +85,7 @@ fn merge(mut user: User, spec: UserSpec) -> Result<User> {
     user.roles = spec.roles.unwrap_or(user.roles);
     user.roles.sort();
     user.roles.dedup();
+    user.quota = spec.quota.unwrap_or(user.quota);
     Ok(user)
 }
 
@@ -150,12 +151,14 @@ fn delete_token(directory: &Directory, name: &str, id: &str) -> Result<Kind> {
 
 fn put_role(directory: &Directory, spec: RoleSpec) -> Result<Kind> {
     spec.check()?;
-    match directory.role(&spec.name) {
+    let old = directory.role(&spec.name);
+    match old {
         Some(old) => role_not_from_file(&old.role)?,
         None if directory.roles().len() >= MAX_ROLES => return Err(too_many_roles()),
         None => {}
     }
-    Ok(Kind::PutRole(Role { name: spec.name, from_file: false }))
+    let quota = spec.quota.or(old.map(|old| old.role.quota)).unwrap_or_default();
+    Ok(Kind::PutRole(Role { name: spec.name, quota, from_file: false }))
 }
 
 fn delete_role(directory: &Directory, name: String) -> Result<Kind> {
@@ -255,7 +258,10 @@ fn file_roles(directory: &Directory, specs: Vec<RoleSpec>) -> Result<Vec<Role>> 
     if others + specs.len() > MAX_ROLES {
         return Err(too_many_roles());
     }
-    let role = |spec: RoleSpec| spec.check().map(|()| Role { name: spec.name, from_file: true });
+    let role = |spec: RoleSpec| {
+        let quota = spec.quota.unwrap_or_default();
+        spec.check().map(|()| Role { name: spec.name, quota, from_file: true })
+    };
     specs.into_iter().map(role).collect()
 }
 

@@ -691,3 +691,62 @@ fn a_session_is_over_when_what_it_was_opened_with_is() {
     assert!(!open.revoked(&open.login(Credentials::Anonymous, peer()).unwrap()));
     assert!(!open.changes().has_changed().unwrap());
 }
+
+#[test]
+fn quotas_of_a_user_and_of_its_roles_must_agree() {
+    use crate::{Cost, OverQuota, Quota};
+    let (auth, clock) = acl();
+    let text = r#"
+[[roles]]
+name = "team"
+quota = { messages_per_second = 10 }
+[[users]]
+name = "a"
+secret = "s"
+roles = ["team"]
+quota = { bytes_per_second = "1KiB" }
+[[users]]
+name = "b"
+secret = "s"
+roles = ["team"]
+[[users]]
+name = "free"
+secret = "s"
+"#;
+    let login = |name| auth.login(password(name, "s"), peer()).unwrap();
+    let cost = |messages, bytes| Cost { messages, bytes };
+    run(&auth, Command::ReplaceFile(AclFile::parse(text).unwrap())).unwrap();
+    let (a, b, free) = (login("a"), login("b"), login("free"));
+    auth.charge(&a, cost(1, 2048)).expect("more than a second's worth passes once");
+    let error = auth.charge(&a, cost(1, 1)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Throttled);
+    assert_eq!(error.message(), "User:a is over its quota of 1KiB a second; try again in 1001 ms");
+    let source = std::error::Error::source(&error).unwrap();
+    assert_eq!(source.downcast_ref::<OverQuota>(), Some(&OverQuota { retry_after: 1001 }));
+
+    auth.charge(&b, cost(8, 1 << 20)).expect("its own bytes are not limited");
+    clock.advance(1);
+    auth.debit(&b, cost(5, 0));
+    let error = auth.charge(&b, cost(1, 0)).unwrap_err();
+    assert!(error.message().starts_with("Role:team is over its quota of 10 messages a second"), "{error}");
+    run(&auth, Command::ReplaceFile(AclFile::parse(text).unwrap())).unwrap();
+    assert!(auth.charge(&b, cost(1, 0)).is_err(), "the same quota keeps what was used");
+    auth.charge(&free, cost(1000, 1 << 30)).unwrap();
+    auth.charge(&free, cost(1000, 1 << 30)).unwrap();
+    clock.advance(1000);
+    auth.charge(&b, cost(1, 0)).unwrap();
+
+    assert_eq!(auth.users()[0].quota.messages_per_second, None);
+    assert_eq!(auth.roles()[0].quota, Quota { messages_per_second: Some(10), ..Quota::default() });
+    let (copy, _) = acl();
+    auth.snapshot().iter().for_each(|change| copy.apply(change));
+    assert_eq!((copy.users(), copy.roles()), (auth.users(), auth.roles()));
+    let without = text.replace("quota", "#");
+    run(&auth, Command::ReplaceFile(AclFile::parse(&without).unwrap())).unwrap();
+    assert!(!auth.acl.as_ref().unwrap().directory.read().has_meters());
+    auth.charge(&a, cost(100, 1 << 20)).unwrap();
+    auth.charge(&a, cost(100, 1 << 20)).unwrap();
+    let nothing = Quota { messages_per_second: Some(0), ..Quota::default() };
+    let stopped = UserSpec { quota: Some(nothing), ..UserSpec::named("x") };
+    assert_eq!(kind(run(&auth, Command::PutUser(stopped))), Some(ErrorKind::InvalidArgument));
+}

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 use sluice_auth::{
-    Action, Auth, Command, Config as AuthConfig, Credentials, DataKey, Decision, Policy, Resource, Session,
-    UserSpec,
+    Action, Auth, Command, Config as AuthConfig, Credentials, DataKey, Decision, Policy, Quota, Resource,
+    Session, UserSpec,
 };
 use sluice_broker::*;
 use sluice_model::*;
@@ -12,6 +12,7 @@ use sluice_store::{Log, MemoryLog};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 const NOW: Millis = 1_700_000_000_000;
 
@@ -20,7 +21,10 @@ fn peer() -> SocketAddr {
 }
 
 fn open(log: &Arc<MemoryLog>, key: Option<&Path>) -> Result<Broker> {
-    let clock = Arc::new(ManualClock::new(NOW));
+    open_at(log, key, Arc::new(ManualClock::new(NOW)))
+}
+
+fn open_at(log: &Arc<MemoryLog>, key: Option<&Path>, clock: Arc<ManualClock>) -> Result<Broker> {
     let auth = Auth::acl(AuthConfig::default(), clock.clone())?;
     let auth = match key {
         Some(path) => auth.with_data_key(DataKey::open_or_create(path)?),
@@ -126,5 +130,56 @@ async fn a_connection_learns_that_its_session_is_over() {
     tokio::task::yield_now().await;
     assert!(!waiting.is_finished(), "a change about someone else");
     broker.change_access(&root, change("app", false)).await.unwrap();
-    tokio::time::timeout(std::time::Duration::from_secs(1), waiting).await.unwrap().unwrap();
+    tokio::time::timeout(Duration::from_secs(1), waiting).await.unwrap().unwrap();
+}
+
+/// Sending is refused while a quota is used up; a consumer that waits is slowed down without an error.
+#[tokio::test]
+async fn a_quota_holds_for_sending_and_receiving_together() {
+    let clock = Arc::new(ManualClock::new(NOW));
+    let broker = open_at(&Arc::new(MemoryLog::new()), None, clock.clone()).unwrap();
+    let (root, app) = with_users(&broker).await;
+    for policy in ["Topic:*", "Group:*"] {
+        let policy = Policy::allow("app", policy, &Action::ALL).unwrap();
+        broker.change_access(&root, Command::PutPolicy(policy)).await.unwrap();
+    }
+    let quota = Quota { messages_per_second: Some(2), ..Quota::default() };
+    let limited = UserSpec { quota: Some(quota), ..UserSpec::named("app") };
+    broker.change_access(&root, Command::PutUser(limited)).await.unwrap();
+    let (topic, group) = (TopicName::new("t").unwrap(), GroupName::new("g").unwrap());
+    let send = |session, many| {
+        let messages = vec![Message { body: Some("body".into()), ..Message::default() }; many];
+        broker.send(session, SendRequest { messages, ..SendRequest::one(topic.clone(), Message::default()) })
+    };
+    send(&app, 2).unwrap().await.unwrap();
+    let error = send(&app, 1).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Throttled);
+    send(&root, 10).unwrap().await.unwrap();
+
+    let receive = |wait| {
+        let (broker, app, topic, group) = (broker.clone(), app.clone(), topic.clone(), group.clone());
+        async move {
+            let filter = Filter::All;
+            let request = ReceiveRequest {
+                group: &group,
+                topic: &topic,
+                filter: &filter,
+                max: 4,
+                lease: Lease::For(Duration::from_secs(60)),
+                wait,
+                start: StartAt::Earliest,
+                create: None,
+            };
+            broker.receive(&app, &request).await
+        }
+    };
+    assert_eq!(receive(Duration::ZERO).await.unwrap_err().kind(), ErrorKind::Throttled);
+    assert!(receive(Duration::from_millis(20)).await.unwrap().is_empty(), "a wait that ends before");
+    let waiting = tokio::spawn(receive(Duration::from_secs(20)));
+    clock.advance(1000);
+    assert_eq!(waiting.await.unwrap().unwrap().len(), 4);
+    clock.advance(1000);
+    assert!(send(&app, 1).is_err(), "what was received beyond the quota is paid for");
+    clock.advance(1000);
+    send(&app, 1).unwrap().await.unwrap();
 }

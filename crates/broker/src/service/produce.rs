@@ -7,7 +7,7 @@ use crate::core::catalog::{TIMER_QUEUE, Topic};
 use crate::core::record::Record;
 use crate::core::state::Core;
 use crate::{Config, DurabilitySetting, Promise, QueueChoice, SendRequest, Sent, Work};
-use sluice_auth::{Action, Permit, Resource, Session};
+use sluice_auth::{Action, Cost, Permit, Resource, Session};
 use sluice_model::{Error, ErrorKind, Headers, Message, MessageType, Millis, QueueId, Result, TopicName};
 use sluice_store::{Durability, LogQueue, Ticket};
 use std::sync::Arc;
@@ -27,7 +27,9 @@ impl Broker {
     pub fn send(&self, session: &Session, request: SendRequest) -> Result<Promise<Vec<Sent>>> {
         let name = request.topic.clone();
         let permit = permit_send(&self.0, session, &name)?;
-        self.0.under(&permit).send(&permit, request)
+        let inner = self.0.under(&permit);
+        inner.auth.charge(session, cost_of(&request.messages))?;
+        inner.send(&permit, request)
     }
 
     /// Refuses what [`Broker::send`] would refuse for what the request is, and stores nothing.
@@ -63,6 +65,7 @@ impl Broker {
             plans.push(inner.plan(&permit, &topic, request, now)?);
         }
         let settled = inner.settlements(session, &work.acks, now)?;
+        inner.auth.charge(session, cost_of(plans.iter().flat_map(|plan| &plan.messages)))?;
         inner.work(&plans, settled, now)
     }
 }
@@ -71,6 +74,12 @@ impl Broker {
 fn permit_send<'a>(gate: &Gate, session: &'a Session, topic: &'a TopicName) -> Result<Permit<'a>> {
     let of_group = topic.retry_group().is_some() || topic.dead_letter_group().is_some();
     gate.topic(session, &[if of_group { Action::Sub } else { Action::Pub }], topic)
+}
+
+/// What messages take out of a quota.
+pub(super) fn cost_of<'a>(messages: impl IntoIterator<Item = &'a Message>) -> Cost {
+    let sizes = messages.into_iter().map(|message| message.body.as_ref().map_or(0, |body| body.len() as u64));
+    sizes.fold(Cost::default(), |cost, size| Cost { messages: cost.messages + 1, bytes: cost.bytes + size })
 }
 
 /// Messages ready for the log.

@@ -1,11 +1,11 @@
 //! Reading by offset: what queue consumers, browsers and tails do. Nothing is leased and nothing is stored.
 
 use super::log::stored;
-use super::produce::unknown_topic;
+use super::produce::{cost_of, unknown_topic};
 use super::{Broker, Inner};
 use crate::core::catalog::Topic;
 use crate::{PullRequest, Pulled, StartAt};
-use sluice_auth::{Action, Session};
+use sluice_auth::{Action, Cost, Session};
 use sluice_model::{Error, Filter, Offset, Result, StoredMessage, TopicName};
 use sluice_store::{LogQueue, ReadLimits};
 use std::sync::Arc;
@@ -32,13 +32,14 @@ impl Broker {
     /// `next` at the nearest bound. Cancel-safe.
     ///
     /// # Errors
-    /// `TopicNotFound`; `InvalidArgument` for a queue that the topic has not; `Corrupt` when stored bytes are damaged.
+    /// `TopicNotFound`; `Throttled` over a quota; `InvalidArgument` for a queue that the topic has not; `Corrupt` when stored bytes are damaged.
     pub async fn pull(&self, session: &Session, request: &PullRequest<'_>) -> Result<Pulled> {
         let permit = self.0.topic(session, &[Action::Sub, Action::Get], request.topic)?;
         if let Some(group) = request.group {
             self.0.group(session, &[Action::Sub], group)?;
         }
         let inner = self.0.under(&permit);
+        inner.auth.charge(session, Cost::default())?;
         let (topic, queue) = inner.queue_of(request.topic, request.queue)?;
         let deadline = Instant::now() + request.wait.min(inner.config.max_wait.0);
         let mut waiting = None;
@@ -47,6 +48,7 @@ impl Broker {
             let at_end = pulled.messages.is_empty() && request.offset == pulled.max;
             if !at_end || request.wait.is_zero() || Instant::now() >= deadline {
                 inner.counts.pulled.increment(pulled.messages.len() as u64);
+                inner.auth.debit(session, cost_of(pulled.messages.iter().map(|stored| &stored.message)));
                 return Ok(pulled);
             }
             // Register first, then look once more, then wait.

@@ -5,7 +5,7 @@
 //! claimed is returned without another await.
 
 use super::log::{Item, stored};
-use super::produce::unknown_topic;
+use super::produce::{cost_of, unknown_topic};
 use super::{Broker, Inner};
 use crate::core::catalog::{Group, Topic};
 use crate::core::progress::Until;
@@ -55,10 +55,11 @@ impl Broker {
     /// Hands out messages of one topic under lease: those that came back first, in order, then new ones. Messages of
     /// this topic that wait in the group's retry topic are among them. Permits: Sub on the topic and on the group.
     ///
-    /// Gives an empty list when nothing came within `wait`. Cancel-safe: dropping the future leases nothing.
+    /// Gives an empty list when nothing came within `wait`, or nothing may come because a quota is used up for longer. Cancel-safe: dropping the future leases nothing.
     ///
     /// # Errors
-    /// `TopicNotFound` when the topic is unknown and may not be made; `PermissionDenied`, also when the group is
+    /// `TopicNotFound` when the topic is unknown and may not be made; `Throttled` over a quota, for those who do not
+    /// wait; `PermissionDenied`, also when the group is
     /// disabled; `Corrupt` when stored bytes are damaged.
     pub async fn receive(&self, session: &Session, request: &ReceiveRequest<'_>) -> Result<Vec<Delivered>> {
         self.0.topic(session, &[Action::Sub], request.topic)?;
@@ -72,7 +73,10 @@ impl Broker {
         {
             return Err(Error::invalid(format!("a lease lasts from 1ms to {}", inner.config.max_lease)));
         }
-        inner.receive(request).await
+        let Some(wait) = self.within_quota(session, request.wait).await? else { return Ok(Vec::new()) };
+        let got = inner.receive(&ReceiveRequest { wait, ..request.clone() }).await?;
+        inner.auth.debit(session, cost_of(got.iter().map(|delivered| &delivered.message.message)));
+        Ok(got)
     }
 }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use sluice_auth::{Auth, Credentials, Session};
 use sluice_broker::*;
 use sluice_model::*;
-use sluice_store::MemoryLog;
+use sluice_store::{Log, MemoryLog};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -466,6 +466,30 @@ async fn a_deleted_topic_begins_anew() {
     h.send("t", text("b")).await;
     let h = h.restart();
     assert_eq!(bodies(&h.receive("g", "t", 10).await), ["b"]);
+}
+
+#[tokio::test]
+async fn what_retention_took_does_not_come_back_and_takes_nothing_else_along() {
+    let h = house();
+    for body in ["old", "older"] {
+        h.send("t", text(body)).await;
+    }
+    h.clock.advance(1000);
+    for body in ["young", "younger"] {
+        h.send("t", text(body)).await;
+    }
+    assert_eq!(h.receive("g", "t", 10).await.len(), 4);
+    h.broker.checkpoint().unwrap();
+    h.broker.checkpoint().unwrap();
+    h.log.trim(START + 500, u64::MAX).unwrap();
+    assert_eq!(h.broker.bounds(&h.me, &topic("t"), QueueId(0)).unwrap(), (2, 4));
+    h.clock.advance(60_000);
+    let got = h.receive("g", "t", 10).await;
+    assert_eq!(bodies(&got), ["young", "younger"]);
+    for delivered in &got {
+        h.ack(delivered).await.unwrap();
+    }
+    assert_eq!(h.lag("g", "t"), 0);
 }
 
 #[tokio::test]

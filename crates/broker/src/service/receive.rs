@@ -209,6 +209,8 @@ impl Inner {
                 let Some(batch) = self.read_for(got, source.log, offset, &limits).await? else {
                     return Ok(moved);
                 };
+                // Nothing there means that retention took it, and that what follows it can be had.
+                moved |= batch.entries.is_empty() && batch.next > offset;
                 self.claim(request, group, source, Some((offset, count)), batch, got, &mut room)?;
                 if got.len() >= max || room == 0 {
                     return Ok(moved);
@@ -356,7 +358,7 @@ struct Claim<'a> {
     dropped: Vec<Offset>,
     /// Out of attempts.
     dead: Vec<(StoredMessage, u32)>,
-    /// Offsets of the run that the log no longer has are below the first one read.
+    /// Offsets of the run that were read.
     seen: Vec<Offset>,
 }
 
@@ -388,6 +390,10 @@ impl<'a> Claim<'a> {
             dead: Vec::new(),
             seen: Vec::new(),
         }
+    }
+
+    fn is_ready(&self, offset: Offset) -> bool {
+        self.core.progress(self.group.number, self.source.log).is_some_and(|p| p.is_ready(offset))
     }
 
     /// Sorts one message: to be delivered, passed over, left, or dead.
@@ -424,11 +430,10 @@ impl<'a> Claim<'a> {
         let (dead_queue, dead) = self.broker.dead_letters(self.core, self.group, &self.dead)?;
         let mut records = Vec::new();
         match self.returned {
-            // What the log no longer has cannot come back.
+            // What retention took cannot come back: a read below the first offset kept finds nothing, and says where to go on.
             Some((first, count)) if next > first && self.seen.is_empty() => {
-                let run = first..first + count as u64;
-                let lost = run.filter(|o| self.core.progress(group, queue).is_some_and(|p| p.is_ready(*o)));
-                records.extend(lost.map(|offset| Record::Settled { group, queue: queue.0, offset }));
+                let trimmed = (first..next.min(first + count as u64)).filter(|o| self.is_ready(*o));
+                records.extend(trimmed.map(|offset| Record::Settled { group, queue: queue.0, offset }));
             }
             Some(_) => {
                 let gone = self.dropped.iter().copied().chain(self.dead.iter().map(|(m, _)| m.offset));

@@ -9,17 +9,24 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::Notify;
 
-/// All waiters, by queue.
+/// All waiters, by queue and registration, so that coming and going costs the same however many wait.
 #[derive(Debug, Default)]
-pub(crate) struct Arrivals {
-    waiting: Mutex<HashMap<LogQueue, Vec<Arc<Notify>>, foldhash::fast::RandomState>>,
+pub(crate) struct Arrivals(Mutex<Waiters>);
+
+#[derive(Debug, Default)]
+struct Waiters {
+    by_queue: Map<LogQueue, Map<u64, Arc<Notify>>>,
+    next: u64,
 }
+
+type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
 /// A registration; dropping it takes it back.
 #[derive(Debug)]
 pub(crate) struct Waiting<'a> {
     arrivals: &'a Arrivals,
     queues: Vec<LogQueue>,
+    number: u64,
     notify: Arc<Notify>,
 }
 
@@ -27,17 +34,19 @@ impl Arrivals {
     /// Registers for the next arrival in any of these queues.
     pub(crate) fn wait_on(&self, queues: Vec<LogQueue>) -> Waiting<'_> {
         let notify = Arc::new(Notify::new());
-        let mut waiting = self.waiting.lock();
+        let mut waiters = self.0.lock();
+        let number = waiters.next;
+        waiters.next += 1;
         for queue in &queues {
-            waiting.entry(*queue).or_default().push(Arc::clone(&notify));
+            waiters.by_queue.entry(*queue).or_default().insert(number, Arc::clone(&notify));
         }
-        Waiting { arrivals: self, queues, notify }
+        Waiting { arrivals: self, queues, number, notify }
     }
 
     /// Wakes everyone who waits on one of these queues.
     pub(crate) fn arrived(&self, queues: &[LogQueue]) {
-        let waiting = self.waiting.lock();
-        for notify in queues.iter().filter_map(|q| waiting.get(q)).flatten() {
+        let waiters = self.0.lock();
+        for notify in queues.iter().filter_map(|q| waiters.by_queue.get(q)).flat_map(HashMap::values) {
             notify.notify_one();
         }
     }
@@ -52,12 +61,12 @@ impl Waiting<'_> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        let mut waiting = self.arrivals.waiting.lock();
+        let mut waiters = self.arrivals.0.lock();
         for queue in &self.queues {
-            if let Some(list) = waiting.get_mut(queue) {
-                list.retain(|n| !Arc::ptr_eq(n, &self.notify));
-                if list.is_empty() {
-                    waiting.remove(queue);
+            if let Some(here) = waiters.by_queue.get_mut(queue) {
+                here.remove(&self.number);
+                if here.is_empty() {
+                    waiters.by_queue.remove(queue);
                 }
             }
         }

@@ -1,12 +1,12 @@
 //! The operator's file of users and policies, `acl.toml`.
 
 use crate::{Policy, RoleSpec, UserSpec};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use sluice_model::{Error, Result};
 use std::collections::HashSet;
 
 /// The parsed and checked content of an ACL file.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AclFile {
     /// The users of the file; they can be changed in the file alone.
@@ -44,6 +44,14 @@ impl AclFile {
             }
         }
         Ok(file)
+    }
+
+    /// The text of a file that says the same, secrets included.
+    ///
+    /// # Errors
+    /// `Internal`, which would be a defect of ours.
+    pub fn to_toml(&self) -> Result<String> {
+        toml::to_string(self).map_err(Error::internal)
     }
 }
 

@@ -15,7 +15,7 @@
 //! - `secret`, `data_key` — how secrets are kept from being shown, and how they rest
 //! - `audit`, `reason` — what happened, for whoever must know; `slowdown` — what failing costs
 //! - `quota` — how much, not what
-//! - `config`, `file` — what the operator writes
+//! - `config`, `file` — what the operator writes; `plain_acl` — what they wrote for RocketMQ's ACL 1.0
 
 mod access;
 mod api_token;
@@ -31,6 +31,7 @@ mod explain;
 mod file;
 mod judge;
 mod password;
+mod plain_acl;
 mod policy;
 mod quota;
 mod reason;
@@ -55,6 +56,7 @@ pub use credentials::{Credentials, HmacAlgorithm};
 pub use data_key::DataKey;
 pub use explain::{Explanation, RuleNote, RulePart};
 pub use file::AclFile;
+pub use plain_acl::PlainAcl;
 pub use policy::{Decision, NamePattern, Policy, ResourceKind, ResourcePattern};
 pub use quota::{Cost, OverQuota, Quota};
 pub use role::{RoleSpec, RoleView};

@@ -56,6 +56,8 @@ codes! {
     TopicNotFound = 404, "topic-not-found", "Topic not found";
     GroupNotFound = 404, "group-not-found", "Group not found";
     MessageNotFound = 404, "message-not-found", "Message not found";
+    UserNotFound = 404, "user-not-found", "User not found";
+    PolicyNotFound = 404, "policy-not-found", "Policy not found";
     UnknownHandle = 404, "unknown-handle", "Unknown handle";
     MethodNotAllowed = 405, "method-not-allowed", "Method not allowed";
     NotAcceptable = 406, "not-acceptable", "Not acceptable";
@@ -167,6 +169,13 @@ impl Problem {
         for (pointer, _) in &mut self.more.errors {
             pointer.insert_str(0, prefix);
         }
+        self
+    }
+
+    /// The same problem at the same place, in other words.
+    pub fn reworded(mut self, detail: String) -> Self {
+        self.more.errors.iter_mut().for_each(|(_, old)| old.clone_from(&detail));
+        self.detail = detail;
         self
     }
 

@@ -136,7 +136,9 @@ fn list(name: &str, schema: &str) -> Value {
 
 fn schemas() -> Value {
     let mut all = Map::new();
-    for (name, schema) in [general(), messages(), settling(), administration()].into_iter().flatten() {
+    for (name, schema) in
+        [general(), messages(), settling(), administration(), access()].into_iter().flatten()
+    {
         all.insert(name.to_owned(), schema);
     }
     all.into()
@@ -379,6 +381,50 @@ fn administration() -> Schemas {
         ),
         ("TopicOffset", object(json!({"queue": number, "offset": number}), &["queue", "offset"])),
         ("TopicOffsets", list("items", "TopicOffset")),
+    ]
+}
+
+fn access() -> Schemas {
+    let text = json!({"type": "string"});
+    let texts = json!({"type": "array", "items": text});
+    let flag = json!({"type": "boolean"});
+    let number = json!({"type": "integer", "minimum": 0});
+    let time = reference("Time");
+    let token =
+        json!({"id": text, "label": text, "createdAt": time, "expiresAt": {"type": ["string", "null"]}});
+    let settings = json!({
+        "superuser": flag, "enabled": flag, "password": text, "passwordHash": text, "secret": text,
+        "accessKeys": {"type": "array", "items": reference("AccessKey")}, "roles": texts,
+    });
+    let user = json!({
+        "name": text, "superuser": flag, "enabled": flag, "hasPassword": flag, "accessKeys": texts,
+        "hasPreviousSecret": flag, "tokens": {"type": "array", "items": reference("ApiToken")}, "roles": texts,
+        "fromFile": flag,
+    });
+    let names = ["Pub", "Sub", "Create", "Update", "Delete", "Get", "List"];
+    let actions: Vec<&str> = names.into_iter().chain(["All"]).collect();
+    let decision = json!({"enum": ["allow", "deny"]});
+    let policy = json!({
+        "subject": text, "resource": text, "actions": {"type": "array", "items": {"enum": actions}},
+        "decision": decision, "sourceIps": texts,
+    });
+    let question = json!({"user": text, "action": {"enum": names}, "resource": text, "source": text});
+    let parts = ["decided", "outvoted", "otherAction", "otherResource", "otherSource"];
+    let note = json!({"rule": reference("Policy"), "part": {"enum": parts}});
+    let notes = json!({"type": "array", "items": reference("RuleNote")});
+    let explanation = json!({"decision": decision, "reason": text, "question": text, "rules": notes});
+    vec![
+        ("AccessKey", strict(json!({"key": text, "secret": text}), &["key", "secret"])),
+        ("ApiToken", object(token, &["id", "label", "createdAt"])),
+        ("UserSettings", strict(settings, &[])),
+        ("User", object(user, &["name"])),
+        ("Users", list("items", "User")),
+        ("Policy", strict(policy, &["subject", "resource", "actions"])),
+        ("Policies", list("items", "Policy")),
+        ("RemovedPolicies", object(json!({"removed": number, "kept": number}), &["removed", "kept"])),
+        ("AccessQuestion", strict(question, &["user", "action", "resource"])),
+        ("RuleNote", object(note, &["rule", "part"])),
+        ("Explanation", object(explanation, &["decision", "reason", "question", "rules"])),
     ]
 }
 

@@ -135,6 +135,14 @@ const TOPICS: &[Param] = &[
     CURSOR,
 ];
 
+const POLICIES: &[Param] =
+    &[p("subject", Kind::Text, "Only those about this user, or `Role:name`."), LIMIT, CURSOR];
+
+const SOME_POLICIES: &[Param] = &[
+    p("subject", Kind::Text, "The user, or `Role:name`."),
+    p("resource", Kind::Text, "Only those with this very pattern; all of the subject's when left out."),
+];
+
 const TAIL: &[Param] = &[
     FROM,
     FILTER,
@@ -238,6 +246,26 @@ routes! {
         &[], &[], &[(200, JSON, "Members")] => groups::members;
     GET "/v1/groups/{group}/dead-letters" "Messages that the group could not process." login
         &[LIMIT, CURSOR, BODY], &[], &[(200, JSON, "DeadLetters")] => dead_letters::list;
+
+    GET "/v1/users" "List users, without secrets." login
+        &[LIMIT, CURSOR], &[], &[(200, JSON, "Users")] => users::list;
+    GET "/v1/users/{user}" "One user, without secrets." login
+        &[], &[], &[(200, JSON, "User")] => users::get;
+    PUT "/v1/users/{user}" "Make a user, or change one; what is left out stays as it is." login
+        &[], &[(JSON, "UserSettings")], &[(201, JSON, "User"), (200, JSON, "User")] => users::put;
+    DELETE "/v1/users/{user}" "Delete a user and the policies about it." login
+        &[], &[], &[(204, "", "")] => users::delete;
+
+    GET "/v1/acls" "List policies." login
+        POLICIES, &[], &[(200, JSON, "Policies")] => acls::list;
+    PUT "/v1/acls" "Make a policy, or replace the one with this subject, resource and decision." login
+        &[], &[(JSON, "Policy")], &[(200, JSON, "Policy")] => acls::put;
+    POST "/v1/acls" "Make a policy, or replace the one with this subject, resource and decision." login
+        &[], &[(JSON, "Policy")], &[(200, JSON, "Policy")] => acls::put;
+    DELETE "/v1/acls" "Delete policies of a subject." login
+        SOME_POLICIES, &[], &[(200, JSON, "RemovedPolicies")] => acls::delete;
+    POST "/v1/acls:explain" "Which policy would decide on a request, and why." login
+        &[], &[(JSON, "AccessQuestion")], &[(200, JSON, "Explanation")] => acls::explain;
 
     GET "/livez" "Whether the process can serve." public
         &[VERBOSE], &[], &[(200, TEXT, "Text"), (200, JSON, "Health")] => operations::live;

@@ -1,5 +1,6 @@
 //! One file per resource: decode the call, ask the broker one thing, build the answer.
 
+pub(crate) mod acls;
 pub(crate) mod batch;
 pub(crate) mod browse;
 pub(crate) mod dead_letters;
@@ -12,3 +13,4 @@ pub(crate) mod settle;
 pub(crate) mod stream;
 pub(crate) mod topics;
 pub(crate) mod upload;
+pub(crate) mod users;

@@ -1,0 +1,294 @@
+//! Users and policies over HTTP, on a broker that asks for credentials.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use base64::Engine;
+use serde_json::{Value, json};
+use sluice_auth::{AclFile, Auth, Command, Credentials};
+use sluice_broker::Broker;
+use sluice_model::{SystemClock, TopicName};
+use sluice_store::MemoryLog;
+use std::sync::Arc;
+use support::{Answer, Server, server, server_on};
+
+const ACL: &str = r#"
+[[users]]
+name = "root"
+superuser = true
+secret = "roots-secret"
+
+[[users]]
+name = "looker"
+secret = "lookers-secret"
+
+[[policies]]
+subject = "looker"
+resource = "Cluster"
+actions = ["Get"]
+
+[[users]]
+name = "writer"
+secret = "writers-secret"
+
+[[policies]]
+subject = "writer"
+resource = "Cluster"
+actions = ["Update"]
+"#;
+
+async fn guarded() -> Server {
+    let clock = Arc::new(SystemClock);
+    let auth = Arc::new(Auth::acl(Default::default(), clock.clone()).unwrap());
+    let broker = Broker::open(Arc::new(MemoryLog::new()), auth, clock, Default::default()).unwrap();
+    broker.change_access_as_operator(Command::ReplaceFile(AclFile::parse(ACL).unwrap())).await.unwrap();
+    server_on(broker, Default::default())
+}
+
+/// A call as a user whose secret is its name and `s-secret`.
+async fn call(server: &Server, user: &str, method: &str, target: &str, body: Value) -> Answer {
+    let pair = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{user}s-secret"));
+    let headers = [&format!("Authorization: Basic {pair}"), "Content-Type: application/json"];
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    server.call(method, target, &headers, body).await
+}
+
+async fn root(server: &Server, method: &str, target: &str, body: Value) -> Answer {
+    call(server, "root", method, target, body).await
+}
+
+fn names(page: &Value) -> Vec<&str> {
+    page["items"].as_array().unwrap().iter().map(|item| item["name"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_user_is_made_changed_and_deleted_and_its_secrets_are_never_shown() {
+    let server = guarded().await;
+    let settings = json!({
+        "password": "hunter2-password", "secret": "apps-secret",
+        "accessKeys": [{"key": "app-key", "secret": "hunter2-key"}],
+    });
+    let made = root(&server, "PUT", "/v1/users/app", settings).await;
+    let expected = json!({
+        "name": "app", "superuser": false, "enabled": true, "hasPassword": true, "accessKeys": ["app", "app-key"],
+        "hasPreviousSecret": false, "tokens": [], "roles": [], "fromFile": false,
+    });
+    assert_eq!(made.expect(201), expected);
+    let changed = root(&server, "PUT", "/v1/users/app", json!({"enabled": false})).await;
+    assert_eq!(changed.expect(200)["hasPassword"], true, "what is left out stays");
+    call(&server, "app", "GET", "/v1/whoami", Value::Null).await.problem(401, "unauthenticated");
+    root(&server, "PUT", "/v1/users/app", json!({"enabled": true})).await.expect(200);
+    let whoami = call(&server, "app", "GET", "/v1/whoami", Value::Null).await;
+    assert_eq!(whoami.expect(200)["principal"], "app");
+    let one = root(&server, "GET", "/v1/users/app", Value::Null).await;
+    assert_eq!(one.expect(200), expected);
+    let all = root(&server, "GET", "/v1/users", Value::Null).await;
+    for answer in [&made, &changed, &one, &all] {
+        let text = String::from_utf8(answer.body.to_vec()).unwrap();
+        assert!(!["hunter2", "-secret", "argon2"].iter().any(|secret| text.contains(secret)), "{text}");
+    }
+    assert_eq!(root(&server, "DELETE", "/v1/users/app", Value::Null).await.status, 204);
+    root(&server, "GET", "/v1/users/app", Value::Null).await.problem(404, "user-not-found");
+    root(&server, "DELETE", "/v1/users/app", Value::Null).await.problem(404, "user-not-found");
+}
+
+#[tokio::test]
+async fn users_are_listed_in_pages() {
+    let server = guarded().await;
+    for name in ["b", "a%2Fc", "gr%C3%BCn"] {
+        root(&server, "PUT", &format!("/v1/users/{name}"), json!({})).await.expect(201);
+    }
+    let first = root(&server, "GET", "/v1/users?limit=3", Value::Null).await.expect(200);
+    assert_eq!(names(&first), ["a/c", "b", "grün"]);
+    assert_eq!(first["next"], "grün");
+    let last = root(&server, "GET", "/v1/users?limit=3&cursor=gr%C3%BCn", Value::Null).await.expect(200);
+    assert_eq!(names(&last), ["looker", "root", "writer"]);
+    assert_eq!(last["next"], Value::Null);
+}
+
+#[tokio::test]
+async fn what_makes_no_sense_is_refused() {
+    let server = guarded().await;
+    let put = |body| root(&server, "PUT", "/v1/users/app", body);
+    let misspelt = put(json!({"pasword": "hunter2"})).await.problem(400, "invalid-json");
+    assert_eq!(misspelt["errors"][0]["pointer"], "/pasword");
+    put(json!({"name": "app"})).await.problem(400, "invalid-json");
+    put(json!({"password": null})).await.problem(400, "invalid-json");
+    put(json!({"roles": ["no-such-role"]})).await.problem(400, "invalid-parameter");
+    put(json!({"accessKeys": [{"key": "root", "secret": "s"}]})).await.problem(409, "conflict");
+    root(&server, "PUT", "/v1/users/with%20blank", json!({})).await.problem(400, "invalid-parameter");
+    let filed = root(&server, "PUT", "/v1/users/looker", json!({"superuser": true})).await;
+    assert!(filed.problem(409, "conflict")["detail"].as_str().unwrap().contains("auth.file"));
+    root(&server, "DELETE", "/v1/users/looker", Value::Null).await.problem(409, "conflict");
+    let post = |body| root(&server, "POST", "/v1/acls", body);
+    let policy = |resource: &str, actions: Value| json!({"subject": "looker", "resource": resource, "actions": actions});
+    post(policy("Topic:a*b", json!(["Pub"]))).await.problem(400, "invalid-json");
+    post(policy("Topic:a", json!(["Fly"]))).await.problem(400, "invalid-json");
+    post(policy("Topic:a", json!([]))).await.problem(400, "invalid-parameter");
+    post(json!({"subject": "nobody", "resource": "*", "actions": ["All"]}))
+        .await
+        .problem(400, "invalid-parameter");
+    post(json!({"subject": "looker", "resource": "*", "actions": ["All"], "source_ips": []}))
+        .await
+        .problem(400, "invalid-json");
+    root(&server, "DELETE", "/v1/acls", Value::Null).await.problem(400, "missing-parameter");
+    root(&server, "DELETE", "/v1/acls?subject=looker&resouce=x", Value::Null)
+        .await
+        .problem(400, "unknown-parameter");
+    root(&server, "GET", "/v1/acls?cursor=x", Value::Null).await.problem(400, "invalid-parameter");
+}
+
+#[tokio::test]
+async fn policies_are_put_listed_and_deleted() {
+    let server = guarded().await;
+    root(&server, "PUT", "/v1/users/app", json!({"secret": "apps-secret"})).await.expect(201);
+    let publish = || call(&server, "app", "POST", "/v1/topics/orders/messages", json!("x"));
+    let denied = publish().await.problem(403, "forbidden");
+    let detail = denied["detail"].as_str().unwrap();
+    assert!(detail.contains("User:app") && detail.contains("Pub Topic:orders"), "{detail}");
+    let allow = json!({"subject": "app", "resource": "Topic:ord*", "actions": ["Pub"], "decision": "allow", "sourceIps": []});
+    assert_eq!(root(&server, "PUT", "/v1/acls", allow.clone()).await.expect(200), allow);
+    publish().await.expect(201);
+    // As denials write the subject, and with what may be left out left out.
+    let more = json!({"subject": "User:app", "resource": "Group:*", "actions": ["All"], "sourceIps": ["10.0.0.0/8"]});
+    let more = root(&server, "POST", "/v1/acls", more).await.expect(200);
+    assert_eq!((&more["subject"], &more["decision"]), (&json!("app"), &json!("allow")));
+    assert_eq!(more["actions"].as_array().unwrap().len(), 7);
+    let first = root(&server, "GET", "/v1/acls?limit=1", Value::Null).await.expect(200);
+    assert_eq!(first["items"], json!([allow]));
+    let rest = format!("/v1/acls?cursor={}", first["next"].as_str().unwrap());
+    let rest = root(&server, "GET", &rest, Value::Null).await.expect(200);
+    assert_eq!(rest["items"].as_array().unwrap().len(), 3);
+    assert_eq!((&rest["items"][0], &rest["next"]), (&more, &Value::Null));
+    let own = root(&server, "GET", "/v1/acls?subject=User:app", Value::Null).await.expect(200);
+    assert_eq!(own["items"], json!([allow, more]));
+    let removed = root(&server, "DELETE", "/v1/acls?subject=app&resource=Topic:ord*", Value::Null).await;
+    assert_eq!(removed.expect(200), json!({"removed": 1, "kept": 0}));
+    publish().await.problem(403, "forbidden");
+    root(&server, "DELETE", "/v1/acls?subject=app&resource=Topic:ord*", Value::Null)
+        .await
+        .problem(404, "policy-not-found");
+    root(&server, "DELETE", "/v1/acls?subject=looker", Value::Null).await.problem(409, "conflict");
+}
+
+#[tokio::test]
+async fn looking_and_changing_are_permitted_apart() {
+    let server = guarded().await;
+    let policy = json!({"subject": "writer", "resource": "Topic:*", "actions": ["Pub"]});
+    let question = json!({"user": "writer", "action": "Pub", "resource": "Topic:t"});
+    for (method, target, body) in [
+        ("GET", "/v1/users", &Value::Null),
+        ("GET", "/v1/users/root", &Value::Null),
+        ("GET", "/v1/acls", &Value::Null),
+        ("POST", "/v1/acls:explain", &question),
+    ] {
+        call(&server, "looker", method, target, body.clone()).await.expect(200);
+        let denied = call(&server, "writer", method, target, body.clone()).await.problem(403, "forbidden");
+        assert!(
+            denied["detail"].as_str().unwrap().starts_with("User:writer has no permission to Get Cluster")
+        );
+    }
+    for (method, target, body) in [
+        ("PUT", "/v1/users/new", &json!({"secret": "news-secret"})),
+        ("PUT", "/v1/acls", &policy),
+        ("DELETE", "/v1/acls?subject=writer&resource=Topic:*", &Value::Null),
+        ("DELETE", "/v1/users/new", &Value::Null),
+    ] {
+        let denied = call(&server, "looker", method, target, body.clone()).await.problem(403, "forbidden");
+        assert!(
+            denied["detail"].as_str().unwrap().starts_with("User:looker has no permission to Update Cluster")
+        );
+        let done = call(&server, "writer", method, target, body.clone()).await;
+        assert!(done.status.is_success(), "{method} {target}: {:?}", done.body);
+        if method == "PUT" && target.starts_with("/v1/users") {
+            assert_eq!(done.json(), json!({"name": "new"}), "making it does not let one look at it");
+        }
+    }
+    server.get("/v1/users").await.problem(401, "unauthenticated");
+}
+
+#[tokio::test]
+async fn a_decision_is_explained() {
+    let server = guarded().await;
+    root(&server, "PUT", "/v1/users/app", json!({"secret": "apps-secret"})).await.expect(201);
+    let rule = |resource: &str, decision: &str, from: Value| json!({"subject": "app", "resource": resource, "actions": ["Pub"], "decision": decision, "sourceIps": from});
+    let allow = rule("Topic:orders*", "allow", json!([]));
+    let deny = rule("Topic:orders-eu", "deny", json!(["10.0.0.0/8"]));
+    for policy in [&allow, &deny] {
+        root(&server, "PUT", "/v1/acls", policy.clone()).await.expect(200);
+    }
+    let ask = |question| root(&server, "POST", "/v1/acls:explain", question);
+    let question = |resource: &str, source: &str| json!({"user": "app", "action": "Pub", "resource": resource, "source": source});
+    let denied = ask(question("Topic:orders-eu", "10.1.2.3")).await.expect(200);
+    assert_eq!(denied["decision"], "deny");
+    assert_eq!(denied["question"], "User:app Pub Topic:orders-eu from 10.1.2.3");
+    assert_eq!(
+        denied["rules"],
+        json!([{"rule": deny, "part": "decided"}, {"rule": allow, "part": "outvoted"}])
+    );
+    let allowed = ask(question("Topic:orders-eu", "11.1.2.3")).await.expect(200);
+    assert_eq!(allowed["decision"], "allow");
+    assert_eq!(
+        allowed["rules"],
+        json!([{"rule": allow, "part": "decided"}, {"rule": deny, "part": "otherSource"}])
+    );
+    let nothing = ask(json!({"user": "app", "action": "Sub", "resource": "Group:g"})).await.expect(200);
+    assert_eq!(nothing["decision"], "deny");
+    assert!(nothing["question"].as_str().unwrap().ends_with("from 127.0.0.1"), "the asker's own address");
+    let unknown = ask(json!({"user": "nobody", "action": "Sub", "resource": "Cluster"})).await.expect(200);
+    assert!(unknown["reason"].as_str().unwrap().contains("nobody"));
+    for wrong in [
+        json!({"user": "app", "action": "Fly", "resource": "Cluster"}),
+        json!({"user": "app", "action": "Pub", "resource": "*"}),
+        json!({"user": "app", "action": "Pub", "resource": "Topic:t", "source": "ten"}),
+        json!({"user": "app", "action": "Pub", "resource": "Topic:t", "form": "10.0.0.1"}),
+        json!({"user": "app", "action": "Pub"}),
+    ] {
+        ask(wrong).await.problem(400, "invalid-json");
+    }
+    let pattern = json!({"user": "app", "action": "Pub", "resource": "Topic:*"});
+    ask(pattern).await.problem(400, "invalid-name");
+}
+
+#[tokio::test]
+async fn a_deleted_user_is_refused_from_the_next_request_on() {
+    let server = guarded().await;
+    root(&server, "PUT", "/v1/users/app", json!({"secret": "apps-secret"})).await.expect(201);
+    let everything = json!({"subject": "app", "resource": "*", "actions": ["All"]});
+    root(&server, "PUT", "/v1/acls", everything).await.expect(200);
+    call(&server, "app", "POST", "/v1/topics/t/messages", json!("x")).await.expect(201);
+    let credentials = Credentials::Password { user: "app", password: "apps-secret" };
+    let session = server.broker.login(credentials, ([127, 0, 0, 1], 1).into()).await.unwrap();
+    let topic = TopicName::new("t").unwrap();
+    server.broker.topic(&session, &topic).unwrap();
+    assert_eq!(root(&server, "DELETE", "/v1/users/app", Value::Null).await.status, 204);
+    let refused = call(&server, "app", "POST", "/v1/topics/t/messages", json!("x")).await;
+    refused.problem(401, "unauthenticated");
+    assert!(server.broker.topic(&session, &topic).is_err(), "its session may do nothing more");
+    let gone = root(&server, "GET", "/v1/acls?subject=app", Value::Null).await.expect(200);
+    assert_eq!(gone["items"], json!([]), "its policies went with it");
+}
+
+#[tokio::test]
+async fn an_open_broker_has_no_users_and_takes_none() {
+    let server = server();
+    for target in ["/v1/users", "/v1/acls"] {
+        assert_eq!(server.get(target).await.expect(200), json!({"items": [], "next": null}));
+    }
+    server.get("/v1/users/app").await.problem(404, "user-not-found");
+    let question = json!({"user": "app", "action": "Pub", "resource": "Topic:t"});
+    let explained = server.json("POST", "/v1/acls:explain", question).await.expect(200);
+    assert_eq!(explained["decision"], "allow");
+    let policy = json!({"subject": "app", "resource": "*", "actions": ["All"]});
+    for (method, target, body) in [
+        ("PUT", "/v1/users/app", json!({"secret": "s"})),
+        ("DELETE", "/v1/users/app", json!({})),
+        ("PUT", "/v1/acls", policy.clone()),
+        ("POST", "/v1/acls", policy),
+        ("DELETE", "/v1/acls?subject=app", json!({})),
+    ] {
+        let refused = server.json(method, target, body).await.problem(501, "unsupported");
+        assert!(refused["detail"].as_str().unwrap().contains("auth.mode"), "{method} {target}: {refused}");
+    }
+}

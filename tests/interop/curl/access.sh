@@ -1,0 +1,96 @@
+# Users and policies: made, used by who was made, explained, and taken away again.
+
+if [ -n "${AUTH_USER:-}${BEARER:-}" ]; then
+  as() { # as SECRET METHOD TARGET [curl's arguments]: a call as the user of this scenario
+    anonymous "$2" "$3" -u "$T-user:$1" "${@:4}"
+  }
+
+  it_makes_a_user_lets_it_in_and_takes_it_away() {
+    local post=(POST "/v1/topics/$T/messages" --data-binary x)
+    one_queue
+    as first-secret "${post[@]}"
+    problem 401 unauthenticated
+    json PUT "/v1/users/$T-user" '{"secret":"first-secret","password":"a-password"}'
+    is 201
+    holds '.name == $u and .hasPassword and .accessKeys == [$u] and .superuser == false' --arg u "$T-user"
+    grep -q -e first-secret -e a-password -e argon2 "$work/body" && fail 'a secret came back'
+    as first-secret GET /v1/whoami
+    is 200
+    holds '.principal == $u' --arg u "$T-user"
+    as first-secret "${post[@]}"
+    problem 403 forbidden
+    holds '.detail | contains("User:" + $u) and contains("Pub Topic:" + $t)' --arg u "$T-user" --arg t "$T"
+    json PUT /v1/acls "{\"subject\":\"$T-user\",\"resource\":\"Topic:$T\",\"actions\":[\"Pub\"]}"
+    is 200
+    as first-secret "${post[@]}"
+    is 201
+    as a-password "${post[@]}"
+    is 201
+    call GET "/v1/acls?subject=$T-user"
+    is 200
+    holds '.items == [{"subject":$u,"resource":("Topic:" + $t),"actions":["Pub"],"decision":"allow","sourceIps":[]}]' \
+      --arg u "$T-user" --arg t "$T"
+    call DELETE "/v1/users/$T-user"
+    is 204
+    as first-secret "${post[@]}"
+    problem 401 unauthenticated
+    call GET "/v1/users/$T-user"
+    problem 404 user-not-found
+  }
+
+  it_replaces_a_secret_and_disables_a_user() {
+    json PUT "/v1/users/$T-user" '{"secret":"first-secret"}'
+    is 201
+    json PUT "/v1/users/$T-user" '{"secret":"second-secret"}'
+    is 200
+    as first-secret GET /v1/whoami
+    problem 401 unauthenticated
+    as second-secret GET /v1/whoami
+    is 200
+    json PUT "/v1/users/$T-user" '{"enabled":false}'
+    is 200
+    as second-secret GET /v1/whoami
+    problem 401 unauthenticated
+    call DELETE "/v1/users/$T-user"
+    is 204
+  }
+
+  it_explains_a_decision() {
+    local rule="{\"subject\":\"$T-user\",\"resource\":\"Topic:$T*\",\"actions\":[\"Pub\"]"
+    json PUT "/v1/users/$T-user" '{}'
+    is 201
+    json POST /v1/acls "$rule}"
+    is 200
+    json POST /v1/acls "$rule,\"decision\":\"deny\",\"sourceIps\":[\"10.0.0.0/8\"]}"
+    is 200
+    json POST /v1/acls:explain "{\"user\":\"$T-user\",\"action\":\"Pub\",\"resource\":\"Topic:$T-1\",\"source\":\"10.1.2.3\"}"
+    is 200
+    holds '.decision == "deny" and [.rules[] | .rule.decision + " " + .part] == ["deny decided", "allow outvoted"]'
+    json POST /v1/acls:explain "{\"user\":\"$T-user\",\"action\":\"Pub\",\"resource\":\"Topic:$T-1\",\"source\":\"11.1.2.3\"}"
+    holds '.decision == "allow" and [.rules[] | .rule.decision + " " + .part] == ["allow decided", "deny otherSource"]'
+    call DELETE "/v1/acls?subject=$T-user&resource=Topic:$T*"
+    is 200
+    holds '.removed == 2 and .kept == 0'
+    json POST /v1/acls:explain "{\"user\":\"$T-user\",\"action\":\"Pub\",\"resource\":\"Topic:$T-1\"}"
+    holds '.decision == "deny" and .rules == []'
+    call DELETE "/v1/users/$T-user"
+    is 204
+  }
+else
+  it_has_no_users_while_open() {
+    call GET /v1/users
+    is 200
+    holds '.items == []'
+    call GET /v1/acls
+    holds '.items == []'
+    json PUT "/v1/users/$T-user" '{"secret":"secret"}'
+    problem 501 unsupported
+  }
+fi
+
+it_refuses_misspelt_users_without_repeating_them() {
+  json PUT "/v1/users/$T-user" '{"accessKeys":["my-secret"]}'
+  problem 400 invalid-json
+  grep -q my-secret "$work/body" && fail 'what was sent came back'
+  holds '.errors[0].pointer == "/accessKeys/0"'
+}

@@ -229,7 +229,7 @@ fn scalar(text: &str, line: usize) -> Result<String> {
     };
     let inner = text.get(1..).and_then(|rest| rest.strip_suffix(quote));
     match inner {
-        Some(inner) if !inner.contains(quote) && !(quote == '"' && inner.contains('\\')) => {
+        Some(inner) if !inner.contains(quote) && (quote == '\'' || !inner.contains('\\')) => {
             Ok(inner.to_owned())
         }
         _ => {

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use sluice_auth::{
-    AclFile, Action, Auth, Command, Config as AuthConfig, Credentials, Policy, Session, UserSpec,
+    AclFile, Action, Auth, Command, Config as AuthConfig, Credentials, Policy, RoleSpec, Session, UserSpec,
 };
 use sluice_broker::*;
 use sluice_model::*;
@@ -55,7 +55,11 @@ async fn users_and_policies_are_for_those_who_may_look_at_the_cluster() {
         broker.put_user(&app, spec("more")).await.err(),
         broker.delete_user(&app, "root").await.err(),
         broker.delete_policies(&app, "filed", None).await.err(),
+        broker.put_role(&app, RoleSpec::named("ops")).await.err(),
+        broker.delete_role(&app, "ops").await.err(),
     ];
+    let roles = broker.roles(&app).unwrap_err();
+    assert_eq!(roles.kind(), ErrorKind::PermissionDenied);
     for (at, denial) in denials.into_iter().enumerate() {
         let denial = denial.unwrap();
         assert_eq!(denial.kind(), ErrorKind::PermissionDenied, "{at}");
@@ -104,6 +108,23 @@ async fn the_policies_of_the_file_are_kept_and_counted() {
 }
 
 #[tokio::test]
+async fn a_role_goes_when_nobody_has_it() {
+    let (broker, root, _) = with_users().await;
+    assert!(broker.put_role(&root, RoleSpec::named("ops")).await.unwrap());
+    assert!(!broker.put_role(&root, RoleSpec::named("ops")).await.unwrap(), "it is there already");
+    let with = |roles: &[&str]| UserSpec {
+        roles: Some(roles.iter().map(|role| (*role).to_owned()).collect()),
+        ..UserSpec::named("app")
+    };
+    broker.put_user(&root, with(&["ops"])).await.unwrap();
+    assert_eq!(broker.delete_role(&root, "ops").await.unwrap_err().kind(), ErrorKind::Conflict);
+    broker.put_user(&root, with(&[])).await.unwrap();
+    assert!(broker.delete_role(&root, "ops").await.unwrap());
+    assert!(!broker.delete_role(&root, "ops").await.unwrap(), "it is gone already");
+    assert_eq!(broker.roles(&root).unwrap(), []);
+}
+
+#[tokio::test]
 async fn an_open_broker_has_no_users_and_takes_none() {
     let broker = Broker::in_memory();
     let anyone = broker.login_now(Credentials::Anonymous, "127.0.0.1:1".parse().unwrap()).unwrap();
@@ -113,7 +134,10 @@ async fn an_open_broker_has_no_users_and_takes_none() {
         broker.put_user(&anyone, spec("app")).await.err(),
         broker.delete_user(&anyone, "app").await.err(),
         broker.delete_policies(&anyone, "app", None).await.err(),
+        broker.put_role(&anyone, RoleSpec::named("ops")).await.err(),
+        broker.delete_role(&anyone, "ops").await.err(),
     ];
+    assert_eq!(broker.roles(&anyone).unwrap(), []);
     for refusal in refusals {
         assert_eq!(refusal.unwrap().kind(), ErrorKind::Unsupported);
     }

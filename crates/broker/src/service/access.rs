@@ -1,4 +1,4 @@
-//! Users and policies, as administrators look at them and name them one by one.
+//! Users, roles and policies, as administrators look at them and name them one by one.
 //!
 //! A look copies the whole list out of the directory, tens of milliseconds when it is long, so it is made where
 //! blocking is allowed. What changes is decided by `change_access` in `admin`, which the changes here go through.
@@ -6,7 +6,9 @@
 use super::Broker;
 use super::log::blocking;
 use crate::Removed;
-use sluice_auth::{Action, Auth, Command, Mode, Policy, ResourcePattern, Session, UserSpec, UserView};
+use sluice_auth::{
+    Action, Auth, Command, Mode, Policy, ResourcePattern, RoleSpec, RoleView, Session, UserSpec, UserView,
+};
 use sluice_model::Result;
 use std::sync::Arc;
 
@@ -80,6 +82,39 @@ impl Broker {
         self.change_access(session, Command::DeleteUser(name.to_owned())).await.map(|()| true)
     }
 
+    /// All roles, by name. Permit: Get or List on the cluster.
+    ///
+    /// # Errors
+    /// `PermissionDenied`.
+    pub fn roles(&self, session: &Session) -> Result<Vec<RoleView>> {
+        let permit = self.0.cluster(session, &SEE_CLUSTER)?;
+        Ok(self.0.under(&permit).auth.roles())
+    }
+
+    /// Makes a role, or changes one. True when it is new. Permit: Update on the cluster.
+    ///
+    /// # Errors
+    /// As for [`Broker::change_access`].
+    pub async fn put_role(&self, session: &Session, spec: RoleSpec) -> Result<bool> {
+        let permit = self.0.cluster(session, &[Action::Update])?;
+        let known = has_role(&self.0.under(&permit).auth, &spec.name);
+        self.change_access(session, Command::PutRole(spec)).await.map(|()| !known)
+    }
+
+    /// Removes a role that nobody has, and the policies about it; false when there is none. Permit: Update on the
+    /// cluster.
+    ///
+    /// # Errors
+    /// As for [`Broker::change_access`].
+    pub async fn delete_role(&self, session: &Session, name: &str) -> Result<bool> {
+        let permit = self.0.cluster(session, &[Action::Update])?;
+        let auth = &self.0.under(&permit).auth;
+        if auth.mode() == Mode::Acl && !has_role(auth, name) {
+            return Ok(false);
+        }
+        self.change_access(session, Command::DeleteRole(name.to_owned())).await.map(|()| true)
+    }
+
     /// Removes the policies of a subject, all of them or those with this very pattern; those of the operator's file
     /// stay. Permit: Update on the cluster.
     ///
@@ -102,6 +137,10 @@ impl Broker {
         let kept = count_policies(auth, subject, resource).await?;
         Ok(Removed { removed: before.saturating_sub(kept), kept })
     }
+}
+
+fn has_role(auth: &Auth, name: &str) -> bool {
+    auth.roles().iter().any(|role| role.name == name)
 }
 
 async fn find_user(auth: &Arc<Auth>, name: &str) -> Result<Option<UserView>> {

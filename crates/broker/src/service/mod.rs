@@ -14,7 +14,7 @@
 //! | `offsets` | commit_offset, committed, bounds, offset_at, progress, reset_offsets |
 //! | `groups` | client (join, leave, events), members, subscription, queue locks |
 //! | `admin` | topics, groups, access |
-//! | `access` | users, user, policies, put_user, delete_user, delete_policies |
+//! | `access` | users, user, roles, policies; put_user, delete_user, put_role, delete_role, delete_policies |
 //! | `sessions` | session_ended |
 //! | `duties` | what runs by itself: timers, checkpoints, retention, silent members |
 

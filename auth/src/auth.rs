@@ -273,14 +273,21 @@ impl Auth {
         Ok(Change(kind))
     }
 
+    /// True for a file of users and policies that says what is in force already: there is nothing to write. So a start
+    /// with the same file does not make the log grow.
+    pub fn is_in_force(&self, change: &Change) -> bool {
+        let Some(acl) = &self.acl else { return false };
+        match acl.opened(change) {
+            Kind::ReplaceFile(file) => acl.directory.read().has_file(&file),
+            _ => false,
+        }
+    }
+
     /// Takes over a change that is in the log, now or on replay. In `open` mode nothing is remembered.
     pub fn apply(&self, change: &Change) {
         if let Some(acl) = &self.acl {
             acl.slowdown.forgive_names();
-            let mut kind = change.0.clone();
-            if let Some(key) = &acl.data_key {
-                kind.users_mut().iter_mut().for_each(|user| key.open_user(user));
-            }
+            let kind = acl.opened(change);
             let mut directory = acl.directory.write();
             directory.apply(&kind);
             if kind.may_change_quotas() {
@@ -321,6 +328,15 @@ impl Auth {
 }
 
 impl Acl {
+    /// A change with its secrets readable.
+    fn opened(&self, change: &Change) -> Kind {
+        let mut kind = change.0.clone();
+        if let Some(key) = &self.data_key {
+            kind.users_mut().iter_mut().for_each(|user| key.open_user(user));
+        }
+        kind
+    }
+
     /// The record behind a session; none for someone who is known by roles alone, and for one who is gone.
     fn record_of<'d>(directory: &'d Directory, session: &Session) -> Option<&'d Entry> {
         directory.entry(&session.principal.name).filter(|entry| entry.principal.id == session.principal.id)

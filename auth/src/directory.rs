@@ -1,7 +1,7 @@
 //! All users and policies, indexed for the two questions asked most: who has this key, and what may this user do.
 
 use crate::api_token::{ApiToken, TokenHash};
-use crate::change::Kind;
+use crate::change::{FileContent, Kind};
 use crate::quota::{Meter, Quota};
 use crate::role::{Role, Subject};
 use crate::rules::{RuleSet, Rules};
@@ -315,6 +315,22 @@ impl Directory {
         for policy in policies {
             self.put_policy(policy, true);
         }
+    }
+
+    /// True when the operator's file says what is in force already.
+    pub(crate) fn has_file(&self, file: &FileContent) -> bool {
+        let users = self.users.values().filter(|entry| entry.user.from_file).count();
+        let roles = self.roles.values().filter(|entry| entry.role.from_file).count();
+        let policies: usize = self.all_rules().map(|rules| rules.file.len()).sum();
+        let mut by_subject: HashMap<&str, Vec<&Policy>> = HashMap::new();
+        file.policies.iter().for_each(|policy| by_subject.entry(&policy.subject).or_default().push(policy));
+        (users, roles, policies) == (file.users.len(), file.roles.len(), file.policies.len())
+            && file.users.iter().all(|user| self.entry(&user.name).is_some_and(|entry| entry.user == *user))
+            && file.roles.iter().all(|role| self.role(&role.name).is_some_and(|entry| entry.role == *role))
+            && by_subject.iter().all(|(subject, policies)| {
+                let rules = self.rules_about(subject);
+                rules.is_some_and(|rules| rules.file.iter().eq(policies.iter().copied()))
+            })
     }
 
     /// Makes these the roles of the file.

@@ -750,3 +750,28 @@ secret = "s"
     let stopped = UserSpec { quota: Some(nothing), ..UserSpec::named("x") };
     assert_eq!(kind(run(&auth, Command::PutUser(stopped))), Some(ErrorKind::InvalidArgument));
 }
+
+#[test]
+fn a_file_that_is_in_force_need_not_be_written_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let auth = acl().0.with_data_key(DataKey::open_or_create(&folder.path().join("k")).unwrap());
+    put(&auth, alice());
+    let text = format!("{FILE}{}", ROLES.replace("\"filed\"", "\"roled\""));
+    let plan = |text: &str| auth.plan(Command::ReplaceFile(AclFile::parse(text).unwrap())).unwrap();
+    let change = plan(&text);
+    assert!(!auth.is_in_force(&change));
+    auth.apply(&change);
+    assert!(auth.is_in_force(&plan(&text)));
+    for (old, new) in [
+        ("\"Topic:b\"", "\"Topic:c\""),
+        ("\"deny\"", "\"allow\""),
+        ("from-the-file", "another"),
+        ("secret = \"s\"", "secret = \"t\""),
+        ("roles = [\"writers\"]", ""),
+        ("name = \"guests\"", "name = \"guests\"\nquota = { messages_per_second = 1 }"),
+    ] {
+        assert!(text.contains(old) && !auth.is_in_force(&plan(&text.replacen(old, new, 1))), "{old}");
+    }
+    assert!(!auth.is_in_force(&plan("")));
+    assert!(!auth.is_in_force(&auth.plan(Command::PutUser(alice())).unwrap()));
+}

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 use sluice_auth::{
-    Action, Auth, Command, Config as AuthConfig, Credentials, DataKey, Decision, Policy, Quota, Resource,
-    Session, UserSpec,
+    AclFile, Action, Auth, Command, Config as AuthConfig, Credentials, DataKey, Decision, Policy, Quota,
+    Resource, Session, UserSpec,
 };
 use sluice_broker::*;
 use sluice_model::*;
@@ -182,4 +182,18 @@ async fn a_quota_holds_for_sending_and_receiving_together() {
     assert!(send(&app, 1).is_err(), "what was received beyond the quota is paid for");
     clock.advance(1000);
     send(&app, 1).unwrap().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_same_file_at_every_start_does_not_make_the_log_grow() {
+    let log = Arc::new(MemoryLog::new());
+    let broker = open(&log, None).unwrap();
+    let text = "[[users]]\nname = \"ops\"\nsuperuser = true\nsecret = \"s\"\n";
+    let file = || Command::ReplaceFile(AclFile::parse(text).unwrap());
+    broker.change_access_as_operator(file()).await.unwrap();
+    let end = log.end();
+    broker.change_access_as_operator(file()).await.unwrap();
+    assert_eq!(log.end(), end);
+    broker.change_access_as_operator(Command::ReplaceFile(AclFile::default())).await.unwrap();
+    assert!(log.end() > end);
 }

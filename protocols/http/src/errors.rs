@@ -57,6 +57,7 @@ codes! {
     GroupNotFound = 404, "group-not-found", "Group not found";
     MessageNotFound = 404, "message-not-found", "Message not found";
     UserNotFound = 404, "user-not-found", "User not found";
+    RoleNotFound = 404, "role-not-found", "Role not found";
     PolicyNotFound = 404, "policy-not-found", "Policy not found";
     UnknownHandle = 404, "unknown-handle", "Unknown handle";
     MethodNotAllowed = 405, "method-not-allowed", "Method not allowed";

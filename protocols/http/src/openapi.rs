@@ -395,12 +395,15 @@ fn access() -> Schemas {
     let settings = json!({
         "superuser": flag, "enabled": flag, "password": text, "passwordHash": text, "secret": text,
         "accessKeys": {"type": "array", "items": reference("AccessKey")}, "roles": texts,
+        "quota": reference("Quota"),
     });
     let user = json!({
         "name": text, "superuser": flag, "enabled": flag, "hasPassword": flag, "accessKeys": texts,
         "hasPreviousSecret": flag, "tokens": {"type": "array", "items": reference("ApiToken")}, "roles": texts,
-        "fromFile": flag,
+        "quota": reference("Quota"), "fromFile": flag,
     });
+    let quota = json!({"bytesPerSecond": {"type": ["string", "integer"]}, "messagesPerSecond": number});
+    let role = json!({"name": text, "quota": reference("Quota"), "fromFile": flag});
     let names = ["Pub", "Sub", "Create", "Update", "Delete", "Get", "List"];
     let actions: Vec<&str> = names.into_iter().chain(["All"]).collect();
     let decision = json!({"enum": ["allow", "deny"]});
@@ -419,6 +422,10 @@ fn access() -> Schemas {
         ("UserSettings", strict(settings, &[])),
         ("User", object(user, &["name"])),
         ("Users", list("items", "User")),
+        ("Quota", strict(quota, &[])),
+        ("RoleSettings", strict(json!({"quota": reference("Quota")}), &[])),
+        ("Role", object(role, &["name"])),
+        ("Roles", list("items", "Role")),
         ("Policy", strict(policy, &["subject", "resource", "actions"])),
         ("Policies", list("items", "Policy")),
         ("RemovedPolicies", object(json!({"removed": number, "kept": number}), &["removed", "kept"])),

@@ -256,6 +256,15 @@ routes! {
     DELETE "/v1/users/{user}" "Delete a user and the policies about it." login
         &[], &[], &[(204, "", "")] => users::delete;
 
+    GET "/v1/roles" "List roles." login
+        &[], &[], &[(200, JSON, "Roles")] => roles::list;
+    GET "/v1/roles/{role}" "One role." login
+        &[], &[], &[(200, JSON, "Role")] => roles::get;
+    PUT "/v1/roles/{role}" "Make a role, or change one; what is left out stays as it is." login
+        &[], &[(JSON, "RoleSettings")], &[(201, JSON, "Role"), (200, JSON, "Role")] => roles::put;
+    DELETE "/v1/roles/{role}" "Delete a role that nobody has, and the policies about it." login
+        &[], &[], &[(204, "", "")] => roles::delete;
+
     GET "/v1/acls" "List policies." login
         POLICIES, &[], &[(200, JSON, "Policies")] => acls::list;
     PUT "/v1/acls" "Make a policy, or replace the one with this subject, resource and decision." login

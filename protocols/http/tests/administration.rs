@@ -1,4 +1,4 @@
-//! Users and policies over HTTP, on a broker that asks for credentials.
+//! Users, roles and policies over HTTP, on a broker that asks for credentials.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -72,7 +72,8 @@ async fn a_user_is_made_changed_and_deleted_and_its_secrets_are_never_shown() {
     let made = root(&server, "PUT", "/v1/users/app", settings).await;
     let expected = json!({
         "name": "app", "superuser": false, "enabled": true, "hasPassword": true, "accessKeys": ["app", "app-key"],
-        "hasPreviousSecret": false, "tokens": [], "roles": [], "fromFile": false,
+        "hasPreviousSecret": false, "tokens": [], "roles": [], "quota": {},
+        "fromFile": false,
     });
     assert_eq!(made.expect(201), expected);
     let changed = root(&server, "PUT", "/v1/users/app", json!({"enabled": false})).await;
@@ -91,6 +92,41 @@ async fn a_user_is_made_changed_and_deleted_and_its_secrets_are_never_shown() {
     assert_eq!(root(&server, "DELETE", "/v1/users/app", Value::Null).await.status, 204);
     root(&server, "GET", "/v1/users/app", Value::Null).await.problem(404, "user-not-found");
     root(&server, "DELETE", "/v1/users/app", Value::Null).await.problem(404, "user-not-found");
+}
+
+#[tokio::test]
+async fn a_role_lends_its_policies_to_who_has_it() {
+    let server = guarded().await;
+    let quota = json!({"bytesPerSecond": "1MiB", "messagesPerSecond": 1000});
+    let made = root(&server, "PUT", "/v1/roles/senders", json!({"quota": quota})).await.expect(201);
+    assert_eq!(made, json!({"name": "senders", "quota": quota, "fromFile": false}));
+    let kept = root(&server, "PUT", "/v1/roles/senders", json!({})).await.expect(200);
+    assert_eq!(kept, made, "what is left out stays");
+    let policy = json!({"subject": "Role:senders", "resource": "Topic:*", "actions": ["Pub"]});
+    root(&server, "PUT", "/v1/acls", policy).await.expect(200);
+    let user = json!({"secret": "apps-secret", "roles": ["senders"], "quota": {"messagesPerSecond": 7}});
+    let user = root(&server, "PUT", "/v1/users/app", user).await.expect(201);
+    assert_eq!((&user["roles"], &user["quota"]), (&json!(["senders"]), &json!({"messagesPerSecond": 7})));
+    call(&server, "app", "POST", "/v1/topics/t/messages", json!("x")).await.expect(201);
+    root(&server, "DELETE", "/v1/roles/senders", Value::Null).await.problem(409, "conflict");
+    let unlimited =
+        root(&server, "PUT", "/v1/users/app", json!({"roles": [], "quota": {}})).await.expect(200);
+    assert_eq!((&unlimited["roles"], &unlimited["quota"]), (&json!([]), &json!({})));
+    call(&server, "app", "POST", "/v1/topics/t/messages", json!("x")).await.problem(403, "forbidden");
+    let all = root(&server, "GET", "/v1/roles", Value::Null).await.expect(200);
+    assert_eq!(all, json!({"items": [made], "next": null}));
+    assert_eq!(root(&server, "GET", "/v1/roles/senders", Value::Null).await.expect(200), made);
+    assert_eq!(root(&server, "DELETE", "/v1/roles/senders", Value::Null).await.status, 204);
+    root(&server, "GET", "/v1/roles/senders", Value::Null).await.problem(404, "role-not-found");
+    root(&server, "DELETE", "/v1/roles/senders", Value::Null).await.problem(404, "role-not-found");
+    for (wrong, code) in [
+        (json!({"quota": null}), "invalid-json"),
+        (json!({"quota": {"bytes_per_second": 1}}), "invalid-json"),
+        (json!({"quota": {"bytesPerSecond": "much"}}), "invalid-json"),
+        (json!({"quota": {"messagesPerSecond": 0}}), "invalid-parameter"),
+    ] {
+        root(&server, "PUT", "/v1/roles/senders", wrong).await.problem(400, code);
+    }
 }
 
 #[tokio::test]
@@ -181,6 +217,7 @@ async fn looking_and_changing_are_permitted_apart() {
         ("GET", "/v1/users", &Value::Null),
         ("GET", "/v1/users/root", &Value::Null),
         ("GET", "/v1/acls", &Value::Null),
+        ("GET", "/v1/roles", &Value::Null),
         ("POST", "/v1/acls:explain", &question),
     ] {
         call(&server, "looker", method, target, body.clone()).await.expect(200);
@@ -191,6 +228,8 @@ async fn looking_and_changing_are_permitted_apart() {
     }
     for (method, target, body) in [
         ("PUT", "/v1/users/new", &json!({"secret": "news-secret"})),
+        ("PUT", "/v1/roles/new", &json!({})),
+        ("DELETE", "/v1/roles/new", &Value::Null),
         ("PUT", "/v1/acls", &policy),
         ("DELETE", "/v1/acls?subject=writer&resource=Topic:*", &Value::Null),
         ("DELETE", "/v1/users/new", &Value::Null),
@@ -201,7 +240,7 @@ async fn looking_and_changing_are_permitted_apart() {
         );
         let done = call(&server, "writer", method, target, body.clone()).await;
         assert!(done.status.is_success(), "{method} {target}: {:?}", done.body);
-        if method == "PUT" && target.starts_with("/v1/users") {
+        if method == "PUT" && target.ends_with("/new") {
             assert_eq!(done.json(), json!({"name": "new"}), "making it does not let one look at it");
         }
     }
@@ -273,7 +312,7 @@ async fn a_deleted_user_is_refused_from_the_next_request_on() {
 #[tokio::test]
 async fn an_open_broker_has_no_users_and_takes_none() {
     let server = server();
-    for target in ["/v1/users", "/v1/acls"] {
+    for target in ["/v1/users", "/v1/roles", "/v1/acls"] {
         assert_eq!(server.get(target).await.expect(200), json!({"items": [], "next": null}));
     }
     server.get("/v1/users/app").await.problem(404, "user-not-found");
@@ -284,6 +323,8 @@ async fn an_open_broker_has_no_users_and_takes_none() {
     for (method, target, body) in [
         ("PUT", "/v1/users/app", json!({"secret": "s"})),
         ("DELETE", "/v1/users/app", json!({})),
+        ("PUT", "/v1/roles/ops", json!({})),
+        ("DELETE", "/v1/roles/ops", json!({})),
         ("PUT", "/v1/acls", policy.clone()),
         ("POST", "/v1/acls", policy),
         ("DELETE", "/v1/acls?subject=app", json!({})),

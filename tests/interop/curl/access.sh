@@ -1,4 +1,4 @@
-# Users and policies: made, used by who was made, explained, and taken away again.
+# Users, roles and policies: made, used by who was made, explained, and taken away again.
 
 if [ -n "${AUTH_USER:-}${BEARER:-}" ]; then
   as() { # as SECRET METHOD TARGET [curl's arguments]: a call as the user of this scenario
@@ -52,6 +52,27 @@ if [ -n "${AUTH_USER:-}${BEARER:-}" ]; then
     as second-secret GET /v1/whoami
     problem 401 unauthenticated
     call DELETE "/v1/users/$T-user"
+    is 204
+  }
+
+  it_lends_rights_through_a_role() {
+    json PUT "/v1/roles/$T-role" '{"quota":{"messagesPerSecond":1000}}'
+    is 201
+    json PUT "/v1/users/$T-user" "{\"secret\":\"first-secret\",\"roles\":[\"$T-role\"]}"
+    is 201
+    as first-secret POST "/v1/topics/$T/messages" --data-binary x
+    problem 403 forbidden
+    json PUT /v1/acls "{\"subject\":\"Role:$T-role\",\"resource\":\"Topic:$T\",\"actions\":[\"Pub\",\"Create\"]}"
+    is 200
+    as first-secret POST "/v1/topics/$T/messages" --data-binary x
+    is 201
+    call GET "/v1/roles/$T-role"
+    holds '.quota == {"messagesPerSecond":1000}'
+    call DELETE "/v1/roles/$T-role"
+    problem 409 conflict
+    call DELETE "/v1/users/$T-user"
+    is 204
+    call DELETE "/v1/roles/$T-role"
     is 204
   }
 

@@ -9,6 +9,7 @@ pub(crate) mod offsets;
 pub(crate) mod operations;
 pub(crate) mod publish;
 pub(crate) mod receive;
+pub(crate) mod roles;
 pub(crate) mod settle;
 pub(crate) mod stream;
 pub(crate) mod topics;

@@ -8,7 +8,8 @@ use axum::response::Response;
 use http::StatusCode;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::json;
-use sluice_auth::{AccessKey, ApiTokenView, Secret, UserSpec, UserView};
+use sluice_auth::{AccessKey, ApiTokenView, Quota, Secret, UserSpec, UserView};
+use sluice_model::units::ByteSize;
 use sluice_model::{Error, ErrorKind};
 
 /// A user's settings as JSON; what is left out stays as it is, for nobody could read a secret to send it again.
@@ -29,10 +30,22 @@ struct Settings {
     access_keys: Option<Vec<AccessKey>>,
     #[serde(default, deserialize_with = "given")]
     roles: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "given")]
+    quota: Option<QuotaJson>,
+}
+
+/// Limits as JSON, both ways; what is left out is not limited.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct QuotaJson {
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    bytes_per_second: Option<ByteSize>,
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    messages_per_second: Option<u64>,
 }
 
 /// Refuses `null`, which could be meant to take something away.
-fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
+pub(super) fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
     T::deserialize(from).map(Some)
 }
 
@@ -47,6 +60,7 @@ struct User {
     has_previous_secret: bool,
     tokens: Vec<Token>,
     roles: Vec<String>,
+    quota: QuotaJson,
     from_file: bool,
 }
 
@@ -75,6 +89,7 @@ impl Settings {
             secret: self.secret,
             access_keys: self.access_keys,
             roles: self.roles,
+            quota: self.quota.map(Into::into),
             ..UserSpec::named(name)
         }
     }
@@ -91,8 +106,21 @@ impl From<UserView> for User {
             has_previous_secret: view.has_previous_secret,
             tokens: view.tokens.into_iter().map(Token::from).collect(),
             roles: view.roles,
+            quota: view.quota.into(),
             from_file: view.from_file,
         }
+    }
+}
+
+impl From<Quota> for QuotaJson {
+    fn from(quota: Quota) -> Self {
+        Self { bytes_per_second: quota.bytes_per_second, messages_per_second: quota.messages_per_second }
+    }
+}
+
+impl From<QuotaJson> for Quota {
+    fn from(json: QuotaJson) -> Self {
+        Self { bytes_per_second: json.bytes_per_second, messages_per_second: json.messages_per_second }
     }
 }
 
@@ -107,10 +135,10 @@ impl From<ApiTokenView> for Token {
     }
 }
 
-/// What a refused change of users or policies is.
+/// What a refused change of users, roles or policies is.
 pub(super) fn refused(error: Error) -> Problem {
     match error.kind() {
-        // No message is too large: there are too many users, policies or keys.
+        // No message is too large: there are too many of something.
         ErrorKind::TooLarge => Problem::new(Code::SemanticError, error.message()),
         _ => error.into(),
     }

@@ -1,0 +1,85 @@
+//! Roles: list, make, change, delete. What a role may do is said by policies about `Role:name`.
+
+use super::users::{QuotaJson, given, refused};
+use crate::call::{Call, json_response, no_content};
+use crate::errors::{Code, Problem};
+use axum::response::Response;
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use sluice_auth::{RoleSpec, RoleView};
+use sluice_model::ErrorKind;
+
+/// A role's settings as JSON; what is left out stays as it is.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    #[serde(default, deserialize_with = "given")]
+    quota: Option<QuotaJson>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Role {
+    name: String,
+    quota: QuotaJson,
+    from_file: bool,
+}
+
+#[derive(Serialize)]
+struct Roles {
+    items: Vec<Role>,
+    next: Option<String>,
+}
+
+impl From<RoleView> for Role {
+    fn from(view: RoleView) -> Self {
+        Self { name: view.name, quota: view.quota.into(), from_file: view.from_file }
+    }
+}
+
+fn unknown_role(name: &str) -> Problem {
+    Problem::new(Code::RoleNotFound, format!("there is no role {name:?}"))
+}
+
+/// `GET /v1/roles`: there are at most a thousand, and all are shown at once.
+pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
+    let roles = call.broker().roles(call.session()?)?;
+    let items = roles.into_iter().map(Role::from).collect();
+    json_response(StatusCode::OK, &Roles { items, next: None })
+}
+
+/// `GET /v1/roles/{role}`
+pub(crate) async fn get(call: Call) -> Result<Response, Problem> {
+    let name = call.segment(0)?;
+    let role = call.broker().roles(call.session()?)?.into_iter().find(|role| role.name == name);
+    json_response(StatusCode::OK, &Role::from(role.ok_or_else(|| unknown_role(name))?))
+}
+
+/// `PUT /v1/roles/{role}`
+pub(crate) async fn put(mut call: Call) -> Result<Response, Problem> {
+    let settings: Settings = call.json().await?;
+    let (session, name) = (call.session()?, call.segment(0)?);
+    let spec = RoleSpec { quota: settings.quota.map(Into::into), ..RoleSpec::named(name) };
+    let created = call.broker().put_role(session, spec).await.map_err(refused)?;
+    let status = if created { StatusCode::CREATED } else { StatusCode::OK };
+    let found = match call.broker().roles(session) {
+        Ok(roles) => roles.into_iter().find(|role| role.name == name),
+        // It is done; only the look at it is not allowed.
+        Err(e) if e.kind() == ErrorKind::PermissionDenied => None,
+        Err(e) => return Err(e.into()),
+    };
+    match found {
+        Some(role) => json_response(status, &Role::from(role)),
+        None => json_response(status, &json!({"name": name})),
+    }
+}
+
+/// `DELETE /v1/roles/{role}`
+pub(crate) async fn delete(call: Call) -> Result<Response, Problem> {
+    let name = call.segment(0)?;
+    match call.broker().delete_role(call.session()?, name).await.map_err(refused)? {
+        true => Ok(no_content()),
+        false => Err(unknown_role(name)),
+    }
+}

@@ -48,6 +48,7 @@ struct Acl {
     directory: RwLock<Directory>,
     /// None: secrets rest as they are, for logs in memory.
     data_key: Option<DataKey>,
+    accept_lost_secrets: bool,
     /// False while nobody has a quota: then charging costs nothing.
     has_quotas: AtomicBool,
 }
@@ -71,6 +72,7 @@ impl Auth {
             audit: Audit::default(),
             directory: RwLock::default(),
             data_key: None,
+            accept_lost_secrets: config.accept_lost_secrets,
             has_quotas: AtomicBool::new(false),
         };
         Ok(Self { acl: Some(acl), changes: watch::Sender::new(0), anonymous: Self::nobody() })
@@ -84,7 +86,8 @@ impl Auth {
         self
     }
 
-    /// Says so when the log has secrets that cannot be read: after a replay, before anyone logs in.
+    /// Says so when the log has secrets that cannot be read: after a replay, before anyone logs in. With
+    /// `auth.accept_lost_secrets` it is only a warning.
     ///
     /// # Errors
     /// [`ErrorKind::Corrupt`], naming whose secrets, and the file to put back.
@@ -93,11 +96,16 @@ impl Auth {
         let directory = acl.directory.read();
         let sealed = |entry: &&Entry| entry.user.secrets().any(|secret| secret.expose().is_none());
         let users: Vec<&str> = directory.entries().filter(sealed).map(|entry| &*entry.user.name).collect();
-        match &acl.data_key {
-            _ if users.is_empty() => Ok(()),
-            Some(key) => Err(key.does_not_open(&users)),
-            None => Err(data_key::no_key(&users)),
+        let lost = match &acl.data_key {
+            _ if users.is_empty() => return Ok(()),
+            Some(key) => key.does_not_open(&users),
+            None => data_key::no_key(&users),
+        };
+        if !acl.accept_lost_secrets {
+            return Err(lost);
         }
+        tracing::warn!(error = %lost, "started without them, as auth.accept_lost_secrets says");
+        Ok(())
     }
 
     fn nobody() -> Arc<Principal> {

@@ -25,6 +25,9 @@ pub struct Config {
     pub mode: Mode,
     /// Lets `open` listen beyond loopback, with a warning at every start.
     pub allow_open_network: bool,
+    /// Starts although signing secrets in the log cannot be read because the data key is lost. They open nothing until
+    /// they are made anew.
+    pub accept_lost_secrets: bool,
     /// A file of users and policies, applied at start and on change. None: they live in the store alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<PathBuf>,

@@ -142,7 +142,14 @@ pub(crate) fn no_key(users: &[&str]) -> Error {
 }
 
 fn lost(users: &[&str], why: &str) -> Error {
-    let message = format!("the signing secrets of {} cannot be read: {why}", users.join(", "));
+    const SHOWN: usize = 10;
+    let more = users.len().saturating_sub(SHOWN);
+    let more = if more > 0 { format!(" and {more} more users") } else { String::new() };
+    let names = users.iter().copied().take(SHOWN).collect::<Vec<_>>().join(", ");
+    let message = format!(
+        "the signing secrets of {names}{more} cannot be read: {why}; or set auth.accept_lost_secrets = true and make \
+         them anew"
+    );
     Error::new(ErrorKind::Corrupt, message)
 }
 

@@ -520,6 +520,7 @@ fn secrets_rest_sealed() {
         auth.snapshot().iter().for_each(|change| without.apply(change));
         let error = without.check_secrets().unwrap_err();
         assert!(error.message().contains("alice") && error.message().contains(expected), "{error}");
+        assert!(error.message().contains("auth.accept_lost_secrets"), "{error}");
         assert!(
             login_with(&without, "alice", "rabbit-hole").is_err()
                 && login_with(&without, "alice", "").is_err()
@@ -749,6 +750,22 @@ secret = "s"
     let nothing = Quota { messages_per_second: Some(0), ..Quota::default() };
     let stopped = UserSpec { quota: Some(nothing), ..UserSpec::named("x") };
     assert_eq!(kind(run(&auth, Command::PutUser(stopped))), Some(ErrorKind::InvalidArgument));
+}
+
+#[test]
+fn a_lost_key_can_be_lived_with_when_told_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = |name: &str| DataKey::open_or_create(&folder.path().join(name)).unwrap();
+    let auth = acl().0.with_data_key(key("old"));
+    put(&auth, alice());
+    let config = Config { accept_lost_secrets: true, ..Config::default() };
+    let after = Auth::acl(config, Arc::new(ManualClock::new(NOW))).unwrap().with_data_key(key("new"));
+    auth.snapshot().iter().for_each(|change| after.apply(change));
+    after.check_secrets().unwrap();
+    assert!(login_with(&after, "alice", "rabbit-hole").is_err());
+    after.login(password("alice", "wonderland"), peer()).expect("passwords do not need the key");
+    put(&after, UserSpec { secret: Some("new-secret".into()), ..UserSpec::named("alice") });
+    login_with(&after, "alice", "new-secret").unwrap();
 }
 
 #[test]

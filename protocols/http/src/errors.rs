@@ -7,7 +7,9 @@ use axum::response::{IntoResponse, Response};
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
 use serde_json::{Map, Value, json};
-use sluice_model::{Error, ErrorKind};
+use sluice_auth::OverQuota;
+use sluice_model::{Error, ErrorKind, Millis};
+use std::error::Error as _;
 
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 /// What a caller should wait before trying again when we cannot say better, in seconds.
@@ -194,6 +196,12 @@ impl Problem {
         self
     }
 
+    /// Says when to try again, in milliseconds from now; HTTP has whole seconds.
+    pub fn retry_after(mut self, millis: Millis) -> Self {
+        self.more.headers.insert(header::RETRY_AFTER, millis.div_ceil(1000).max(1).into());
+        self
+    }
+
     /// Says how to authenticate; `invalid_token` when a token was shown and refused.
     pub fn challenge(mut self, invalid_token: bool) -> Self {
         self.more.headers.remove(header::WWW_AUTHENTICATE);
@@ -266,7 +274,12 @@ impl From<Error> for Problem {
         if matches!(error.kind(), ErrorKind::Internal | ErrorKind::Corrupt) {
             tracing::error!(?error, "request failed");
         }
-        Self::new(error.kind().into(), error.message())
+        let over = error.source().and_then(|source| source.downcast_ref::<OverQuota>());
+        let problem = Self::new(error.kind().into(), error.message());
+        match over {
+            Some(over) => problem.retry_after(over.retry_after),
+            None => problem,
+        }
     }
 }
 

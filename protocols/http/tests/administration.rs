@@ -333,3 +333,19 @@ async fn an_open_broker_has_no_users_and_takes_none() {
         assert!(refused["detail"].as_str().unwrap().contains("auth.mode"), "{method} {target}: {refused}");
     }
 }
+
+#[tokio::test]
+async fn who_is_over_quota_is_told_when_to_come_again() {
+    let server = guarded().await;
+    let user = json!({"secret": "apps-secret", "quota": {"bytesPerSecond": 100}});
+    root(&server, "PUT", "/v1/users/app", user).await.expect(201);
+    let policy = json!({"subject": "app", "resource": "Topic:t", "actions": ["Pub", "Create"]});
+    root(&server, "PUT", "/v1/acls", policy).await.expect(200);
+    let publish = || call(&server, "app", "POST", "/v1/topics/t/messages", json!("x".repeat(10_000)));
+    publish().await.expect(201);
+    let refused = publish().await;
+    assert_eq!(refused.problem(429, "rate-limited")["retryable"], true);
+    let wait: u64 = refused.header("retry-after").parse().unwrap();
+    assert!((90..=101).contains(&wait), "{wait}");
+    assert_eq!(refused.headers.get_all("retry-after").iter().count(), 1);
+}

@@ -94,6 +94,17 @@ impl Call {
         self.app.wait_place(self.session()?.principal())
     }
 
+    /// Resolves with what to say when whoever asks must wait no longer: their user is gone, or their token has expired.
+    pub async fn revoked(&self) -> Problem {
+        match self.session() {
+            Ok(session) => {
+                self.broker().session_ended(session).await;
+                Problem::new(Code::Unauthenticated, "the credentials of this request are no longer good")
+            }
+            Err(problem) => problem,
+        }
+    }
+
     /// What a message of this call says about its sender.
     pub fn provenance(&self) -> Result<Provenance, Problem> {
         Ok(Provenance {

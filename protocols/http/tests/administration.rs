@@ -5,13 +5,16 @@
 mod support;
 
 use base64::Engine;
+use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use sluice_auth::{AclFile, Auth, Command, Credentials};
 use sluice_broker::Broker;
+use sluice_http::Config;
+use sluice_model::units::Span;
 use sluice_model::{SystemClock, TopicName};
 use sluice_store::MemoryLog;
 use std::sync::Arc;
-use support::{Answer, Server, server, server_on};
+use support::{Answer, PATIENCE, Server, request, server, server_on};
 
 const ACL: &str = r#"
 [[users]]
@@ -39,17 +42,26 @@ actions = ["Update"]
 "#;
 
 async fn guarded() -> Server {
+    guarded_with(Config::default()).await
+}
+
+async fn guarded_with(config: Config) -> Server {
     let clock = Arc::new(SystemClock);
     let auth = Arc::new(Auth::acl(Default::default(), clock.clone()).unwrap());
     let broker = Broker::open(Arc::new(MemoryLog::new()), auth, clock, Default::default()).unwrap();
     broker.change_access_as_operator(Command::ReplaceFile(AclFile::parse(ACL).unwrap())).await.unwrap();
-    server_on(broker, Default::default())
+    server_on(broker, config)
 }
 
-/// A call as a user whose secret is its name and `s-secret`.
-async fn call(server: &Server, user: &str, method: &str, target: &str, body: Value) -> Answer {
+/// The login of a user whose secret is its name and `s-secret`.
+fn basic(user: &str) -> String {
     let pair = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{user}s-secret"));
-    let headers = [&format!("Authorization: Basic {pair}"), "Content-Type: application/json"];
+    format!("Authorization: Basic {pair}")
+}
+
+/// A call as such a user.
+async fn call(server: &Server, user: &str, method: &str, target: &str, body: Value) -> Answer {
+    let headers = [&basic(user), "Content-Type: application/json"];
     let body = if body.is_null() { String::new() } else { body.to_string() };
     server.call(method, target, &headers, body).await
 }
@@ -307,6 +319,49 @@ async fn a_deleted_user_is_refused_from_the_next_request_on() {
     assert!(server.broker.topic(&session, &topic).is_err(), "its session may do nothing more");
     let gone = root(&server, "GET", "/v1/acls?subject=app", Value::Null).await.expect(200);
     assert_eq!(gone["items"], json!([]), "its policies went with it");
+}
+
+#[tokio::test]
+async fn what_a_deleted_user_waits_for_ends_at_once() {
+    // No sign of life, which would ask for the permit again, comes before the test gives up.
+    let server = guarded_with(Config { heartbeat: Span::secs(60), ..Config::default() }).await;
+    root(&server, "PUT", "/v1/users/app", json!({"secret": "apps-secret"})).await.expect(201);
+    let everything = json!({"subject": "app", "resource": "*", "actions": ["All"]});
+    root(&server, "PUT", "/v1/acls", everything).await.expect(200);
+    for topic in ["t", "empty"] {
+        call(&server, "app", "PUT", &format!("/v1/topics/{topic}"), json!({"queues": 1})).await.expect(201);
+    }
+    call(&server, "app", "POST", "/v1/topics/t/messages", json!("x")).await.expect(201);
+    let streams = [
+        "/v1/topics/t/stream?format=ndjson",
+        "/v1/groups/waiting/stream?topic=empty&format=ndjson",
+        "/v1/groups/full/stream?topic=t&maxInFlight=1&format=ndjson",
+    ];
+    let read = async |target| {
+        let opened = server.open(request("GET", target, &[&basic("app")], "")).await;
+        assert_eq!(opened.status(), 200, "{target}");
+        let body = tokio::time::timeout(PATIENCE, opened.into_body().collect()).await.expect("it stays open");
+        String::from_utf8(body.unwrap().to_bytes().to_vec()).unwrap()
+    };
+    // Each is polled until it waits before the last one begins.
+    let (tail, waiting, full, receive, browse, deleted) = tokio::join!(
+        read(streams[0]),
+        read(streams[1]),
+        read(streams[2]),
+        call(&server, "app", "POST", "/v1/groups/g/receive?topic=empty&wait=30s", Value::Null),
+        call(&server, "app", "GET", "/v1/topics/empty/queues/0/messages?offset=0&wait=30s", Value::Null),
+        root(&server, "DELETE", "/v1/users/app", Value::Null),
+    );
+    assert_eq!(deleted.status, 204);
+    for refused in [receive, browse] {
+        let detail = refused.problem(401, "unauthenticated")["detail"].to_string();
+        assert!(detail.contains("no longer good"), "it did not wait: {detail}");
+    }
+    for (stream, messages) in [(tail, 0), (waiting, 0), (full, 1)] {
+        let lines: Vec<Value> = stream.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(lines.len(), messages + 1, "{stream}");
+        assert!(lines[messages].to_string().contains("no longer good"), "{stream}");
+    }
 }
 
 #[tokio::test]

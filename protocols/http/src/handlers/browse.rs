@@ -95,6 +95,7 @@ pub(crate) async fn browse(call: Call) -> Result<Response, Problem> {
     let waited = tokio::select! {
         pulled = call.broker().pull(session, &request) => Some(pulled?),
         () = call.caller.drain.signaled(), if !wait.is_zero() => None,
+        problem = call.revoked(), if !wait.is_zero() => return Err(problem),
     };
     let pulled = match waited {
         Some(pulled) => pulled,

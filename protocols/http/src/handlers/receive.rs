@@ -118,6 +118,7 @@ async fn deliveries(call: &Call, max: usize) -> Result<Vec<Delivered>, Problem> 
     tokio::select! {
         delivered = first_of(call, &topics, &wanted) => delivered,
         () = call.caller.drain.signaled(), if !wanted.wait.is_zero() => Ok(Vec::new()),
+        problem = call.revoked(), if !wanted.wait.is_zero() => Err(problem),
     }
 }
 

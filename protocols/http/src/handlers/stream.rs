@@ -100,6 +100,7 @@ impl Tail {
         let messages = tokio::select! {
             messages = call.app.broker.poll(call.session()?, cursor, CHUNK, beat) => messages?,
             () = call.caller.drain.signaled() => return Ok(None),
+            problem = call.revoked() => return Err(problem),
         };
         if messages.is_empty() {
             return Ok(Some(self.form.heartbeat()));
@@ -219,10 +220,12 @@ impl Deliveries {
             room = self.room() => room,
             () = tokio::time::sleep(beat) => return Ok(Some(self.form.heartbeat())),
             () = self.call.caller.drain.signaled() => return Ok(None),
+            problem = self.call.revoked() => return Err(problem),
         };
         let delivered = tokio::select! {
             delivered = self.receive(room, beat) => delivered?,
             () = self.call.caller.drain.signaled() => return Ok(None),
+            problem = self.call.revoked() => return Err(problem),
         };
         if delivered.is_empty() {
             return Ok(Some(self.form.heartbeat()));

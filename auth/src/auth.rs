@@ -22,7 +22,7 @@ use crate::{
     Action, AuditEvent, AuditKind, Command, Config, Cost, Credentials, Explanation, Mode, Permit, Policy,
     Principal, Resource, RoleView, Session, UserView,
 };
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use prove::{Proof, kind_of, name_of};
 use sluice_model::{Clock, Error, ErrorKind, Millis, Result};
 use std::net::{IpAddr, SocketAddr};
@@ -37,6 +37,9 @@ pub struct Auth {
     /// Counts changes; told after they are in force.
     changes: watch::Sender<u64>,
     anonymous: Arc<Principal>,
+    /// What `open` mode finds in the log and has no use for: kept as it is, so that a checkpoint written meanwhile does
+    /// not lose the users of `acl` mode.
+    unused: Mutex<Vec<Change>>,
 }
 
 struct Acl {
@@ -56,7 +59,7 @@ struct Acl {
 impl Auth {
     /// `auth.mode = "open"`: every login is anonymous, everything is permitted.
     pub fn open() -> Self {
-        Self { acl: None, changes: watch::Sender::new(0), anonymous: Self::nobody() }
+        Self::with(None)
     }
 
     /// `auth.mode = "acl"`: users and policies decide, and there are none yet.
@@ -75,7 +78,7 @@ impl Auth {
             accept_lost_secrets: config.accept_lost_secrets,
             has_quotas: AtomicBool::new(false),
         };
-        Ok(Self { acl: Some(acl), changes: watch::Sender::new(0), anonymous: Self::nobody() })
+        Ok(Self::with(Some(acl)))
     }
 
     /// Seals signing secrets in changes and snapshots with this key, and opens them with it. Before anything is applied.
@@ -108,8 +111,9 @@ impl Auth {
         Ok(())
     }
 
-    fn nobody() -> Arc<Principal> {
-        Arc::new(Principal { name: "".into(), id: 0 })
+    fn with(acl: Option<Acl>) -> Self {
+        let anonymous = Arc::new(Principal { name: "".into(), id: 0 });
+        Self { acl, changes: watch::Sender::new(0), anonymous, unused: Mutex::default() }
     }
 
     /// Which of the two this is.
@@ -291,25 +295,25 @@ impl Auth {
         }
     }
 
-    /// Takes over a change that is in the log, now or on replay. In `open` mode nothing is remembered.
+    /// Takes over a change that is in the log, now or on replay. In `open` mode it is only kept.
     pub fn apply(&self, change: &Change) {
-        if let Some(acl) = &self.acl {
-            acl.slowdown.forgive_names();
-            let kind = acl.opened(change);
-            let mut directory = acl.directory.write();
-            directory.apply(&kind);
-            if kind.may_change_quotas() {
-                acl.has_quotas.store(directory.has_meters(), Ordering::Relaxed);
-            }
-            drop(directory);
-            self.changes.send_modify(|changes| *changes += 1);
+        let Some(acl) = &self.acl else { return self.unused.lock().push(change.clone()) };
+        acl.slowdown.forgive_names();
+        let kind = acl.opened(change);
+        let mut directory = acl.directory.write();
+        directory.apply(&kind);
+        if kind.may_change_quotas() {
+            acl.has_quotas.store(directory.has_meters(), Ordering::Relaxed);
         }
+        drop(directory);
+        self.changes.send_modify(|changes| *changes += 1);
     }
 
     /// Changes that rebuild all users and policies from nothing, for a checkpoint.
     pub fn snapshot(&self) -> Vec<Change> {
-        let mut kinds = self.read(Directory::snapshot);
-        if let Some(key) = self.acl.as_ref().and_then(|acl| acl.data_key.as_ref()) {
+        let Some(acl) = &self.acl else { return self.unused.lock().clone() };
+        let mut kinds = acl.directory.read().snapshot();
+        if let Some(key) = &acl.data_key {
             kinds.iter_mut().flat_map(Kind::users_mut).for_each(|user| key.seal_user(user));
         }
         kinds.into_iter().map(Change).collect()

@@ -197,3 +197,20 @@ async fn the_same_file_at_every_start_does_not_make_the_log_grow() {
     broker.change_access_as_operator(Command::ReplaceFile(AclFile::default())).await.unwrap();
     assert!(log.end() > end);
 }
+
+#[tokio::test]
+async fn a_life_in_open_mode_does_not_lose_the_users() {
+    let log = Arc::new(MemoryLog::new());
+    let broker = open(&log, None).unwrap();
+    with_users(&broker).await;
+    drop(broker);
+    let clock = Arc::new(ManualClock::new(NOW));
+    for _ in 0..2 {
+        let open_mode: Arc<dyn Log> = Arc::new(log.reopen());
+        let broker =
+            Broker::open(open_mode, Arc::new(Auth::open()), clock.clone(), Config::default()).unwrap();
+        broker.checkpoint().unwrap();
+    }
+    let broker = open(&Arc::new(log.reopen()), None).unwrap();
+    broker.login_now(Credentials::Password { user: "app", password: "secret" }, peer()).unwrap();
+}

@@ -5,11 +5,12 @@
 #![no_main]
 
 use sluice_fuzz::{Files, reseal};
-use sluice_model::{ManualClock, Message};
+use sluice_model::{ErrorKind, ManualClock, Message};
 use sluice_store::vfs::Vfs;
-use sluice_store::{Append, Config, Durability, LocalLog, Log, LogQueue, Payload, Read, ReadLimits};
+use sluice_store::{Append, Config, Durability, LocalLog, Log, LogQueue, Payload, Read, ReadLimits, Ticket};
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 const QUEUES: u32 = 3;
 const CHANGE: usize = 8;
@@ -53,13 +54,26 @@ fn write() -> Files {
         };
         let append =
             Append { queue: LogQueue(n % QUEUES), payload, stored: u64::from(n), reserved_space: false };
-        let ticket = log.append(&[append], Durability::Async).expect("appends");
+        let ticket = patiently(|| log.append(std::slice::from_ref(&append), Durability::Async));
         ticket.done.wait().expect("is done");
         if n % 100 == 99 {
             log.write_checkpoint(log.end(), b"what the broker remembers").expect("a checkpoint");
         }
     }
     files.copy()
+}
+
+/// Segments this small fill up faster than files are made; the log then asks for patience.
+fn patiently(append: impl Fn() -> sluice_model::Result<Ticket>) -> Ticket {
+    for _ in 0..10_000 {
+        match append() {
+            Err(error) if error.kind() == ErrorKind::Throttled => {
+                std::thread::sleep(Duration::from_millis(1))
+            }
+            outcome => return outcome.expect("appends"),
+        }
+    }
+    panic!("no file was made in ten seconds")
 }
 
 fn read_everything(log: &LocalLog) {

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::time::Duration;
 
 const STARTS: usize = 5;
-/// What starting has set in motion may finish first.
-const SETTLE: Duration = Duration::from_secs(2);
+/// Starting has the next files of the log written ahead, a few seconds of work that ends.
+const SETTLE: Duration = Duration::from_secs(20);
 const WATCHED: Duration = Duration::from_secs(10);
 
 pub fn measure(folder: &Path) -> Result {

@@ -457,6 +457,21 @@ async fn what_may_not_be_stored_is_refused_and_leaves_nothing_behind() {
 }
 
 #[tokio::test]
+async fn a_topic_that_may_not_be_read_or_written_refuses_just_that() {
+    let h = house();
+    let mut spec = TopicSpec { perm: 2, ..TopicSpec::with_queues(1) };
+    h.broker.put_topic(&h.me, &topic("t"), spec.clone()).await.unwrap();
+    h.send("t", text("a")).await;
+    let cursor = h.broker.cursor(&h.me, &topic("t"), Filter::All, StartAt::Earliest, None).await;
+    assert_eq!(cursor.unwrap_err().kind(), ErrorKind::PermissionDenied);
+    spec.perm = 4;
+    h.broker.put_topic(&h.me, &topic("t"), spec).await.unwrap();
+    assert_eq!(bodies(&h.receive("g", "t", 1).await), ["a"]);
+    let refused = h.broker.send(&h.me, SendRequest::one(topic("t"), text("b"))).err().unwrap();
+    assert_eq!(refused.kind(), ErrorKind::PermissionDenied);
+}
+
+#[tokio::test]
 async fn a_deleted_topic_begins_anew() {
     let h = house();
     h.send("t", text("a")).await;

@@ -1,7 +1,7 @@
 //! Which topics and groups there are, and which log queue each topic's queue is.
 
 use crate::{GroupSpec, TopicSpec};
-use sluice_model::{GroupName, Millis, Offset, QueueId, TopicName};
+use sluice_model::{Error, ErrorKind, GroupName, Millis, Offset, QueueId, Result, TopicName};
 use sluice_store::LogQueue;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -10,6 +10,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// Where the broker's own delayed messages wait. Topics' queues are numbered from [`FIRST_QUEUE`].
 pub(crate) const TIMER_QUEUE: LogQueue = LogQueue(1);
 const FIRST_QUEUE: u32 = 16;
+
+/// RocketMQ's permission bit for reading.
+const PERM_READ: u8 = 4;
 
 /// A topic.
 #[derive(Debug)]
@@ -25,6 +28,17 @@ impl Topic {
     /// The queue in the log, or nothing when there is no such queue.
     pub(crate) fn log_queue(&self, queue: QueueId) -> Option<LogQueue> {
         self.queues.get(queue.0 as usize).copied()
+    }
+
+    /// Refuses readers of a topic that may only be written to.
+    pub(crate) fn check_readable(&self) -> Result<()> {
+        if self.spec.perm & PERM_READ == 0 {
+            return Err(Error::new(
+                ErrorKind::PermissionDenied,
+                format!("topic {} may not be read", self.name),
+            ));
+        }
+        Ok(())
     }
 
     /// The next queue in turn.

@@ -41,6 +41,7 @@ impl Broker {
         let inner = self.0.under(&permit);
         inner.auth.charge(session, Cost::default())?;
         let (topic, queue) = inner.queue_of(request.topic, request.queue)?;
+        topic.check_readable()?;
         let deadline = Instant::now() + request.wait.min(inner.config.max_wait.0);
         let mut waiting = None;
         loop {
@@ -86,7 +87,10 @@ impl Broker {
         let queues = {
             let mut core = inner.core.lock();
             match core.catalog.topic(topic) {
-                Some(topic) => topic.queues.clone(),
+                Some(topic) => {
+                    topic.check_readable()?;
+                    topic.queues.clone()
+                }
                 None if inner.may_create(create) => {
                     inner.make_topic(&mut core, topic, create.unwrap_or(0))?.queues.clone()
                 }
@@ -116,6 +120,7 @@ impl Broker {
         let deadline = Instant::now() + wait;
         loop {
             let topic = inner.topic_of(&cursor.topic)?;
+            topic.check_readable()?;
             let mut positions = cursor.positions.clone();
             // Queues that were added since hold only messages that came since.
             positions.resize(topic.queues.len().max(positions.len()), 0);

@@ -142,6 +142,7 @@ impl Inner {
             }
             None => return Err(unknown_topic(request.topic)),
         };
+        topic.check_readable()?;
         let group = self.group_or_new(&mut core, request.group, request.start)?;
         if !group.spec.enabled {
             return Err(Error::new(

@@ -12,6 +12,7 @@
 use crate::Lsn;
 use crate::bytes_at::{BytesAt as _, put};
 use crate::crc::crc32c;
+use crate::entry::{MAX_LSN, MAX_OFFSET};
 use crate::segment::{CRC_AT, StoreId, VERSION};
 use crate::vfs::Vfs;
 use bytes::Bytes;
@@ -148,6 +149,9 @@ fn decode(mut bytes: Vec<u8>, store: StoreId, at: Lsn) -> Outcome {
         is_async: place.u32_at(4) & ASYNC != 0,
         next: place.u64_at(8),
     };
-    let ends = bytes.slice(HEADER..state_at).chunks_exact(QUEUE).map(end).collect();
+    let ends: Vec<QueueEnd> = bytes.slice(HEADER..state_at).chunks_exact(QUEUE).map(end).collect();
+    if at > MAX_LSN || ends.iter().any(|end| end.next > MAX_OFFSET) {
+        return Outcome::Unreadable("it tells of positions that no log reaches");
+    }
     Outcome::Good(Checkpoint { at, ends, state: bytes.slice(state_at..) })
 }

@@ -24,6 +24,11 @@ const MAGIC: [u8; 3] = *b"SLE";
 /// The magic and version as the first four bytes of an entry: what a search through a damaged file looks for.
 pub(crate) const SIGNATURE: [u8; 4] = [MAGIC[0], MAGIC[1], MAGIC[2], VERSION];
 const VERSION: u8 = 1;
+/// No log gets further, however long it is written to: a number beyond was not made by appending. What lies below can be
+/// added up without care.
+pub(crate) const MAX_LSN: Lsn = 1 << 62;
+/// The same for the offsets of a queue.
+pub(crate) const MAX_OFFSET: Offset = 1 << 62;
 /// "Not known", when the distance does not fit.
 const FAR_BEHIND: u32 = u32::MAX;
 
@@ -100,7 +105,7 @@ impl EntryHeader {
 
     /// The position after it.
     pub(crate) fn end(&self) -> Lsn {
-        self.lsn + self.size()
+        self.lsn.saturating_add(self.size())
     }
 
     pub(crate) fn has(&self, flag: u32) -> bool {

@@ -23,7 +23,7 @@ pub(crate) struct IndexEntry {
 impl IndexEntry {
     /// The offset after the last one it covers.
     pub(crate) fn end(&self) -> Offset {
-        self.offset + Offset::from(self.count)
+        self.offset.saturating_add(Offset::from(self.count))
     }
 
     fn passes(&self, tag_hashes: Option<&[u32]>) -> bool {

@@ -212,7 +212,9 @@ fn fetch_run(
     run: &[IndexEntry],
 ) -> Result<Vec<Entry>, Fetch> {
     let (Some(first), Some(last)) = (run.first(), run.last()) else { return Ok(Vec::new()) };
-    let len = (last.lsn + u64::from(last.size) - first.lsn) as usize;
+    // An index that claims more than its file holds gets what there is; the entries' own checks then tell.
+    let room = segment.len.saturating_sub(segment.position(first.lsn));
+    let len = (last.lsn + u64::from(last.size)).saturating_sub(first.lsn).min(room) as usize;
     let file = segment.file(&*shared.vfs).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => Fetch::Gone,
         _ => Fetch::Failed(unreadable(error)),
@@ -222,8 +224,8 @@ fn fetch_run(
     bytes.truncate(read.map_err(|error| Fetch::Failed(unreadable(error)))?);
     let bytes = Bytes::from(bytes);
     let one = |index: &IndexEntry| {
-        let at = (index.lsn - first.lsn) as usize;
-        let end = at + index.size as usize;
+        let at = index.lsn.wrapping_sub(first.lsn) as usize;
+        let end = at.saturating_add(index.size as usize);
         let bytes = if end <= bytes.len() { bytes.slice(at..end) } else { Bytes::new() };
         checked(segment, index.lsn, &bytes)
             .filter(|header| header.queue == queue.0 && header.offset == index.offset)

@@ -10,7 +10,7 @@
 //! that follows 100 ms of quiet leaves only the newest group exposed.
 
 use crate::checkpoint::{self, Checkpoint, Outcome};
-use crate::entry::{EntryKind, flag};
+use crate::entry::{EntryHeader, EntryKind, MAX_LSN, MAX_OFFSET, flag};
 use crate::error::{Damage, LostOffsets, OpenError};
 use crate::live::QueueIndexes;
 use crate::log::Lsn;
@@ -44,6 +44,8 @@ pub(crate) struct Survey {
     pub clean: bool,
     bad_checkpoints: Vec<Lsn>,
     segments: Vec<Surveyed>,
+    /// The offset after the last one that the segments so far hold, for each queue.
+    reached: HashMap<u32, Offset, foldhash::fast::RandomState>,
     /// A file whose beginning was torn before it got an entry.
     empty: Option<PathBuf>,
 }
@@ -84,12 +86,17 @@ pub(crate) fn survey(vfs: &dyn Vfs, dir: &Path, store: StoreId) -> Result<Survey
         clean: true,
         bad_checkpoints: Vec::new(),
         segments: Vec::new(),
+        reached: HashMap::default(),
         empty: None,
     };
     survey.read_checkpoints(vfs, dir, store)?;
     let names = vfs.list(&log_dir(dir)).map_err(|e| OpenError::io(log_dir(dir), e))?;
     let mut starts: Vec<Lsn> = names.iter().filter_map(|name| start_of_name(name)).collect();
     starts.sort_unstable();
+    if let Some(start) = starts.iter().find(|start| **start > MAX_LSN || !start.is_multiple_of(8)) {
+        let what = "no segment can start where its name says";
+        return Err(OpenError::damaged(segment_path(dir, *start), 0, what));
+    }
     for (n, start) in starts.iter().enumerate() {
         survey.add_segment(vfs, dir, store, *start, starts.get(n + 1).copied())?;
     }
@@ -143,8 +150,12 @@ impl Survey {
             Some(sealed) => sealed,
             None => self.scan(&segment, file, next)?,
         };
-        if let State::Sealed(_, ranges) = &state {
+        if let State::Sealed(footer, ranges) = &state {
             for (queue, range) in ranges {
+                self.ascend(*queue, range.base, range.end).map_err(|what| {
+                    let at = segment.position(footer.end);
+                    damaged(&segment.path, at, footer.end, what, Vec::new())
+                })?;
                 self.go_on(*queue, range.end, range.is_async);
             }
         }
@@ -208,6 +219,19 @@ impl Survey {
         Err(damaged(path, 0, start, what, Vec::new()))
     }
 
+    /// The offsets of a queue only rise. Where they do not, good checksums tell of a fault in what wrote them, or of
+    /// bytes that belong elsewhere; nothing behind can be trusted, and none of it is thrown away.
+    fn ascend(&mut self, queue: u32, from: Offset, to: Offset) -> Result<(), String> {
+        let reached = self.reached.entry(queue).or_default();
+        if from < *reached || to < from || to > MAX_OFFSET {
+            return Err(format!(
+                "queue {queue} goes on from offset {from} to {to}, but it had reached {reached}"
+            ));
+        }
+        *reached = to;
+        Ok(())
+    }
+
     fn go_on(&mut self, queue: u32, next: Offset, is_async: bool) {
         let end = self.ends.entry(queue).or_default();
         end.next = end.next.max(next);
@@ -237,15 +261,10 @@ impl Survey {
             end = scan.lsn();
             clean = header.kind == EntryKind::Mark && header.has(flag::CLEAN);
             for header in group.drain(..) {
+                self.take(&header).map_err(|what| {
+                    damaged(&segment.path, segment.position(header.lsn), header.lsn, what, Vec::new())
+                })?;
                 contents.add(&header);
-                match header.kind {
-                    EntryKind::Message => {
-                        let next = header.offset + Offset::from(header.count);
-                        self.go_on(header.queue, next, header.has(flag::ASYNC));
-                    }
-                    EntryKind::Gap => self.go_on(header.queue, header.offset, true),
-                    EntryKind::State | EntryKind::Mark => {}
-                }
             }
         }
         match next {
@@ -260,6 +279,21 @@ impl Survey {
                 Ok(State::Open { end, contents, clean })
             }
         }
+    }
+
+    /// Takes over where an entry's queue goes on.
+    fn take(&mut self, header: &EntryHeader) -> Result<(), String> {
+        let (to, is_async) = match header.kind {
+            EntryKind::Message if header.count == 0 => {
+                return Err(format!("a message of queue {} has no offset", header.queue));
+            }
+            EntryKind::Message => (header.index_entry().end(), header.has(flag::ASYNC)),
+            EntryKind::Gap => (header.offset, true),
+            EntryKind::State | EntryKind::Mark => return Ok(()),
+        };
+        self.ascend(header.queue, header.offset, to)?;
+        self.go_on(header.queue, to, is_async);
+        Ok(())
     }
 
     /// Searches behind the end of good entries for one that was written when that end was already safe.

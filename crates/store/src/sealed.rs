@@ -16,7 +16,7 @@
 use crate::Lsn;
 use crate::bytes_at::{BytesAt as _, put};
 use crate::crc::crc32c;
-use crate::entry::{EntryHeader, EntryKind, flag};
+use crate::entry::{EntryHeader, EntryKind, MAX_LSN, MAX_OFFSET, flag};
 use crate::index::IndexEntry;
 use crate::segment::{PAGE, Page, Segment, StoreId, check_page, finish_page, start_page};
 use crate::vfs::{Vfs, VfsFile};
@@ -211,7 +211,7 @@ fn range_of(segment: Lsn, first: u32, part: &QueueContents) -> Option<Range> {
         count,
         min_stored: part.entries.iter().map(stored).min().unwrap_or_default(),
         max_stored: part.entries.iter().map(stored).max().unwrap_or_default(),
-        dense: end - base == u64::from(count),
+        dense: end.checked_sub(base) == Some(u64::from(count)),
         ordered: part.entries.is_sorted_by_key(stored),
         is_async: part.is_async,
     })
@@ -293,18 +293,35 @@ impl Footer {
         })
     }
 
-    /// Reads the directory; nothing when it is damaged.
+    /// Reads the directory; nothing when it is damaged, or when its numbers cannot all be true.
     pub(crate) fn directory(&self, file: &dyn VfsFile) -> io::Result<Option<Vec<(u32, Range)>>> {
-        // The length is bounded by the file's: a footer that passed its checksum and claims more is refused.
         let len = self.queues as usize * DIRECTORY_ENTRY;
-        if self.directory_at.saturating_add(len as u64) > file.size()? {
+        // The length is bounded by the file's: a footer that passed its checksum and claims more is refused.
+        if !self.is_plausible() || self.directory_at.saturating_add(len as u64) > file.size()? {
             return Ok(None);
         }
         let mut bytes = vec![0; len];
         if file.read_at(&mut bytes, self.directory_at)? != len || crc32c(&bytes) != self.directory_crc {
             return Ok(None);
         }
-        Ok(Some(bytes.chunks_exact(DIRECTORY_ENTRY).map(|place| self.range(place)).collect()))
+        let ranges: Vec<_> = bytes.chunks_exact(DIRECTORY_ENTRY).map(|place| self.range(place)).collect();
+        Ok(ranges.iter().all(|(_, range)| self.can_hold(range)).then_some(ranges))
+    }
+
+    /// Entries, blocks and directory follow each other, as `seal` writes them.
+    fn is_plausible(&self) -> bool {
+        let blocks = u64::from(self.entries).div_ceil(u64::from(PER_BLOCK)) * BLOCK;
+        let entries = self.end.checked_sub(self.start).filter(|len| *len >= PAGE && len.is_multiple_of(8));
+        self.end <= MAX_LSN
+            && entries == Some(self.blocks_at)
+            && self.blocks_at.checked_add(blocks) == Some(self.directory_at)
+    }
+
+    fn can_hold(&self, range: &Range) -> bool {
+        range.base <= range.end
+            && range.end <= MAX_OFFSET
+            && range.first.checked_add(range.count).is_some_and(|behind| behind <= self.entries)
+            && (!range.dense || range.end - range.base == u64::from(range.count))
     }
 
     fn range(&self, place: &[u8]) -> (u32, Range) {

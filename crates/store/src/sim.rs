@@ -193,6 +193,16 @@ impl SimVfs {
         }
     }
 
+    /// Puts a file there, on the disk too.
+    pub fn put(&self, path: &Path, content: Vec<u8>) {
+        let mut world = self.0.world.lock();
+        let number = world.next_inode;
+        world.next_inode += 1;
+        world.inodes.insert(number, Inode { durable: content.clone(), data: content, pending: Vec::new() });
+        world.names.insert(path.into(), number);
+        world.durable_names.insert(path.into(), number);
+    }
+
     fn enter(&self, call: Call) -> io::Result<MutexGuard<'_, World>> {
         let mut world = self.0.world.lock();
         while call == Call::Sync && world.hold_syncs {

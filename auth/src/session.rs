@@ -40,6 +40,13 @@ impl Session {
         self.principal.name.is_empty()
     }
 
+    /// Whether the other is the same user with the same proof, and so ends when this one does.
+    pub fn is_same_proof(&self, other: &Self) -> bool {
+        self.principal.id == other.principal.id
+            && self.principal.name == other.principal.name
+            && (self.print, self.expires, &self.roles) == (other.print, other.expires, &other.roles)
+    }
+
     /// When the session ends by itself, as a token does.
     pub fn expires(&self) -> Option<Millis> {
         self.expires

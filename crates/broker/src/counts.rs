@@ -28,6 +28,10 @@ impl Counts {
         describe_counter!("sluice_messages_settled_total", "Leased deliveries acknowledged");
         describe_counter!("sluice_messages_returned_total", "Leased deliveries given back");
         describe_counter!("sluice_messages_dead_lettered_total", "Messages moved to a dead-letter topic");
+        describe_counter!(
+            "sluice_connections_revoked_total",
+            "Connections closed because their user, secret or token was no longer good"
+        );
         describe_counter!("sluice_timers_fired_total", "Delayed messages delivered to their queue");
         describe_counter!("sluice_permits_denied_total", "Requests denied by policy");
         describe_counter!("sluice_checkpoints_total", "Checkpoints written");

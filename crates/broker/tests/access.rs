@@ -133,6 +133,45 @@ async fn a_connection_learns_that_its_session_is_over() {
     tokio::time::timeout(Duration::from_secs(1), waiting).await.unwrap().unwrap();
 }
 
+#[tokio::test]
+async fn a_connection_is_watched_for_whom_it_acted_as_last() {
+    let broker = open(&Arc::new(MemoryLog::new()), None).unwrap();
+    let (root, app) = with_users(&broker).await;
+    let (ends, mut ended) = tokio::sync::mpsc::unbounded_channel();
+    let mut watch = SessionWatch::default();
+    for session in [&app, &root, &app] {
+        assert!(watch.is_news(session));
+        let (ends, name) = (ends.clone(), session.principal().clone());
+        watch.follow(&broker, session, move || ends.send(name).unwrap());
+        assert!(!watch.is_news(session));
+    }
+    let again = Credentials::Password { user: "app", password: "secret" };
+    assert!(!watch.is_news(&broker.login_now(again, peer()).unwrap()), "the same proof");
+    let another = UserSpec { superuser: Some(true), ..UserSpec::named("another") };
+    broker.change_access_as_operator(Command::PutUser(another)).await.unwrap();
+    for user in ["root", "app"] {
+        broker.change_access_as_operator(Command::DeleteUser(user.to_owned())).await.unwrap();
+    }
+    let name = tokio::time::timeout(Duration::from_secs(1), ended.recv()).await.unwrap().unwrap();
+    assert_eq!(name, "app");
+    drop((watch, ends));
+    assert!(ended.recv().await.is_none(), "root was not waited for any more");
+}
+
+/// By a timer of its own: nothing changes that could wake whoever waits.
+#[tokio::test]
+async fn a_session_ends_when_its_token_does() {
+    let clock = Arc::new(SystemClock);
+    let auth = Arc::new(Auth::acl(AuthConfig::default(), clock.clone()).unwrap());
+    let broker = Broker::open(Arc::new(MemoryLog::new()), auth, clock, Config::default()).unwrap();
+    let (root, _) = with_users(&broker).await;
+    let end = broker.now() + 300;
+    let token = broker.create_token(&root, "app", "ci", Some(end)).await.unwrap();
+    let session = broker.login_now(Credentials::Bearer { token: &token }, peer()).unwrap();
+    tokio::time::timeout(Duration::from_secs(2), broker.session_ended(&session)).await.unwrap();
+    assert!(broker.now() >= end);
+}
+
 /// Sending is refused while a quota is used up; a consumer that waits is slowed down without an error.
 #[tokio::test]
 async fn a_quota_holds_for_sending_and_receiving_together() {

@@ -275,6 +275,38 @@ async fn the_outbox_closes_the_connection_with_last_words() {
 }
 
 #[tokio::test]
+async fn a_revoked_connection_says_goodbye_and_ends_within_a_second() {
+    let (lines, server) = start(Lines::new(Order::InOrder));
+    let mut client = server.connect().await;
+    send(&mut client, "now a\nforever\n").await;
+    expect(&mut client, "now a\n").await;
+    let out = lines.seen.outbox.lock().clone().unwrap();
+    let begin = Instant::now();
+    out.revoke();
+    expect_closed(&mut client).await; // an answer that is not there holds nothing up, and words come after answers
+    assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
+    assert_eq!(closed(&lines.seen, "revoked"), 1);
+
+    let mut client = server.connect().await;
+    send(&mut client, "now a\n").await;
+    expect(&mut client, "now a\n").await;
+    lines.seen.outbox.lock().clone().unwrap().revoke();
+    assert_eq!(read_to_end(&mut client).await, "bye revoked\n");
+}
+
+#[tokio::test]
+async fn a_revoked_client_that_reads_nothing_is_cut_off_too() {
+    let (lines, server) = start(Lines::new(Order::InOrder));
+    let mut client = server.connect().await;
+    send(&mut client, "big 50000000\n").await;
+    until("the answer is under way", || lines.seen.handled.load(Ordering::SeqCst) == 1).await;
+    let begin = Instant::now();
+    lines.seen.outbox.lock().clone().unwrap().revoke();
+    until("the connection ends", || closed(&lines.seen, "revoked") == 1).await;
+    assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
+}
+
+#[tokio::test]
 async fn drain_answers_what_is_in_flight_and_says_goodbye() {
     let (lines, server) = start(Lines::new(Order::InOrder));
     let mut client = server.connect().await;

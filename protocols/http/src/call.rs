@@ -3,6 +3,7 @@
 use crate::app::{App, WaitPlace};
 use crate::body::RequestBody;
 use crate::errors::{Code, Problem};
+use crate::identity::Identity;
 use crate::params::Query;
 use crate::{convert, json};
 use axum::response::{IntoResponse, Response};
@@ -31,6 +32,8 @@ pub struct Caller {
     pub peer: SocketAddr,
     /// The client's certificate, as DER.
     pub certificate: Option<Bytes>,
+    /// Whose requests the connection has carried.
+    pub identity: Arc<Identity>,
     pub drain: Drain,
     /// Owns what is still being done for this connection after an answer.
     pub tracker: TaskTracker,
@@ -42,6 +45,7 @@ impl Default for Caller {
         Self {
             peer: (Ipv4Addr::LOCALHOST, 0).into(),
             certificate: None,
+            identity: Arc::default(),
             drain: Drain::new(),
             tracker: TaskTracker::new(),
         }

@@ -19,11 +19,14 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 /// The smallest read buffer that hyper takes.
 const MIN_BUFFER: usize = 8 << 10;
+/// A connection whose user may not have it any longer gets so long to take what it was being answered.
+const REVOKED_FAREWELL: Duration = Duration::from_millis(500);
 /// How often an HTTP/2 client is asked whether it is still there.
 const PING_EVERY: Duration = Duration::from_secs(30);
 
@@ -32,10 +35,12 @@ pub(crate) async fn serve(app: &Arc<App>, router: Router, conn: Connection, drai
     let caller = Caller {
         peer: conn.peer,
         certificate: conn.client_cert().map(|der| Bytes::copy_from_slice(der)),
+        identity: Arc::default(),
         drain: drain.clone(),
         tracker: tracker.clone(),
     };
     let activity = Activity::default();
+    let identity = Arc::clone(&caller.identity);
     let io = TokioIo::new(Timed::new(conn, &app.config, activity.clone()));
     let service =
         service_fn(move |request: Request<Incoming>| answer(router.clone(), request, &caller, &activity));
@@ -46,6 +51,10 @@ pub(crate) async fn serve(app: &Arc<App>, router: Router, conn: Connection, drai
         () = drain.signaled() => {
             http.as_mut().graceful_shutdown();
             http.as_mut().await
+        }
+        () = identity.over() => {
+            http.as_mut().graceful_shutdown();
+            timeout(REVOKED_FAREWELL, http.as_mut()).await.unwrap_or(Ok(()))
         }
     };
     if let Err(error) = ended {

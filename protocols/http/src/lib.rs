@@ -9,6 +9,7 @@
 //! - `connection` — one connection: HTTP/1.1 and HTTP/2, time limits, drain
 //! - `detect` — are these first bytes HTTP?
 //! - `router` — the checks around every request; `routes` — the table; `openapi` — the same table as a document
+//! - `identity` — whose connection it is, and that it ends with them
 //! - `call`, `params`, `json`, `body`, `auth` — what a handler is given, and how strictly it is read
 //! - `convert` — wire message to model message and back
 //! - `handlers` — one file per resource; `sse`, `resume`, `stream_credit`, `lease_guard` — what streams need
@@ -24,6 +25,7 @@ mod convert;
 mod detect;
 mod errors;
 mod handlers;
+mod identity;
 mod json;
 mod lease_guard;
 mod openapi;

@@ -104,19 +104,21 @@ async fn run(app: Arc<App>, route: &'static Route, request: Request) -> Response
 async fn call(app: Arc<App>, route: &'static Route, request: Request) -> Result<Call, Problem> {
     let (mut parts, body) = request.into_parts();
     let caller = parts.extensions.remove::<Caller>().unwrap_or_default();
-    let body = RequestBody::new(body, &parts.headers, Arc::clone(&app), caller.tracker.clone());
+    let mut body = RequestBody::new(body, &parts.headers, Arc::clone(&app), caller.tracker.clone());
     let path = RawPathParams::from_request_parts(&mut parts, &())
         .await
         .map_err(|_| Problem::new(Code::BadRequest, "the path is not UTF-8"))?
         .iter()
         .map(|(_, value)| value.to_owned())
         .collect();
-    let certificate = caller.certificate.as_deref();
     // Who asks comes first: a stranger learns nothing of what a call takes.
     let session = match route.public {
         true => None,
-        false => Some(auth::login(&app, &parts.headers, certificate, caller.peer).await?),
+        false => Some(auth::login(&app, &parts, &mut body, &caller).await?),
     };
+    if let Some(session) = &session {
+        caller.identity.acts_as(&app.broker, session);
+    }
     let allowed: Vec<&str> = route.query.iter().map(|p| p.name).collect();
     let query = Query::parse(parts.uri.query().unwrap_or_default(), &allowed)?;
     Ok(Call { app, session, caller, path, query, headers: parts.headers, body })

@@ -12,7 +12,7 @@ use crate::response::{Response, Value, one_way_request};
 use bytes::BytesMut;
 use parking_lot::Mutex;
 use sluice_auth::Session;
-use sluice_broker::{Client, ClientEvent};
+use sluice_broker::{Client, ClientEvent, SessionWatch};
 use sluice_net::{Closing, Connection, Decoded, FramedHandler, Outbox, Outcome, Reply};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -63,6 +63,8 @@ pub(crate) struct RemotingSession {
     node: Arc<Node>,
     link: Arc<Link>,
     authenticator: Authenticator,
+    /// Of the last request's session: the connection ends with it.
+    watch: SessionWatch,
     max_frame: usize,
     /// Passes events on, once there is a client. Ends with the connection.
     events: JoinSet<()>,
@@ -74,6 +76,7 @@ impl RemotingSession {
         Self {
             link: Arc::new(Link::new(conn.peer, here)),
             authenticator: Authenticator::new(conn.peer, conn.client_cert().map(|c| c.to_vec())),
+            watch: SessionWatch::default(),
             max_frame: node.config.connection.max_frame,
             events: JoinSet::new(),
             node,
@@ -131,6 +134,10 @@ impl FramedHandler for RemotingSession {
             Ok(session) => session,
             Err(failure) => return Outcome::Reply(reply(failure.into())),
         };
+        if self.watch.is_news(&session) {
+            let out = out.clone();
+            self.watch.follow(&self.node.broker, &session, move || out.revoke());
+        }
         let (node, link) = (Arc::clone(&self.node), Arc::clone(&self.link));
         let answer = handlers::dispatch(Call { node, link, session, frame });
         if heartbeat {

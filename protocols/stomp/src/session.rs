@@ -15,7 +15,9 @@ use crate::handlers::{self, Hello};
 use crate::heartbeat::{Due, Heartbeat};
 use crate::wire::Wire;
 use bytes::BytesMut;
+use parking_lot::Mutex;
 use sluice_auth::Session;
+use sluice_broker::SessionWatch;
 use sluice_net::{Closing, Decoded, Flow, FramedHandler, Outbox, Outcome, Output, Reply};
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -28,6 +30,8 @@ pub(crate) struct StompSession {
     decoder: Decoder,
     out: Option<Outbox>,
     state: State,
+    /// The connection ends with the session it was opened with.
+    watch: Arc<Mutex<SessionWatch>>,
     /// The last frame that counts was handled.
     over: bool,
 }
@@ -66,6 +70,7 @@ impl StompSession {
             peer,
             out: None,
             state: State::Unknown { until },
+            watch: Arc::default(),
             over: false,
         }
     }
@@ -78,7 +83,7 @@ impl StompSession {
         }
     }
 
-    fn connect(&mut self, frame: &Frame) -> Outcome {
+    fn connect(&mut self, frame: &Frame, out: &Outbox) -> Outcome {
         let Hello { version, heartbeat, proof } = match handlers::connect(&self.wire, frame) {
             Ok(hello) => hello,
             Err(error) => return self.end(Outcome::close(error)),
@@ -87,12 +92,18 @@ impl StompSession {
         let proven = Arc::new(OnceLock::new());
         let (wire, peer, promise, beats) = (self.wire.clone(), self.peer, proven.clone(), heartbeat.header());
         self.state = State::LoggingIn { version, heartbeat, proven };
+        let (watch, out) = (self.watch.clone(), out.clone());
         Outcome::barrier(async move {
             match proof.login(&wire, peer).await {
                 Ok(session) => {
                     let (user, claimed) = (session.principal(), proof.claimed());
                     tracing::debug!(%peer, %user, claimed, %version, "stomp client connected");
                     let connected = handlers::connected(&wire, version, &beats, &session);
+                    // From now on: a client that only listens sends no further frame.
+                    let mut watch = watch.lock();
+                    if watch.is_news(&session) {
+                        watch.follow(&wire.broker, &session, move || out.revoke());
+                    }
                     let _ = promise.set(session);
                     Reply::new(connected)
                 }
@@ -161,7 +172,7 @@ impl FramedHandler for StompSession {
         }
         if matches!(self.state, State::Unknown { .. }) {
             if frame.command.opens() {
-                return self.connect(&frame);
+                return self.connect(&frame, out);
             }
             return self.refuse(
                 &Failure::protocol("Not connected", "the first frame must be CONNECT or STOMP"),
@@ -227,6 +238,7 @@ impl FramedHandler for StompSession {
 
     fn last_words(&mut self, why: &Closing) -> Option<Output> {
         let (title, detail) = match why {
+            Closing::Revoked => ("Access refused", "the credentials of this connection are no longer good"),
             Closing::Draining => ("Server shutting down", "the server is shutting down; connect again"),
             Closing::TooLarge => ("Frame too large", "the frame is larger than this server takes"),
             Closing::SlowSender => ("Frame too slow", "the frame took too long to arrive"),

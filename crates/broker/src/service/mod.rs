@@ -15,7 +15,7 @@
 //! | `groups` | client (join, leave, events), members, subscription, queue locks |
 //! | `admin` | topics, groups, access |
 //! | `access` | users, user, roles, policies; put_user, delete_user, put_role, delete_role, delete_policies |
-//! | `sessions` | session_ended |
+//! | `sessions` | session_ended; [`SessionWatch`] |
 //! | `duties` | what runs by itself: timers, checkpoints, retention, silent members |
 
 mod access;
@@ -36,6 +36,7 @@ mod settle;
 pub use groups::{Client, ClientEvent};
 pub use read::Cursor;
 pub use receive::Holder;
+pub use sessions::SessionWatch;
 
 use self::gate::Gate;
 use crate::Config;

@@ -1,14 +1,18 @@
 //! What a session has to wait for: its own end, and its quota.
+//!
+//! A connection that must not outlive its session keeps a [`SessionWatch`]. The one idea to know: nobody looks at
+//! sessions again and again; a change of users wakes those that wait, and a token has a timer.
 
 use super::Broker;
 use sluice_auth::{Cost, OverQuota, Session};
 use sluice_model::Result;
 use std::error::Error as _;
 use std::time::Duration;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-/// A token's end is looked at this often even if the wall clock is set meanwhile.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// Its end is by the wall clock: one that is set meanwhile is noticed after this time.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 /// A quota that was raised meanwhile is noticed within this many milliseconds.
 const MAX_PAUSE: u64 = 1_000;
@@ -24,8 +28,9 @@ impl Broker {
             if auth.revoked(session) {
                 return;
             }
-            if session.expires().is_some() {
-                let _ = tokio::time::timeout(LOOK_AGAIN, changes.changed()).await;
+            if let Some(end) = session.expires() {
+                let left = Duration::from_millis(end.saturating_sub(self.now()));
+                let _ = tokio::time::timeout(left.min(LOOK_AGAIN), changes.changed()).await;
             } else if changes.changed().await.is_err() {
                 // The sender lives as long as the broker: this is its end, and not the session's.
                 std::future::pending::<()>().await;
@@ -54,5 +59,39 @@ impl Broker {
             let again = Instant::now() + Duration::from_millis(over.retry_after.min(MAX_PAUSE));
             tokio::time::sleep_until(again.min(deadline)).await;
         }
+    }
+}
+
+/// Whose connection this is: waits for the end of the session that the connection acted under last.
+#[derive(Debug, Default)]
+pub struct SessionWatch {
+    session: Option<Session>,
+    /// One task, which ends with this value.
+    waiting: JoinSet<()>,
+}
+
+impl SessionWatch {
+    /// Whether there is something to [`follow`](Self::follow): the session is not the one that is waited for, and not
+    /// that of nobody, which has no end.
+    pub fn is_news(&self, session: &Session) -> bool {
+        !session.is_anonymous() && !self.session.as_ref().is_some_and(|known| known.is_same_proof(session))
+    }
+
+    /// Waits for the end of this session from now on, and for that of no earlier one; then calls `over`, once.
+    pub fn follow(&mut self, broker: &Broker, session: &Session, over: impl FnOnce() + Send + 'static) {
+        let (broker, watched) = (broker.clone(), session.clone());
+        self.session = Some(session.clone());
+        self.waiting = JoinSet::new(); // ends the task of before
+        self.waiting.spawn(async move {
+            broker.session_ended(&watched).await;
+            metrics::counter!("sluice_connections_revoked_total").increment(1);
+            tracing::info!(user = %watched.principal(), peer = %watched.peer(), "session over, closing its connection");
+            over();
+        });
+    }
+
+    /// The session that is waited for.
+    pub fn session(&self) -> Option<&Session> {
+        self.session.as_ref()
     }
 }

@@ -21,7 +21,7 @@ use tokio::time::{Instant, Sleep, timeout, timeout_at};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::in_flight::InFlight;
-use super::outbox::Queued;
+use super::outbox::{Asked, Queued};
 use super::read_buffer::ReadBuffer;
 use super::write_queue::WriteQueue;
 use super::{Closing, Decoded, FramedHandler, FramedLimits, Order, Outbox, Outcome, Output, Reply};
@@ -29,6 +29,8 @@ use crate::{Connection, Drain};
 
 /// While shutting down, a client gets only so long to take the goodbye.
 const DRAIN_LINGER: Duration = Duration::from_secs(1);
+/// One who may not have the connection any longer gets only so long for all of it.
+const REVOKED_FAREWELL: Duration = Duration::from_millis(500);
 /// What is read and thrown away after the goodbye: more than any buffer on the way holds, less than an upload.
 const MAX_DISCARD: usize = 16 << 20;
 
@@ -43,10 +45,13 @@ pub async fn serve_framed<H: FramedHandler>(
     let mut driver = Driver::new(conn, handler, order, limits, &drain);
     driver.handler.opened(&driver.out);
     let why = poll_fn(|cx| driver.poll_open(cx)).await;
+    let revoked = matches!(why, Closing::Revoked);
     driver.why = why;
-    driver.finish().await;
-    driver.goodbye().await;
-    driver.linger().await;
+    if revoked {
+        let _ = timeout(REVOKED_FAREWELL, driver.farewell()).await; // it is over either way
+    } else {
+        driver.farewell().await;
+    }
 }
 
 pub(super) struct Driver<H: FramedHandler> {
@@ -260,9 +265,13 @@ impl<H: FramedHandler> Driver<H> {
         while let Some(pushed) = self.pushed.pop_front() {
             self.write.push_tracked(pushed);
         }
-        if let Some(words) = close_asked {
-            self.words = self.words.take().or(words);
-            self.end(Closing::Asked);
+        match close_asked {
+            Some(Asked::Close(words)) => {
+                self.words = self.words.take().or(words);
+                self.end(Closing::Asked);
+            }
+            Some(Asked::Revoke) => self.end(Closing::Revoked),
+            None => {}
         }
         progress
     }
@@ -303,6 +312,12 @@ impl<H: FramedHandler> Driver<H> {
     pub(super) fn shrink(&mut self) {
         self.read.shrink();
         self.write.shrink();
+    }
+
+    async fn farewell(&mut self) {
+        self.finish().await;
+        self.goodbye().await;
+        self.linger().await;
     }
 
     /// No more frames: awaits what is in flight and says the last words.

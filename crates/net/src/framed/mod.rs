@@ -149,6 +149,8 @@ pub enum Closing {
     TooLarge,
     /// The handler asked for it, by a reply, a deadline or the outbox.
     Asked,
+    /// Whoever the connection belongs to may not have it any longer.
+    Revoked,
     /// No byte for `FramedLimits::idle_timeout`, and nothing in flight.
     Idle,
     /// A frame took longer to arrive than its size excuses.
@@ -170,6 +172,7 @@ impl Closing {
             Self::Malformed => "malformed",
             Self::TooLarge => "too_large",
             Self::Asked => "asked",
+            Self::Revoked => "revoked",
             Self::Idle => "idle",
             Self::SlowSender => "slow_sender",
             Self::SlowReader => "slow_reader",

@@ -37,9 +37,18 @@ struct State {
     /// Bytes in `queue`.
     bytes: usize,
     open: bool,
-    close_asked: Option<Option<Output>>,
+    close_asked: Option<Asked>,
     last_read: Instant,
     last_write: Instant,
+}
+
+/// How the connection is to end, once somebody has asked for it.
+#[derive(Clone)]
+pub(super) enum Asked {
+    /// After these last words.
+    Close(Option<Output>),
+    /// Within a moment, whether the client listens or not.
+    Revoke,
 }
 
 /// A frame that waits, and who wants to know when it has left.
@@ -120,7 +129,19 @@ impl Outbox {
 
     /// Closes the connection after what is queued and in flight, and then these last words.
     pub fn close(&self, last_words: Option<Output>) {
-        self.shared.state.lock().close_asked.get_or_insert(last_words);
+        self.ask(Asked::Close(last_words));
+    }
+
+    /// Closes the connection because whoever it belongs to may not have it any longer: as [`Closing::Revoked`], and
+    /// within a second even if the client reads nothing.
+    ///
+    /// [`Closing::Revoked`]: super::Closing::Revoked
+    pub fn revoke(&self) {
+        self.ask(Asked::Revoke);
+    }
+
+    fn ask(&self, how: Asked) {
+        self.shared.state.lock().close_asked.get_or_insert(how);
         self.shared.driver.wake();
     }
 
@@ -199,8 +220,8 @@ impl Outbox {
     }
 
     /// Moves everything that waits into `taken`; its bytes stay counted until `written` says that they have left.
-    /// Also tells whether the connection is to be closed after that, with which last words.
-    pub(super) fn take(&self, taken: &mut VecDeque<Queued>) -> Option<Option<Output>> {
+    /// Also tells whether the connection is to be closed after that, and how.
+    pub(super) fn take(&self, taken: &mut VecDeque<Queued>) -> Option<Asked> {
         let mut state = self.shared.state.lock();
         taken.append(&mut state.queue);
         state.close_asked.clone()

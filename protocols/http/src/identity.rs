@@ -1,0 +1,52 @@
+//! Whose connection this is, and that it ends when they may not have it any longer.
+//!
+//! Every request proves itself, so a connection that rests could stay; but a client whose user is gone should find out,
+//! and a request that is under way must not outlast its user. The one idea to know: a connection that carries requests
+//! of several users is a proxy's, and is left alone; each of its requests is judged by itself.
+//!
+//! What waits for the end of one request's session, a stream or a long poll, is `Call::revoked`.
+
+use parking_lot::Mutex;
+use sluice_auth::Session;
+use sluice_broker::{Broker, SessionWatch};
+use tokio_util::sync::CancellationToken;
+
+/// One connection's.
+#[derive(Default)]
+pub struct Identity {
+    seen: Mutex<Seen>,
+    over: CancellationToken,
+}
+
+#[derive(Default)]
+enum Seen {
+    #[default]
+    Nobody,
+    One(SessionWatch),
+    Several,
+}
+
+impl Identity {
+    /// A request of this session has come.
+    pub fn acts_as(&self, broker: &Broker, session: &Session) {
+        if session.is_anonymous() {
+            return;
+        }
+        let mut seen = self.seen.lock();
+        if matches!(*seen, Seen::Nobody) {
+            *seen = Seen::One(SessionWatch::default());
+        }
+        let Seen::One(watch) = &mut *seen else { return };
+        if watch.session().is_some_and(|known| known.principal() != session.principal()) {
+            *seen = Seen::Several;
+        } else if watch.is_news(session) {
+            let over = self.over.clone();
+            watch.follow(broker, session, move || over.cancel());
+        }
+    }
+
+    /// Resolves when the connection must end.
+    pub async fn over(&self) {
+        self.over.cancelled().await;
+    }
+}

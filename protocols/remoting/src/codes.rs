@@ -1,4 +1,10 @@
-//! The numbers of this wire: what can be asked, and how it can go.
+//! The numbers of this wire: what can be asked, and how it can go. `names` has all that can be asked anywhere.
+
+mod names;
+
+#[cfg(test)]
+pub(crate) use names::ALL;
+pub(crate) use names::name_of;
 
 /// Request codes that are answered.
 pub mod request {
@@ -25,6 +31,8 @@ pub mod request {
     pub const LOCK_BATCH_MQ: i32 = 41;
     pub const UNLOCK_BATCH_MQ: i32 = 42;
     pub const CHECK_CLIENT_CONFIG: i32 = 46;
+    pub const UPDATE_AND_CREATE_ACL_CONFIG: i32 = 50;
+    pub const GET_BROKER_CLUSTER_ACL_CONFIG: i32 = 54;
     pub const GET_ROUTEINFO_BY_TOPIC: i32 = 105;
     pub const GET_BROKER_CLUSTER_INFO: i32 = 106;
     pub const UPDATE_AND_CREATE_SUBSCRIPTIONGROUP: i32 = 200;
@@ -44,6 +52,16 @@ pub mod request {
     pub const GET_TOPIC_CONFIG: i32 = 351;
     pub const GET_SUBSCRIPTIONGROUP_CONFIG: i32 = 352;
     pub const LITE_PULL_MESSAGE: i32 = 361;
+    pub const AUTH_CREATE_USER: i32 = 3001;
+    pub const AUTH_UPDATE_USER: i32 = 3002;
+    pub const AUTH_DELETE_USER: i32 = 3003;
+    pub const AUTH_GET_USER: i32 = 3004;
+    pub const AUTH_LIST_USER: i32 = 3005;
+    pub const AUTH_CREATE_ACL: i32 = 3006;
+    pub const AUTH_UPDATE_ACL: i32 = 3007;
+    pub const AUTH_DELETE_ACL: i32 = 3008;
+    pub const AUTH_GET_ACL: i32 = 3009;
+    pub const AUTH_LIST_ACL: i32 = 3010;
 }
 
 /// Response codes that are given.
@@ -65,63 +83,4 @@ pub mod response {
     pub const SUBSCRIPTION_GROUP_NOT_EXIST: i32 = 26;
     pub const INVALID_PARAMETER: i32 = 29;
     pub const CONSUMER_NOT_ONLINE: i32 = 206;
-}
-
-/// The names of codes that clients and tools know and this server does not serve, so that its refusal can say which.
-const NOT_SERVED: [(i32, &str); 50] = [
-    (12, "QUERY_MESSAGE"),
-    (18, "UPDATE_AND_CREATE_TOPIC_LIST"),
-    (43, "GET_ALL_CONSUMER_OFFSET"),
-    (45, "GET_ALL_DELAY_OFFSET"),
-    (50, "UPDATE_AND_CREATE_ACL_CONFIG"),
-    (51, "DELETE_ACL_CONFIG"),
-    (52, "GET_BROKER_CLUSTER_ACL_INFO"),
-    (100, "PUT_KV_CONFIG"),
-    (101, "GET_KV_CONFIG"),
-    (102, "DELETE_KV_CONFIG"),
-    (103, "REGISTER_BROKER"),
-    (104, "UNREGISTER_BROKER"),
-    (204, "GET_PRODUCER_CONNECTION_LIST"),
-    (205, "WIPE_WRITE_PERM_OF_BROKER"),
-    (219, "GET_KVLIST_BY_NAMESPACE"),
-    (223, "INVOKE_BROKER_TO_GET_CONSUMER_STATUS"),
-    (224, "GET_TOPICS_BY_CLUSTER"),
-    (225, "UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST"),
-    (300, "QUERY_TOPIC_CONSUME_BY_WHO"),
-    (303, "QUERY_CONSUME_TIME_SPAN"),
-    (307, "GET_CONSUMER_RUNNING_INFO"),
-    (308, "QUERY_CORRECTION_OFFSET"),
-    (309, "CONSUME_MESSAGE_DIRECTLY"),
-    (314, "CLONE_GROUP_OFFSET"),
-    (315, "VIEW_BROKER_STATS_DATA"),
-    (317, "GET_BROKER_CONSUME_STATS"),
-    (321, "QUERY_CONSUME_QUEUE"),
-    (322, "QUERY_DATA_VERSION"),
-    (324, "SEND_REPLY_MESSAGE"),
-    (325, "SEND_REPLY_MESSAGE_V2"),
-    (328, "GET_ALL_PRODUCER_INFO"),
-    (343, "QUERY_TOPICS_BY_CONSUMER"),
-    (345, "QUERY_SUBSCRIPTION_BY_CONSUMER"),
-    (353, "UPDATE_AND_GET_GROUP_FORBIDDEN"),
-    (370, "RECALL_MESSAGE"),
-    (400, "QUERY_ASSIGNMENT"),
-    (401, "SET_MESSAGE_REQUEST_MODE"),
-    (513, "UPDATE_AND_CREATE_STATIC_TOPIC"),
-    (901, "GET_BROKER_MEMBER_GROUP"),
-    (904, "BROKER_HEARTBEAT"),
-    (3001, "AUTH_CREATE_USER"),
-    (3006, "AUTH_CREATE_ACL"),
-    (200_050, "POP_MESSAGE"),
-    (200_051, "ACK_MESSAGE"),
-    (200_052, "PEEK_MESSAGE"),
-    (200_053, "CHANGE_MESSAGE_INVISIBLETIME"),
-    (200_054, "NOTIFICATION"),
-    (200_055, "POLLING_INFO"),
-    (200_056, "POP_ROLLBACK"),
-    (200_151, "BATCH_ACK_MESSAGE"),
-];
-
-/// The name of a code that is not served, if it is a known one.
-pub(crate) fn name_of(code: i32) -> Option<&'static str> {
-    NOT_SERVED.iter().find(|(c, _)| *c == code).map(|(_, name)| *name)
 }

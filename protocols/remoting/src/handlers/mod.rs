@@ -16,6 +16,7 @@ mod route;
 mod send;
 mod send_back;
 mod stats;
+mod tools;
 mod topics;
 mod view;
 
@@ -101,7 +102,7 @@ pub(crate) fn dispatch(call: Call) -> Answer {
         GET_SUBSCRIPTIONGROUP_CONFIG => Answer::now(groups::one(&call)),
         END_TRANSACTION => Answer::now(Err(admin::no_transactions())),
         UPDATE_BROKER_CONFIG => Answer::now(Err(admin::no_setting_of_the_broker())),
-        code => Answer::now(Err(not_supported(code))),
+        _ => tools::dispatch(call),
     }
 }
 

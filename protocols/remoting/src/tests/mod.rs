@@ -1,6 +1,8 @@
 //! Requests in, answers out, on a broker in memory; and the same over a socket.
 
+mod access;
 mod consuming;
+mod every_code;
 mod sending;
 mod socket;
 mod tools;
@@ -13,7 +15,7 @@ use crate::properties;
 use crate::response::{Response, Value};
 use crate::session::Link;
 use bytes::{Buf, Bytes};
-use sluice_auth::Credentials;
+use sluice_auth::{Credentials, Session};
 use sluice_broker::Broker;
 use sluice_net::{Advertised, Asked};
 use std::collections::BTreeMap;
@@ -25,6 +27,8 @@ struct Peer {
     node: Arc<Node>,
     link: Arc<Link>,
     version: i32,
+    /// Name and password, on a broker that wants them.
+    credentials: Option<(&'static str, &'static str)>,
 }
 
 impl Peer {
@@ -40,7 +44,7 @@ impl Peer {
         advertised.set_port(10_911);
         let node = Arc::new(Node::new(broker, config, Arc::new(advertised)));
         let link = Self::link(&node);
-        Self { node, link, version: 479 }
+        Self { node, link, version: 479, credentials: None }
     }
 
     fn link(node: &Node) -> Arc<Link> {
@@ -52,7 +56,8 @@ impl Peer {
 
     /// Another client of the same broker.
     fn another(&self) -> Self {
-        Self { node: Arc::clone(&self.node), link: Self::link(&self.node), version: self.version }
+        let (node, link) = (Arc::clone(&self.node), Self::link(&self.node));
+        Self { node, link, version: self.version, credentials: self.credentials }
     }
 
     async fn ask(&self, code: i32, fields: &[(&str, &str)], body: impl Into<Bytes>) -> Got {
@@ -65,9 +70,17 @@ impl Peer {
         fields.iter().for_each(|(n, v)| ext.push(*n, *v));
         let head = Head { code, language: 0, version: self.version, opaque: 1, flag: 0, remark: None };
         let frame = Frame { head, ext, body: body.into(), spelling: Spelling::Json };
-        let session = self.node.broker.login_now(Credentials::Anonymous, self.link.peer).unwrap();
-        let call = Call { node: Arc::clone(&self.node), link: Arc::clone(&self.link), session, frame };
+        let (node, link) = (Arc::clone(&self.node), Arc::clone(&self.link));
+        let call = Call { node, link, session: self.session(), frame };
         dispatch(call)
+    }
+
+    fn session(&self) -> Session {
+        let credentials = match self.credentials {
+            Some((user, password)) => Credentials::Password { user, password },
+            None => Credentials::Anonymous,
+        };
+        self.node.broker.login_now(credentials, self.link.peer).unwrap()
     }
 
     /// What it does afterwards.

@@ -118,10 +118,14 @@ async fn one_way_requests_are_never_answered() {
     client.write(&send(1, FLAG_ONE_WAY, "0")).await;
     client.write(&send(2, FLAG_ONE_WAY, "99")).await;
     client.write(&request(31_000, 3, FLAG_ONE_WAY, &[], "")).await;
+    for (code, _) in crate::codes::ALL {
+        client.write(&request(code, code, FLAG_ONE_WAY, &[], "")).await;
+    }
     client.write(&request(30, 4, 0, &[("topic", "T"), ("queueId", "0")], "")).await;
     let only = client.read().await.unwrap();
     assert_eq!((only.head.opaque, &only.ext.get("offset").unwrap()[..]), (4, "1"));
-    server.network.shutdown(PATIENCE).await;
+    let (_, nothing) = tokio::join!(server.network.shutdown(PATIENCE), client.read());
+    assert_eq!(nothing, None);
 }
 
 #[tokio::test]

@@ -4,17 +4,17 @@
 //! are kept apart; a sync carries the first over into the second, and [`SimVfs::power_cut`] keeps any part of what was
 //! not synced: whole writes, none, single sectors, or the first bytes, and likewise for names of files.
 //!
-//! A crash gives a new file system; whoever still uses the old one goes on without harm.
+//! A crash gives a new file system; whoever still uses the old one goes on without harm. What survives one is `power`.
 
+mod power;
+
+use self::power::{Change, Dice, Inode};
 use crate::vfs::{DiskSpace, LockError, Vfs, VfsFile};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// What is written at once by a disk.
-const SECTOR: usize = 512;
 
 /// A kind of call that can be made to fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -52,8 +52,21 @@ struct World {
     locked: BTreeSet<PathBuf>,
     capacity: u64,
     next_inode: u64,
-    faults: HashMap<Call, (u64, i32)>,
+    faults: HashMap<Call, Fault>,
     hold_syncs: bool,
+    /// What the system gives out as random numbers.
+    entropy: Dice,
+    /// Calls that change something until everything stops.
+    until_stop: Option<u64>,
+    /// Writes until one goes astray, and by how much.
+    until_stray: Option<(u64, i64)>,
+}
+
+#[derive(Clone, Copy)]
+struct Fault {
+    nth: u64,
+    error: i32,
+    once: bool,
 }
 
 impl Default for World {
@@ -68,36 +81,10 @@ impl Default for World {
             next_inode: 1,
             faults: HashMap::new(),
             hold_syncs: false,
+            entropy: Dice(0),
+            until_stop: None,
+            until_stray: None,
         }
-    }
-}
-
-#[derive(Clone, Default)]
-struct Inode {
-    data: Vec<u8>,
-    durable: Vec<u8>,
-    pending: Vec<Change>,
-}
-
-#[derive(Clone)]
-enum Change {
-    Write(usize, Vec<u8>),
-    Resize(usize),
-}
-
-/// Numbers from a seed (splitmix64).
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % n.max(1)
-    }
-
-    fn coin(&mut self) -> bool {
-        self.below(2) == 0
     }
 }
 
@@ -107,51 +94,39 @@ impl SimVfs {
         Self::default()
     }
 
-    /// What is left when the power fails now; the seed decides about everything that was not synced.
-    pub fn power_cut(&self, seed: u64) -> Self {
-        let mut dice = Dice(seed);
-        let mut world = self.0.world.lock().clone();
-        let paths: BTreeSet<PathBuf> =
-            world.names.keys().chain(world.durable_names.keys()).cloned().collect();
-        for path in paths {
-            let (now, durable) = (world.names.get(&path).copied(), world.durable_names.get(&path).copied());
-            let kept = if now == durable || dice.coin() { now } else { durable };
-            match kept {
-                Some(inode) => world.names.insert(path, inode),
-                None => world.names.remove(&path),
-            };
-        }
-        let mut numbers: Vec<u64> = world.inodes.keys().copied().collect();
-        numbers.sort_unstable();
-        for number in numbers {
-            if let Some(inode) = world.inodes.get_mut(&number) {
-                inode.lose_power(&mut dice);
-            }
-        }
-        Self::restarted(world)
-    }
-
-    /// What is left when only the process ends now: everything that was written.
-    pub fn kill(&self) -> Self {
-        let mut world = self.0.world.lock().clone();
-        world.inodes.values_mut().for_each(Inode::settle);
-        Self::restarted(world)
-    }
-
-    fn restarted(mut world: World) -> Self {
-        let used: BTreeSet<u64> = world.names.values().copied().collect();
-        world.inodes.retain(|number, _| used.contains(number));
-        world.durable_names = world.names.clone();
-        world.locked.clear();
-        world.faults.clear();
-        world.hold_syncs = false;
-        Self(Arc::new(Shared { world: Mutex::new(world), released: Condvar::new() }))
+    /// An empty file system whose random numbers come from a seed.
+    pub fn seeded(seed: u64) -> Self {
+        let vfs = Self::default();
+        vfs.0.world.lock().entropy = Dice(seed);
+        vfs
     }
 
     /// Lets the `nth` call of a kind from now on (1 is the next), and every later one, fail with an error of the
     /// operating system.
     pub fn fail(&self, call: Call, nth: u64, error: i32) {
-        self.0.world.lock().faults.insert(call, (nth, error));
+        self.0.world.lock().faults.insert(call, Fault { nth, error, once: false });
+    }
+
+    /// Lets only the `nth` call of a kind from now on fail.
+    pub fn fail_once(&self, call: Call, nth: u64, error: i32) {
+        self.0.world.lock().faults.insert(call, Fault { nth, error, once: true });
+    }
+
+    /// Lets everything stop in the middle of the `nth` call from now on that changes something, as when the process dies
+    /// there: it and all later calls fail and change nothing more.
+    pub fn stop_at(&self, nth: u64) {
+        self.0.world.lock().until_stop = Some(nth);
+    }
+
+    /// Whether everything has stopped.
+    pub fn has_stopped(&self) -> bool {
+        self.0.world.lock().until_stop == Some(0)
+    }
+
+    /// Lets the disk put the `nth` write from now on at a wrong place in its file, so many bytes away. Those who read
+    /// before the next crash do not notice: the system's cache has it right.
+    pub fn stray(&self, nth: u64, by: i64) {
+        self.0.world.lock().until_stray = Some((nth, by));
     }
 
     /// Lets calls succeed again.
@@ -208,10 +183,19 @@ impl SimVfs {
         while call == Call::Sync && world.hold_syncs {
             self.0.released.wait(&mut world);
         }
+        if world.until_stop == Some(0) {
+            return Err(stopped());
+        }
         match world.faults.get_mut(&call) {
-            Some((nth, error)) if *nth <= 1 => Err(io::Error::from_raw_os_error(*error)),
-            Some((nth, _)) => {
-                *nth -= 1;
+            Some(Fault { nth, error, once }) if *nth <= 1 => {
+                let error = io::Error::from_raw_os_error(*error);
+                if *once {
+                    world.faults.remove(&call);
+                }
+                Err(error)
+            }
+            Some(fault) => {
+                fault.nth -= 1;
                 Ok(world)
             }
             None => Ok(world),
@@ -219,54 +203,38 @@ impl SimVfs {
     }
 }
 
-impl Inode {
-    fn settle(&mut self) {
-        self.durable = self.data.clone();
-        self.pending.clear();
-    }
-
-    fn lose_power(&mut self, dice: &mut Dice) {
-        for change in std::mem::take(&mut self.pending) {
-            match change {
-                Change::Resize(len) if dice.coin() => self.durable.resize(len, 0),
-                Change::Resize(_) => {}
-                Change::Write(at, bytes) => survive(&mut self.durable, at, &bytes, dice),
-            }
-        }
-        self.data = self.durable.clone();
-    }
-}
-
-/// Lets some part of an unsynced write survive.
-fn survive(durable: &mut Vec<u8>, at: usize, bytes: &[u8], dice: &mut Dice) {
-    match dice.below(4) {
-        0 => {}
-        1 => put(durable, at, bytes),
-        2 => put(durable, at, &bytes[..dice.below(bytes.len() as u64 + 1) as usize]),
-        _ => {
-            let mut from = 0;
-            while from < bytes.len() {
-                // Sectors lie at multiples of their size in the file, wherever the write began.
-                let to = (SECTOR - (at + from) % SECTOR + from).min(bytes.len());
-                if dice.coin() {
-                    put(durable, at + from, &bytes[from..to]);
-                }
-                from = to;
-            }
-        }
-    }
-}
-
-fn put(data: &mut Vec<u8>, at: usize, bytes: &[u8]) {
-    if data.len() < at + bytes.len() {
-        data.resize(at + bytes.len(), 0);
-    }
-    data[at..at + bytes.len()].copy_from_slice(bytes);
+fn stopped() -> io::Error {
+    io::Error::other("everything has stopped")
 }
 
 impl World {
+    /// Counts a call that changes something. An error says that everything stops here: what the call was to change may
+    /// or may not have reached the disk.
+    fn count(&mut self) -> io::Result<()> {
+        match &mut self.until_stop {
+            Some(left @ 1..) => {
+                *left -= 1;
+                if *left == 0 { Err(stopped()) } else { Ok(()) }
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn used(&self) -> u64 {
         self.names.values().filter_map(|number| self.inodes.get(number)).map(|i| i.data.len() as u64).sum()
+    }
+
+    /// Where the disk puts a write.
+    fn astray(&mut self, position: usize, len: usize, file: usize) -> usize {
+        let Some((left, by)) = &mut self.until_stray else { return position };
+        *left = left.saturating_sub(1);
+        if *left > 0 {
+            return position;
+        }
+        let at = position as i64 + *by;
+        self.until_stray = None;
+        // Within the file, as a disk's mistake within one extent would be.
+        usize::try_from(at).ok().filter(|at| at + len <= file).unwrap_or(position)
     }
 
     fn check_space(&self, more: u64) -> io::Result<()> {
@@ -302,6 +270,7 @@ impl Vfs for SimVfs {
                 world.next_inode += 1;
                 world.inodes.insert(number, Inode::default());
                 world.names.insert(path.into(), number);
+                world.count()?;
                 number
             }
             None => return Err(not_found()),
@@ -314,16 +283,18 @@ impl Vfs for SimVfs {
         let mut world = self.enter(Call::Rename)?;
         let number = world.names.remove(from).ok_or_else(not_found)?;
         world.names.insert(to.into(), number);
-        Ok(())
+        world.count()
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut world = self.enter(Call::Rename)?;
-        world.names.remove(path).map(drop).ok_or_else(not_found)
+        world.names.remove(path).map(drop).ok_or_else(not_found)?;
+        world.count()
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         let mut world = self.enter(Call::SyncDir)?;
+        world.count()?;
         let here = |path: &PathBuf| path.parent() == Some(dir);
         let names: Vec<_> =
             world.names.iter().filter(|(path, _)| here(path)).map(|(p, n)| (p.clone(), *n)).collect();
@@ -339,6 +310,10 @@ impl Vfs for SimVfs {
         }
         drop(world);
         Ok(Box::new(SimLock { vfs: self.clone(), path: path.into() }))
+    }
+
+    fn random(&self) -> u64 {
+        self.0.world.lock().entropy.next()
     }
 
     fn space(&self, _: &Path) -> io::Result<DiskSpace> {
@@ -378,13 +353,20 @@ impl VfsFile for SimFile {
         let len = world.inodes.get(&self.number).map_or(0, |inode| inode.data.len() as u64);
         world.check_space((position + bytes.len() as u64).saturating_sub(len))?;
         let inode = world.inodes.get_mut(&self.number).ok_or_else(not_found)?;
-        put(&mut inode.data, position as usize, bytes);
-        inode.pending.push(Change::Write(position as usize, bytes.to_vec()));
-        Ok(())
+        power::put(&mut inode.data, position as usize, bytes);
+        let len = inode.data.len();
+        let at = world.astray(position as usize, bytes.len(), len);
+        if let Some(inode) = world.inodes.get_mut(&self.number) {
+            inode.pending.push(Change::Write(at, bytes.to_vec()));
+        }
+        world.count()
     }
 
     fn sync(&self) -> io::Result<()> {
-        let outcome = self.vfs.enter(Call::Sync).map(drop);
+        let outcome = self.vfs.enter(Call::Sync).and_then(|mut world| world.count());
+        if self.vfs.has_stopped() {
+            return Err(stopped());
+        }
         let mut world = self.vfs.0.world.lock();
         let inode = world.inodes.get_mut(&self.number).ok_or_else(not_found)?;
         // As on Linux: after a failed sync the pages count as clean, and a later sync succeeds without them.
@@ -392,7 +374,7 @@ impl VfsFile for SimFile {
             match change {
                 _ if outcome.is_err() => {}
                 Change::Resize(len) => inode.durable.resize(len, 0),
-                Change::Write(at, bytes) => put(&mut inode.durable, at, &bytes),
+                Change::Write(at, bytes) => power::put(&mut inode.durable, at, &bytes),
             }
         }
         outcome
@@ -408,7 +390,7 @@ impl VfsFile for SimFile {
         let inode = world.inodes.get_mut(&self.number).ok_or_else(not_found)?;
         inode.data.resize(len as usize, 0);
         inode.pending.push(Change::Resize(len as usize));
-        Ok(())
+        world.count()
     }
 
     fn allocate(&self, len: u64) -> io::Result<()> {
@@ -420,6 +402,6 @@ impl VfsFile for SimFile {
             inode.data.resize(len as usize, 0);
             inode.pending.push(Change::Resize(len as usize));
         }
-        Ok(())
+        world.count()
     }
 }

@@ -53,6 +53,10 @@ pub trait Vfs: Send + Sync + 'static {
     /// # Errors
     /// As the system reports.
     fn space(&self, dir: &Path) -> io::Result<DiskSpace>;
+    /// A number that nobody can foresee, for names and ids: the system's other gift.
+    fn random(&self) -> u64 {
+        rand::random()
+    }
 }
 
 /// An open file.

@@ -31,6 +31,8 @@ pub(crate) struct Keeper {
     tasks: Mutex<Tasks>,
     wanted: Condvar,
     stop: AtomicBool,
+    /// Nobody's thread runs it: it never waits.
+    by_hand: bool,
 }
 
 struct Tasks {
@@ -45,6 +47,12 @@ struct Tasks {
     last_roll: Instant,
     /// Segments fill faster than zeros are worth it.
     fast: bool,
+}
+
+impl Tasks {
+    fn has_some(&self) -> bool {
+        self.look || !self.seals.is_empty()
+    }
 }
 
 enum Task {
@@ -66,7 +74,12 @@ impl Keeper {
             last_roll: Instant::now(),
             fast: false,
         };
-        Self { tasks: Mutex::new(tasks), wanted: Condvar::new(), stop: AtomicBool::new(false) }
+        Self { tasks: Mutex::new(tasks), wanted: Condvar::new(), stop: AtomicBool::new(false), by_hand: false }
+    }
+
+    /// One that nobody's thread runs: see [`Keeper::step`].
+    pub(crate) fn by_hand() -> Self {
+        Self { by_hand: true, ..Self::new() }
     }
 
     /// Asks for a full segment to be sealed.
@@ -109,52 +122,71 @@ impl Keeper {
         // Grows from file to file, so that a new log starts with little.
         let mut len = shared.segments.read().values().next_back().map_or(0, |known| known.segment.len);
         loop {
-            let task = self.next(shared);
-            if matches!(task, Task::Allocate | Task::WriteZeros) {
-                len = (len * 2).clamp(4096, shared.config.segment_size.0);
-            }
-            let (what, done) = match task {
-                Task::Stop => return,
-                Task::Seal(roll) => {
-                    ("seal a segment", seal(shared, roll.old.start, roll.end, roll.stored, false))
+            let task = loop {
+                if let Some(task) = self.next(shared) {
+                    break task;
                 }
-                Task::Look => ("look at the disk's space", self.look_now(shared)),
-                Task::Allocate => ("prepare a segment", self.prepare(shared, len, false)),
-                Task::WriteZeros => ("prepare a segment", self.prepare(shared, len, true)),
+                let mut tasks = self.tasks.lock();
+                if !tasks.changed && !tasks.has_some() && !self.stop.load(Ordering::SeqCst) {
+                    self.wanted.wait(&mut tasks);
+                }
             };
-            if let Err(error) = done {
-                shared.fail(what, &error);
+            if matches!(task, Task::Stop) || !self.carry_out(shared, task, &mut len) {
                 return;
             }
         }
     }
 
-    fn next(&self, shared: &Shared) -> Task {
-        loop {
-            self.tasks.lock().changed = false;
-            let (ready, full) = {
-                let staging = shared.staging.lock();
-                (staging.ready.len(), staging.full)
-            };
-            let mut tasks = self.tasks.lock();
-            if self.stop.load(Ordering::SeqCst) {
-                return Task::Stop;
-            }
-            if let Some(roll) = tasks.seals.pop_front() {
-                return Task::Seal(roll);
-            }
-            if std::mem::take(&mut tasks.look) {
-                tasks.refused = false;
-                return Task::Look;
-            }
-            let wanted = ready < shared.config.ready_segments && (!full || ready == 0 || tasks.hopeful);
-            if wanted && !tasks.refused {
-                return if ready == 0 || tasks.fast { Task::Allocate } else { Task::WriteZeros };
-            }
-            if !tasks.changed {
-                self.wanted.wait(&mut tasks);
-            }
+    /// Does one thing on the calling thread; false when there is nothing to do, or no more.
+    pub(crate) fn step(&self, shared: &Shared) -> bool {
+        let mut len = shared.segments.read().values().next_back().map_or(0, |known| known.segment.len);
+        let failed = shared.waiters.failure().is_some();
+        let task = if failed { None } else { self.next(shared) };
+        task.is_some_and(|task| self.carry_out(shared, task, &mut len))
+    }
+
+    fn carry_out(&self, shared: &Shared, task: Task, len: &mut u64) -> bool {
+        if matches!(task, Task::Allocate | Task::WriteZeros) {
+            *len = (*len * 2).clamp(4096, shared.config.segment_size.0);
         }
+        let (what, done) = match task {
+            Task::Stop => return false,
+            Task::Seal(roll) => {
+                ("seal a segment", seal(shared, roll.old.start, roll.end, roll.stored, false))
+            }
+            Task::Look => ("look at the disk's space", self.look_now(shared)),
+            Task::Allocate => ("prepare a segment", self.prepare(shared, *len, false)),
+            Task::WriteZeros => ("prepare a segment", self.prepare(shared, *len, true)),
+        };
+        if let Err(error) = &done {
+            shared.fail(what, error);
+        }
+        done.is_ok()
+    }
+
+    /// What there is to do.
+    fn next(&self, shared: &Shared) -> Option<Task> {
+        self.tasks.lock().changed = false;
+        let (ready, full) = {
+            let staging = shared.staging.lock();
+            (staging.ready.len(), staging.full)
+        };
+        let mut tasks = self.tasks.lock();
+        if self.stop.load(Ordering::SeqCst) {
+            return Some(Task::Stop);
+        }
+        if let Some(roll) = tasks.seals.pop_front() {
+            return Some(Task::Seal(roll));
+        }
+        if std::mem::take(&mut tasks.look) {
+            tasks.refused = false;
+            return Some(Task::Look);
+        }
+        let wanted = ready < shared.config.ready_segments && (!full || ready == 0 || tasks.hopeful);
+        if !wanted || tasks.refused {
+            return None;
+        }
+        Some(if ready == 0 || tasks.fast { Task::Allocate } else { Task::WriteZeros })
     }
 
     /// Looks at the space. Messages that were refused are accepted again once there is a next file, or can be one.
@@ -189,7 +221,7 @@ impl Keeper {
                 return Ok(());
             }
         }
-        let temporary = pool_dir(&shared.dir).join(format!("{:016x}.tmp", rand::random::<u64>()));
+        let temporary = pool_dir(&shared.dir).join(format!("{:016x}.tmp", shared.vfs.random()));
         match self.write(shared, &temporary, len, zeros) {
             Ok(Some(ready)) => {
                 shared.staging.lock().ready.push_back(ready);
@@ -229,13 +261,13 @@ impl Keeper {
             if shared.staging.lock().ready.is_empty() || self.tasks.lock().fast {
                 break;
             }
-            if written >= in_step(shared, len) && self.log_moves(shared) {
+            if !self.by_hand && written >= in_step(shared, len) && self.log_moves(shared) {
                 continue;
             }
             let begun = Instant::now();
             written = write_zeros(&*file, written, (written + ZEROS).min(len))?;
             let mut tasks = self.tasks.lock();
-            if tasks.seals.is_empty() && written < len {
+            if !self.by_hand && tasks.seals.is_empty() && written < len {
                 self.wanted.wait_for(&mut tasks, begun.elapsed());
             }
         }

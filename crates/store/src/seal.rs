@@ -58,7 +58,7 @@ pub(crate) fn recycle(shared: &Shared, known: Known) -> io::Result<()> {
         return shared.vfs.sync_dir(&log_dir(&shared.dir));
     };
     let file = segment.file(&*shared.vfs)?;
-    let free = pool_dir(&shared.dir).join(format!("{:016x}.free", rand::random::<u64>()));
+    let free = pool_dir(&shared.dir).join(format!("{:016x}.free", shared.vfs.random()));
     shared.vfs.rename(&path, &free)?;
     if let Some(displaced) = displaced {
         shared.vfs.remove(&displaced.path)?;

@@ -77,7 +77,10 @@ impl Core {
     pub(crate) fn held_by(&self, holder: u64) -> Vec<(u32, LogQueue, Vec<(Offset, u32)>)> {
         let all =
             self.progress.iter().map(|((group, queue), progress)| (*group, *queue, progress.held_by(holder)));
-        all.filter(|(_, _, held)| !held.is_empty()).collect()
+        let mut all: Vec<_> = all.filter(|(_, _, held)| !held.is_empty()).collect();
+        // What is done with them goes to the log: the same in every run of a simulation.
+        all.sort_unstable_by_key(|(group, queue, _)| (*group, *queue));
+        all
     }
 
     /// Changes the state as the record says.

@@ -36,6 +36,11 @@ impl Broker {
         self.0.by_itself().fire_due().await.map(drop)
     }
 
+    /// Writes a checkpoint now and deletes what retention lets go, as [`Broker::run`] does from time to time.
+    pub async fn tidy(&self) {
+        self.0.by_itself().checkpoint_and_trim().await;
+    }
+
     /// Writes a checkpoint now, as [`Broker::run`] does from time to time. Blocks.
     ///
     /// # Errors

@@ -14,11 +14,14 @@ pub(super) enum Item<'a> {
     Record(&'a Record),
 }
 
-/// Runs something that may block.
+/// Runs something that may block: on another thread, or in place for whoever drives these futures without a runtime.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(Error::internal)?
+    match tokio::runtime::Handle::try_current() {
+        Ok(runtime) => runtime.spawn_blocking(work).await.map_err(Error::internal)?,
+        Err(_) => work(),
+    }
 }
 
 impl Inner {

@@ -29,13 +29,17 @@ pub(crate) struct Acceptor {
     /// All ALPN names of the protocols, in their order.
     pub(crate) alpn: Vec<Vec<u8>>,
     pub(crate) network: Arc<Shared>,
+    /// Plain bytes are refused.
+    pub(crate) tls_required: bool,
     pub(crate) gate: LogGate,
 }
 
 impl Acceptor {
     pub(crate) fn new(name: &'static str, protocols: Vec<Arc<dyn Protocol>>, network: Network) -> Self {
         let alpn = protocols.iter().flat_map(|p| p.alpn()).map(|name| name.to_vec()).collect();
-        Self { name, protocols, alpn, network: network.shared, gate: LogGate::default() }
+        let network = network.shared;
+        let tls_required = network.tls.as_ref().is_some_and(|tls| tls.is_required(name));
+        Self { name, protocols, alpn, network, tls_required, gate: LogGate::default() }
     }
 
     pub(crate) fn start(self, socket: std::net::TcpListener) -> io::Result<()> {

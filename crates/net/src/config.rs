@@ -1,5 +1,6 @@
 //! The settings of listeners, reactors and TLS, each with its default and its reason.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ pub struct Config {
     pub handshake_timeout: Duration,
     /// TLS handshakes at once: each costs about a millisecond of CPU, which established clients need too.
     pub max_handshakes: usize,
+    /// Of these from one address: whoever begins handshakes and does not end them must not take every turn.
+    pub max_handshakes_per_ip: usize,
     /// Idle time before TCP keep-alive probes find out whether the peer still exists.
     #[serde(with = "units::duration")]
     pub keep_alive: Duration,
@@ -42,6 +45,7 @@ impl Default for Config {
             sniff_timeout: Duration::from_secs(30),
             handshake_timeout: Duration::from_secs(10),
             max_handshakes: 64,
+            max_handshakes_per_ip: 16,
             keep_alive: Duration::from_secs(60),
         }
     }
@@ -55,12 +59,36 @@ pub struct TlsConfig {
     pub cert: Option<PathBuf>,
     /// PEM file with the private key of the first certificate (PKCS#8, PKCS#1 or SEC1).
     pub key: Option<PathBuf>,
+    /// Further certificates, for clients that ask for a name that stands in one of them; `cert` is for all others.
+    pub certificates: Vec<CertificateFiles>,
     /// PEM file with the authorities that sign client certificates.
     pub client_ca: Option<PathBuf>,
     /// `permissive` takes plain and TLS on the same port; `required` refuses plain bytes.
     pub mode: TlsMode,
+    /// Listeners, by name, that differ from `mode`.
+    pub modes: BTreeMap<String, TlsMode>,
+    /// The oldest version that is spoken: 1.2 for clients that know no better, 1.3 where there are none.
+    pub min_version: MinTlsVersion,
     /// Whether clients must show a certificate.
     pub client_auth: ClientAuth,
+}
+
+/// One more certificate and its key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateFiles {
+    pub cert: PathBuf,
+    pub key: PathBuf,
+}
+
+/// The oldest version of TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MinTlsVersion {
+    #[default]
+    #[serde(rename = "1.2")]
+    V1_2,
+    #[serde(rename = "1.3")]
+    V1_3,
 }
 
 /// What a port with a certificate accepts.

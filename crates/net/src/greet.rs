@@ -23,7 +23,6 @@ use crate::accept::Acceptor;
 use crate::connection::{Prefixed, Stream};
 use crate::detect::{self, Choice, MAX_PREFIX, TLS_HANDSHAKE};
 use crate::limits::Admission;
-use crate::tls::Tls;
 use crate::{Connection, Protocol, TlsFacts, TlsVersion};
 
 /// After refusing plain bytes we read so long, so that the error reaches the client before the close does.
@@ -73,7 +72,7 @@ impl Failed {
     pub(crate) fn report(&self, acceptor: &Acceptor) {
         acceptor.count_refused(self.reason());
         match self {
-            Self::NoCertificate if acceptor.gate.opens() => tracing::warn!("{self}"),
+            Self::NoCertificate | Self::PlainRefused if acceptor.gate.opens() => tracing::warn!("{self}"),
             _ => tracing::debug!("connection refused: {self}"),
         }
     }
@@ -92,13 +91,13 @@ pub(crate) async fn greet(
 
     let prefix = in_time(acceptor, first_bytes(&mut socket)).await?;
     let (protocol, stream, prefix, tls) = if prefix.first() == Some(&TLS_HANDSHAKE) {
-        let mut stream = handshake(acceptor, Prefixed { prefix: prefix.freeze(), socket }).await?;
+        let mut stream = handshake(acceptor, peer, Prefixed { prefix: prefix.freeze(), socket }).await?;
         let facts = facts(&stream);
         let (protocol, prefix) = in_time(acceptor, choose_inside(acceptor, &facts, &mut stream)).await?;
         (protocol, Stream::Tls(Box::new(stream)), prefix, Some(facts))
     } else {
         let (protocol, prefix) = in_time(acceptor, choose(acceptor, &mut socket, prefix)).await?;
-        if acceptor.network.tls.as_ref().is_some_and(Tls::is_required) {
+        if acceptor.tls_required {
             refuse_plain(socket, protocol.plain_refused()).await;
             return Err(Failed::PlainRefused);
         }
@@ -175,11 +174,15 @@ async fn choose_inside(
     }
 }
 
-async fn handshake(acceptor: &Acceptor, socket: Prefixed) -> Result<TlsStream<Prefixed>, Failed> {
+async fn handshake(
+    acceptor: &Acceptor,
+    peer: SocketAddr,
+    socket: Prefixed,
+) -> Result<TlsStream<Prefixed>, Failed> {
     let network = &acceptor.network;
     let tls = network.tls.as_ref().ok_or(Failed::NoCertificate)?;
     let shake = async {
-        let _turn = network.handshakes.acquire().await;
+        let _turn = network.handshakes.take(peer.ip()).await;
         let config = tls.server_config(&acceptor.alpn).map_err(|e| Failed::Handshake(e.to_string()))?;
         let done = TlsAcceptor::from(config).accept(socket).await;
         done.map_err(|e| Failed::Handshake(e.to_string()))

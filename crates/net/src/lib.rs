@@ -26,10 +26,11 @@ mod network;
 mod protocol;
 mod reactors;
 mod tls;
+mod turns;
 mod units;
 
 pub use advertised::{Advertised, Asked};
-pub use config::{ClientAuth, Config, TlsConfig, TlsMode};
+pub use config::{CertificateFiles, ClientAuth, Config, MinTlsVersion, TlsConfig, TlsMode};
 pub use connection::{Connection, TlsFacts, TlsVersion};
 pub use descriptors::raise_descriptor_limit;
 pub use drain::Drain;

@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -21,6 +20,7 @@ use crate::accept::Acceptor;
 use crate::counts;
 use crate::limits::Limits;
 use crate::tls::Tls;
+use crate::turns::Turns;
 use crate::{Config, Drain, Error, ListenAddr, Protocol, Reactors, TlsConfig};
 
 /// The network side of a running server.
@@ -34,7 +34,7 @@ pub(crate) struct Shared {
     pub(crate) reactors: Reactors,
     pub(crate) tls: Option<Tls>,
     pub(crate) limits: Arc<Limits>,
-    pub(crate) handshakes: Semaphore,
+    pub(crate) handshakes: Turns,
     pub(crate) drain: Drain,
     /// Ends connections that did not finish within the grace.
     pub(crate) abort: CancellationToken,
@@ -58,7 +58,7 @@ impl Network {
             tls: Tls::load(tls)?,
             reactors: Reactors::start(config.reactors)?,
             limits: Limits::new(config.max_connections, config.max_connections_per_ip),
-            handshakes: Semaphore::new(config.max_handshakes.clamp(1, Semaphore::MAX_PERMITS)),
+            handshakes: Turns::new(config.max_handshakes, config.max_handshakes_per_ip),
             drain: Drain::new(),
             abort: CancellationToken::new(),
             tasks: TaskTracker::new(),

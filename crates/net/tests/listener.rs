@@ -155,3 +155,26 @@ async fn a_stalled_handshake_times_out_and_lets_the_next_one_in() {
     let (got, ()) = tokio::join!(get_in, expect_closed(&mut stalled));
     assert_eq!(&got, b"now a\n");
 }
+
+#[tokio::test]
+async fn stalled_handshakes_of_one_address_hold_up_no_other() {
+    let certificates = Certificates::new();
+    let config = Config { max_handshakes: 4, max_handshakes_per_ip: 2, ..Config::default() };
+    let network = Network::start(&config, &certificates.config()).unwrap();
+    let listener = network.bind("test", &"0.0.0.0:0".parse().unwrap()).unwrap().unwrap();
+    let address = SocketAddr::from(([127, 0, 0, 1], listener.address().port()));
+    listener.serve(vec![named("")]).unwrap();
+    let mut stalled = Vec::new();
+    for _ in 0..8 {
+        let mut socket = TcpStream::connect(address).await.unwrap();
+        socket.write_all(&[0x16, 3, 1]).await.unwrap();
+        stalled.push(socket);
+    }
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let socket = socket.connect(address).await.unwrap();
+    let mut tls = certificates.client(None, &[]).connect(localhost(), socket).await.unwrap();
+    tls.write_all(b"now a\n").await.unwrap();
+    expect(&mut tls, "now a\n").await;
+    drop(stalled);
+}

@@ -11,7 +11,10 @@ use common::{
     Certificates, Lines, Server, expect, expect_closed, localhost, read_certificate, read_to_end, send,
 };
 use rustls_pki_types::CertificateDer;
-use sluice_net::{ClientAuth, Config, Error, Network, Order, Protocol, TlsConfig, TlsMode};
+use rustls_pki_types::ServerName;
+use sluice_net::{
+    CertificateFiles, ClientAuth, Config, Error, MinTlsVersion, Network, Order, Protocol, TlsConfig, TlsMode,
+};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
@@ -32,6 +35,31 @@ async fn connect(
 ) -> std::io::Result<TlsStream<TcpStream>> {
     let socket = server.connect().await;
     certificates.client(own, alpn).connect(localhost(), socket).await
+}
+
+fn files(certificates: &Certificates, name: &str) -> CertificateFiles {
+    let path = |extension| certificates.path(&format!("{name}.{extension}"));
+    CertificateFiles { cert: path("pem"), key: path("key") }
+}
+
+/// Whether a client with this certificate of its own is served.
+async fn is_served(server: &Server, certificates: &Certificates, own: Option<&str>) -> bool {
+    match connect(server, certificates, own, &[]).await {
+        Ok(mut tls) => talk(&mut tls).await.is_ok(),
+        Err(_) => false,
+    }
+}
+
+/// The certificate that a client is shown who asks for this name, whether it speaks for it or not.
+async fn shown_to(
+    server: &Server,
+    certificates: &Certificates,
+    name: &'static str,
+) -> CertificateDer<'static> {
+    let socket = server.connect().await;
+    let name = ServerName::try_from(name).unwrap();
+    let shown = certificates.client(None, &[]).connect(name, socket).await;
+    server_certificate(&shown.expect("the certificate speaks for the name"))
 }
 
 /// In TLS 1.3 a client learns that it was refused only when it reads.
@@ -175,6 +203,86 @@ async fn changed_certificates_are_used_without_a_restart() {
 }
 
 #[tokio::test]
+async fn each_name_gets_its_certificate_and_others_the_first() {
+    let certificates = Certificates::new();
+    certificates.issue_for("one", "one.example");
+    certificates.issue_for("wild", "*.wild.example");
+    let more = ["one", "wild"].map(|name| files(&certificates, name)).to_vec();
+    let server = start(&TlsConfig { certificates: more, ..certificates.config() }, vec![lines()]);
+    for (asked, name) in [
+        ("one.example", "one"),
+        ("a.wild.example", "wild"),
+        ("b.wild.example", "wild"),
+        ("localhost", "server"),
+    ] {
+        let file = read_certificate(&certificates.path(&format!("{name}.pem")));
+        assert_eq!(shown_to(&server, &certificates, asked).await, file, "{asked}");
+    }
+    let stranger = ServerName::try_from("elsewhere.example").unwrap();
+    let refused = certificates.client(None, &[]).connect(stranger, server.connect().await).await;
+    let why = refused.expect_err("no certificate speaks for it").to_string();
+    assert!(why.contains("localhost"), "the first one was shown: {why}");
+
+    certificates.issue_for("one", "one.example");
+    let renewed = read_certificate(&certificates.path("one.pem"));
+    let begin = std::time::Instant::now();
+    while shown_to(&server, &certificates, "one.example").await != renewed {
+        assert!(begin.elapsed() < common::DEADLINE, "the change was not noticed");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn changed_authorities_of_clients_are_used_without_a_restart() {
+    let certificates = Certificates::new();
+    certificates.issue("client");
+    let others = Certificates::new();
+    std::fs::copy(certificates.path("ca.pem"), certificates.path("clients.pem")).unwrap();
+    let config = TlsConfig {
+        client_auth: ClientAuth::Required,
+        client_ca: Some(certificates.path("clients.pem")),
+        ..certificates.config()
+    };
+    let server = start(&config, vec![lines()]);
+    assert!(is_served(&server, &certificates, Some("client")).await);
+    std::fs::copy(others.path("ca.pem"), certificates.path("clients.pem")).unwrap();
+    let begin = std::time::Instant::now();
+    while is_served(&server, &certificates, Some("client")).await {
+        assert!(begin.elapsed() < common::DEADLINE, "the change was not noticed");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn both_versions_are_spoken_or_the_newer_one_alone() {
+    let certificates = Certificates::new();
+    for (min_version, with_1_2) in [(MinTlsVersion::V1_2, true), (MinTlsVersion::V1_3, false)] {
+        let server = start(&TlsConfig { min_version, ..certificates.config() }, vec![lines()]);
+        for (version, served) in [(&rustls::version::TLS12, with_1_2), (&rustls::version::TLS13, true)] {
+            let client = certificates.client_of(&[version], None, &[]);
+            let talked = match client.connect(localhost(), server.connect().await).await {
+                Ok(mut tls) => talk(&mut tls).await.is_ok(),
+                Err(_) => false,
+            };
+            assert_eq!(talked, served, "{version:?} where {min_version:?} is the oldest");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_listener_may_differ_from_the_others() {
+    let certificates = Certificates::new();
+    let (required, permissive) = (TlsMode::Required, TlsMode::Permissive);
+    for (mode, own, refused) in [(permissive, required, true), (required, permissive, false)] {
+        let modes = [("test".to_owned(), own)].into();
+        let server = start(&TlsConfig { mode, modes, ..certificates.config() }, vec![lines()]);
+        let mut plain = server.connect().await;
+        send(&mut plain, "now a\n").await;
+        expect(&mut plain, if refused { "tls please\n" } else { "now a\n" }).await;
+    }
+}
+
+#[tokio::test]
 async fn a_reload_that_fails_keeps_the_old_certificate() {
     let certificates = Certificates::new();
     let server = start(&certificates.config(), vec![lines()]);
@@ -206,6 +314,10 @@ async fn settings_that_would_have_no_effect_are_refused() {
         (TlsConfig { client_auth: ClientAuth::Required, ..good.clone() }, "client_auth needs client_ca"),
         (TlsConfig { client_ca: ca, ..good.clone() }, "client_ca has no effect"),
         (TlsConfig { mode: TlsMode::Required, ..TlsConfig::default() }, "no effect without cert"),
+        (
+            TlsConfig { certificates: vec![files(&certificates, "server")], ..TlsConfig::default() },
+            "no effect without cert",
+        ),
         (TlsConfig { cert: Some("missing.pem".into()), ..good.clone() }, "missing.pem"),
         (TlsConfig { cert: good.key.clone(), ..good.clone() }, "no certificate"),
     ] {

@@ -152,6 +152,9 @@ fn contradictions_are_refused() {
     let off = "[listen]\nnamesrv='off'\nremoting='off'\nhttp='off'\nstomp='off'";
     assert!(refused(off, &[]).contains("every listener is off"));
     assert!(refused("tls.cert = 'x.pem'", &[]).contains("cert needs key"));
+    assert!(refused("tls.modes = { htp = 'required' }", &[]).contains("no listener htp"));
+    assert!(refused("", &[("SLUICE_TLS__MODES", "{ http = 'required' }")]).contains("without cert and key"));
+    assert!(refused("tls.certificates = [{ cert = 'x.pem' }]", &[]).contains("key"));
     assert!(refused("auth.file = 'acl.toml'", &[]).contains("auth.mode"));
     assert!(refused("store.max_entry = '1MiB'", &[]).contains("broker.max_batch_size"));
     assert!(refused("store.disk_guard = 0", &[]).contains("store.disk_guard"));

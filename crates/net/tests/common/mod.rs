@@ -302,8 +302,13 @@ impl Certificates {
 
     /// Writes `name.pem` and `name.key`.
     pub fn issue(&self, name: &str) {
+        self.issue_for(name, "localhost");
+    }
+
+    /// The same for another host.
+    pub fn issue_for(&self, name: &str, host: &str) {
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        let params = CertificateParams::new(vec![host.to_owned()]).unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         std::fs::write(self.path(&format!("{name}.pem")), certificate.pem()).unwrap();
         std::fs::write(self.path(&format!("{name}.key")), key.serialize_pem()).unwrap();
@@ -318,11 +323,20 @@ impl Certificates {
     }
 
     pub fn client(&self, own: Option<&str>, alpn: &[&[u8]]) -> TlsConnector {
+        self.client_of(rustls::ALL_VERSIONS, own, alpn)
+    }
+
+    pub fn client_of(
+        &self,
+        versions: &[&'static rustls::SupportedProtocolVersion],
+        own: Option<&str>,
+        alpn: &[&[u8]],
+    ) -> TlsConnector {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(read_certificate(&self.path("ca.pem"))).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .unwrap()
             .with_root_certificates(roots);
         let mut config = match own {

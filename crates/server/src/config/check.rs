@@ -38,6 +38,12 @@ impl Config {
         }
         self.store.check().map_err(|why| ConfigError::Contradiction(format!("store.{why}")))?;
         self.remoting.check().map_err(|why| ConfigError::Contradiction(format!("remoting.{why}")))?;
+        if let Some(name) =
+            self.tls.modes.keys().find(|name| !self.listen.named().iter().any(|(n, _)| n == name))
+        {
+            let known = self.listen.named().map(|(name, _)| name).join(", ");
+            return refuse(format!("tls.modes: there is no listener {name}, only {known}"));
+        }
         self.tls.check().map_err(|error| ConfigError::Contradiction(error.to_string()))?;
         self.advertise.remoting().map(drop)
     }

@@ -52,6 +52,7 @@ struct Acl {
     /// None: secrets rest as they are, for logs in memory.
     data_key: Option<DataKey>,
     accept_lost_secrets: bool,
+    signature_window: Millis,
     /// False while nobody has a quota: then charging costs nothing.
     has_quotas: AtomicBool,
 }
@@ -76,6 +77,7 @@ impl Auth {
             directory: RwLock::default(),
             data_key: None,
             accept_lost_secrets: config.accept_lost_secrets,
+            signature_window: config.signature_window.as_millis(),
             has_quotas: AtomicBool::new(false),
         };
         Ok(Self::with(Some(acl)))

@@ -18,7 +18,7 @@ pub enum Mode {
 }
 
 /// The section `[auth]`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// `open` (everyone may do everything, on loopback only) or `acl` (users, policies).
@@ -28,11 +28,27 @@ pub struct Config {
     /// Starts although signing secrets in the log cannot be read because the data key is lost. They open nothing until
     /// they are made anew.
     pub accept_lost_secrets: bool,
+    /// How far the time in a signed HTTP request may be from ours [15m], as the services expect whose signatures these
+    /// are. Within it, a request that somebody overheard can be repeated as it is: use TLS.
+    pub signature_window: Span,
     /// A file of users and policies, applied at start and on change. None: they live in the store alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<PathBuf>,
     /// Issuers whose tokens (JWT) are accepted as Bearer credentials.
     pub jwt: Vec<JwtIssuer>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            mode: Mode::Open,
+            allow_open_network: false,
+            accept_lost_secrets: false,
+            signature_window: Span::secs(15 * 60),
+            file: None,
+            jwt: Vec::new(),
+        }
+    }
 }
 
 /// One issuer of tokens.

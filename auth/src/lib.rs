@@ -52,7 +52,7 @@ pub use audit::{AuditEvent, AuditKind};
 pub use auth::Auth;
 pub use change::{Change, Command, WhichSecret};
 pub use config::{Config, JwtAlgorithm, JwtIssuer, Mode};
-pub use credentials::{Credentials, HmacAlgorithm};
+pub use credentials::{Credentials, HmacAlgorithm, SigningKey};
 pub use data_key::DataKey;
 pub use explain::{Explanation, RuleNote, RulePart};
 pub use file::AclFile;

@@ -12,6 +12,8 @@ pub(crate) enum Reason {
     WrongSecret,
     Disabled,
     Expired,
+    /// Signed too long ago, or in the future.
+    Skewed,
     InvalidToken,
     InvalidCertificate,
     /// Refused unseen: too many failures, or too many at once.
@@ -34,6 +36,7 @@ impl Reason {
             Self::WrongSecret => "wrong_secret",
             Self::Disabled => "disabled",
             Self::Expired => "expired",
+            Self::Skewed => "clock_skew",
             Self::InvalidToken => "invalid_token",
             Self::InvalidCertificate => "invalid_certificate",
             Self::Throttled => "throttled",

@@ -1,6 +1,6 @@
 //! Signed requests: an HMAC over bytes that the front-end has put together as its wire says.
 
-use crate::{HmacAlgorithm, Secret};
+use crate::{HmacAlgorithm, Secret, SigningKey};
 use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
 use sha2::Sha256;
@@ -11,6 +11,32 @@ pub(crate) fn verify(algorithm: HmacAlgorithm, secret: &Secret, content: &[&[u8]
         HmacAlgorithm::Sha1 => signs::<Hmac<Sha1>>(secret, content, signature),
         HmacAlgorithm::Sha256 => signs::<Hmac<Sha256>>(secret, content, signature),
     }
+}
+
+/// True when `signature` signs one of the texts. All of them are tried, so that a refusal always costs the same.
+pub(crate) fn verify_any(key: SigningKey<'_>, secret: &Secret, texts: &[String], signature: &[u8]) -> bool {
+    let signs: fn(&[u8], &str, &[u8]) -> bool = match key {
+        SigningKey::Secret(HmacAlgorithm::Sha1) => signs_text::<Hmac<Sha1>>,
+        SigningKey::Secret(HmacAlgorithm::Sha256) | SigningKey::Scoped { .. } => signs_text::<Hmac<Sha256>>,
+    };
+    let Some(secret) = secret.expose() else { return false };
+    let key = match key {
+        SigningKey::Secret(_) => secret.as_bytes().to_vec(),
+        SigningKey::Scoped { prefix, scope } => scoped(&[prefix, secret].concat(), scope),
+    };
+    texts.iter().fold(false, |found, text| found | signs(&key, text, signature))
+}
+
+fn scoped(key: &str, scope: &[&str]) -> Vec<u8> {
+    scope.iter().fold(key.as_bytes().to_vec(), |key, part| {
+        let mac = <Hmac<Sha256> as KeyInit>::new_from_slice(&key);
+        mac.map(|mac| mac.chain_update(part).finalize().into_bytes().to_vec()).unwrap_or_default()
+    })
+}
+
+fn signs_text<M: Mac + KeyInit>(key: &[u8], text: &str, signature: &[u8]) -> bool {
+    let mac = <M as KeyInit>::new_from_slice(key);
+    mac.is_ok_and(|mac| mac.chain_update(text).verify_slice(signature).is_ok())
 }
 
 fn signs<M: Mac + KeyInit>(secret: &Secret, content: &[&[u8]], signature: &[u8]) -> bool {
@@ -41,5 +67,23 @@ mod tests {
         assert!(!verify(HmacAlgorithm::Sha1, &secret, &content, b""));
         assert!(!verify(HmacAlgorithm::Sha1, &Secret::new("jefe"), &content, &sha1));
         assert!(!verify(HmacAlgorithm::Sha1, &Secret::sealed(b"Jefe".to_vec()), &content, &sha1));
+
+        let texts = ["another".to_owned(), "what do ya want for nothing?".to_owned()];
+        let any = |algorithm, texts: &[String], signature: &[u8]| {
+            verify_any(SigningKey::Secret(algorithm), &secret, texts, signature)
+        };
+        assert!(any(HmacAlgorithm::Sha1, &texts, &sha1) && any(HmacAlgorithm::Sha256, &texts, &sha256));
+        assert!(!any(HmacAlgorithm::Sha1, &texts[..1], &sha1) && !any(HmacAlgorithm::Sha1, &[], &sha1));
+        assert!(!any(HmacAlgorithm::Sha1, &texts, &sha256));
+    }
+
+    /// The example of a signing key in the documentation of AWS Signature Version 4.
+    #[test]
+    fn a_key_is_derived_for_its_scope() {
+        let key = scoped(
+            "AWS4wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY",
+            &["20120215", "us-east-1", "iam", "aws4_request"],
+        );
+        assert_eq!(hex::encode(key), "f4780e2d9f65fa895f9c67b32ce1baf0b0d8a43505a000a1a9e090d414db404d");
     }
 }

@@ -8,7 +8,7 @@ use crate::directory::{Directory, Entry};
 use crate::reason::Reason;
 use crate::session::EXTERNAL;
 use crate::user::check_name;
-use crate::{Credentials, HmacAlgorithm, Principal, Secret, Session, api_token, certificate, signature};
+use crate::{Credentials, Principal, Secret, Session, api_token, certificate, signature};
 use sluice_model::{Error, ErrorKind, Millis, Result};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -38,7 +38,13 @@ impl Acl {
             }
             Credentials::Password { user, password } => self.prove_password(user, password),
             Credentials::Hmac { access_key, algorithm, content, signature } => {
-                self.prove_signature(access_key, algorithm, content, signature)
+                let signs = |secret: &Secret| signature::verify(algorithm, secret, content, signature);
+                self.prove_signature(access_key, signs)
+            }
+            Credentials::Request { access_key, key, texts, signature, signed_at } => {
+                self.check_time(signed_at)?;
+                let signs = |secret: &Secret| signature::verify_any(key, secret, texts, signature);
+                self.prove_signature(access_key, signs)
             }
             Credentials::Bearer { token } if api_token::is_token(token) => self.prove_api_token(token),
             Credentials::Bearer { token } => self.prove_token(token),
@@ -116,18 +122,26 @@ impl Acl {
         accept(claimed, right).map(|principal| Proof::with(principal, print))
     }
 
-    fn prove_signature(
-        &self,
-        access_key: &str,
-        algorithm: HmacAlgorithm,
-        content: &[&[u8]],
-        signed: &[u8],
-    ) -> Result<Proof> {
+    /// What was signed long ago may have been overheard since.
+    fn check_time(&self, signed_at: Millis) -> Result<()> {
+        let (now, window) = (self.clock.now(), self.signature_window);
+        if now.abs_diff(signed_at) <= window {
+            return Ok(());
+        }
+        let said = format!(
+            "the request was signed {} s {} this broker's time; at most {} s are forgiven",
+            now.abs_diff(signed_at) / 1000,
+            if signed_at < now { "before" } else { "after" },
+            window / 1000
+        );
+        Err(Error::new(ErrorKind::Unauthenticated, said).with_source(Reason::Skewed))
+    }
+
+    fn prove_signature(&self, access_key: &str, signed_with: impl Fn(&Secret) -> bool) -> Result<Proof> {
         let claimed = Self::claimed_key(&self.directory.read(), access_key);
         // An unknown key is checked too, against secrets that no client has: every refusal costs the same.
         let unknown = Secret::new("");
         let secrets = claimed.as_ref().map_or(&[] as &[Secret], |claimed| &claimed.secrets);
-        let signed_with = |secret: &Secret| signature::verify(algorithm, secret, content, signed);
         let right = secrets.iter().find(|secret| signed_with(secret));
         let print = right.map(|secret| self.directory.read().prints.secret(secret));
         if print.is_none() {
@@ -202,7 +216,7 @@ fn refused(reason: Reason) -> Error {
 pub(super) fn name_of<'a>(credentials: &Credentials<'a>) -> &'a str {
     match credentials {
         Credentials::Password { user, .. } => user,
-        Credentials::Hmac { access_key, .. } => access_key,
+        Credentials::Hmac { access_key, .. } | Credentials::Request { access_key, .. } => access_key,
         Credentials::Anonymous | Credentials::Bearer { .. } | Credentials::Certificate { .. } => "",
     }
 }
@@ -211,7 +225,7 @@ pub(super) fn kind_of(credentials: &Credentials<'_>) -> &'static str {
     match credentials {
         Credentials::Anonymous => "none",
         Credentials::Password { .. } => "password",
-        Credentials::Hmac { .. } => "hmac",
+        Credentials::Hmac { .. } | Credentials::Request { .. } => "hmac",
         Credentials::Bearer { .. } => "bearer",
         Credentials::Certificate { .. } => "certificate",
     }

@@ -1,15 +1,31 @@
-//! Where HTTP keeps credentials: `Authorization: Basic` or `Bearer`, or the client's certificate.
+//! Where HTTP keeps credentials: the header `Authorization`, or the client's certificate.
+//!
+//! | scheme | for | in |
+//! |---|---|---|
+//! | `Basic` | a name and a password, secret or token | here |
+//! | `Bearer` | a JWT or an API token | here |
+//! | `AWS4-HMAC-SHA256` and its like | `curl --aws-sigv4`: the secret signs request and body | `sigv4` |
+//! | `MQ` | the cloud's HTTP clients: the secret signs the request | `mq` |
+//!
+//! A signature that covers the body is checked once the body is read, so that a signed body is bounded by
+//! `http.max_signed_body`. Who is who is decided by the broker alone; here proof is found and written down.
+
+mod mq;
+mod sigv4;
 
 use crate::app::App;
+use crate::body::RequestBody;
+use crate::call::Caller;
 use crate::errors::{Code, Problem};
 use base64::Engine;
 use base64::engine::GeneralPurpose;
 use base64::engine::general_purpose::GeneralPurposeConfig;
-use http::HeaderMap;
-use http::header::AUTHORIZATION;
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, HOST};
+use http::request::Parts;
+use http::{HeaderMap, Uri};
 use sluice_auth::{Credentials, Session};
 use sluice_model::ErrorKind;
-use std::net::SocketAddr;
 
 /// Some clients leave the padding out.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -18,26 +34,42 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// What a request showed.
-enum Shown {
+enum Shown<'a> {
     Nothing,
     Basic(String, String),
-    Bearer(String),
+    Bearer(&'a str),
+    SigV4(sigv4::Claim<'a>),
+    Mq(mq::Claim<'a>),
 }
 
-/// Logs a request in.
+/// Logs a request in. The body is read here if the proof covers it, and stays readable.
 pub async fn login(
     app: &App,
-    headers: &HeaderMap,
-    certificate: Option<&[u8]>,
-    peer: SocketAddr,
+    head: &Parts,
+    body: &mut RequestBody,
+    caller: &Caller,
 ) -> Result<Session, Problem> {
-    let shown = read(headers)?;
+    let shown = read(&head.headers)?;
     let bearer = matches!(shown, Shown::Bearer(_));
-    let session = match (&shown, certificate) {
+    let peer = caller.peer;
+    let session = match (&shown, caller.certificate.as_deref()) {
         (Shown::Basic(user, password), _) => {
             app.broker.login(Credentials::Password { user, password }, peer).await
         }
         (Shown::Bearer(token), _) => app.broker.login_now(Credentials::Bearer { token }, peer),
+        (Shown::SigV4(claim), _) => {
+            let body = read_body(app, body).await?;
+            let (texts, signed_at) = (claim.texts(head, &body)?, claim.signed_at()?);
+            app.broker.login_now(claim.credentials(&claim.scope(), &texts, signed_at), peer)
+        }
+        (Shown::Mq(claim), _) => {
+            let (texts, signed_at) = (mq::texts(head)?, mq::signed_at(&head.headers)?);
+            let session = app.broker.login_now(claim.credentials(&texts, signed_at), peer);
+            if session.is_ok() && mq::has_digest(&head.headers) {
+                mq::check_digest(&head.headers, &read_body(app, body).await?)?;
+            }
+            session
+        }
         (Shown::Nothing, Some(der)) => app.broker.login_now(Credentials::Certificate { der }, peer),
         (Shown::Nothing, None) => app.broker.login_now(Credentials::Anonymous, peer),
     };
@@ -51,27 +83,56 @@ pub async fn login(
     })
 }
 
-fn read(headers: &HeaderMap) -> Result<Shown, Problem> {
+fn read(headers: &HeaderMap) -> Result<Shown<'_>, Problem> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Ok(Shown::Nothing) };
     if values.next().is_some() {
         return Err(Problem::new(Code::BadRequest, "several Authorization headers; give one"));
     }
-    let wrong = |detail: &str| Problem::new(Code::Unauthenticated, detail);
     let text = value.to_str().map_err(|_| wrong("the Authorization header is not readable"))?;
     let (scheme, rest) = text.split_once(' ').unwrap_or((text, ""));
     let rest = rest.trim();
     if scheme.eq_ignore_ascii_case("basic") {
         basic(rest).ok_or_else(|| wrong("the Basic credentials are not Base64 of user:password"))
     } else if scheme.eq_ignore_ascii_case("bearer") && !rest.is_empty() {
-        Ok(Shown::Bearer(rest.to_owned()))
+        Ok(Shown::Bearer(rest))
+    } else if scheme == "MQ" {
+        mq::Claim::read(rest).map(Shown::Mq)
+    } else if let Some(provider) = sigv4::provider(scheme) {
+        sigv4::Claim::read(provider, rest, headers).map(Shown::SigV4)
     } else {
-        Err(wrong("the Authorization header is neither Basic nor Bearer"))
+        Err(wrong("the Authorization header is neither Basic, Bearer, AWS4-HMAC-SHA256 nor MQ"))
     }
 }
 
-fn basic(encoded: &str) -> Option<Shown> {
+fn basic(encoded: &str) -> Option<Shown<'static>> {
     let decoded = String::from_utf8(BASE64.decode(encoded).ok()?).ok()?;
     let (user, password) = decoded.split_once(':')?;
     Some(Shown::Basic(user.to_owned(), password.to_owned()))
+}
+
+/// The whole body, which the handler can read once more.
+async fn read_body(app: &App, body: &mut RequestBody) -> Result<Bytes, Problem> {
+    let bytes = body.read(app.config.max_signed_body.bytes(), Code::BodyTooLarge).await?;
+    body.put_back(bytes.clone());
+    Ok(bytes)
+}
+
+/// The value of a header that may be there once; a second one could be what was not signed.
+fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Problem> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    match (value.to_str(), values.next()) {
+        (Ok(text), None) => Ok(Some(text)),
+        _ => Err(wrong(&format!("the header {name} is given twice, or not readable"))),
+    }
+}
+
+/// The host that was asked, as HTTP/1.1 and HTTP/2 say it.
+fn host<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Result<Option<&'a str>, Problem> {
+    Ok(single(headers, HOST.as_str())?.or_else(|| uri.authority().map(|authority| authority.as_str())))
+}
+
+fn wrong(detail: &str) -> Problem {
+    Problem::new(Code::Unauthenticated, detail)
 }

@@ -96,6 +96,11 @@ impl RequestBody {
         }
     }
 
+    /// Makes a body that was read readable once more; the memory it takes is counted already.
+    pub fn put_back(&mut self, bytes: Bytes) {
+        self.body = Some(Mutex::new(Body::from(bytes)));
+    }
+
     fn check_declared(&self, limit: usize, over: Code) -> Result<(), Problem> {
         match self.declared {
             Some(length) if length > limit as u64 => Err(too_large(limit, over).closing()),

@@ -27,6 +27,8 @@ pub struct Config {
     pub max_batch_body: ByteSize,
     /// The largest JSON body of any other call [1MiB].
     pub max_json_body: ByteSize,
+    /// The largest body of a request whose signature covers it [4MiB]: it is read before it is known who asks.
+    pub max_signed_body: ByteSize,
     /// The memory that request bodies being read may take together [256MiB]; then 503.
     pub max_body_memory: ByteSize,
     /// The deepest nesting of a JSON body [64].
@@ -60,6 +62,7 @@ impl Default for Config {
             max_headers: 256,
             max_batch_body: ByteSize::mib(32),
             max_json_body: ByteSize::mib(1),
+            max_signed_body: ByteSize::mib(4),
             max_body_memory: ByteSize::mib(256),
             max_json_depth: 64,
             max_waiting: 10_000,

@@ -17,16 +17,24 @@ pub(crate) fn document() -> Value {
     json!({
         "openapi": "3.1.0",
         "info": {"title": "Sluice", "version": env!("CARGO_PKG_VERSION"), "description": "Messaging with curl."},
-        "security": [{"basic": []}, {"bearer": []}],
+        "security": [{"basic": []}, {"bearer": []}, {"sigv4": []}, {"mq": []}, {"certificate": []}],
         "paths": paths,
         "components": {
             "securitySchemes": {
                 "basic": {"type": "http", "scheme": "basic"},
                 "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+                "sigv4": signed("As `curl --aws-sigv4 aws:amz:local:mq` makes it; any provider, region and service."),
+                "mq": signed("`MQ key:signature`, HMAC-SHA1, as the cloud's HTTP clients make it."),
+                "certificate": {"type": "mutualTLS"},
             },
             "schemas": schemas(),
         },
     })
+}
+
+/// A scheme of the header `Authorization` for which OpenAPI has no word.
+fn signed(description: &str) -> Value {
+    json!({"type": "apiKey", "in": "header", "name": "Authorization", "description": description})
 }
 
 fn operation(route: &Route) -> Value {

@@ -55,6 +55,7 @@ const LIMIT: Param = p("limit", Kind::Number, "At most so many entries, 1 to 100
 const CURSOR: Param = p("cursor", Kind::Text, "The `next` of the page before.");
 const TOPIC: Param = p("topic", Kind::Text, "The topic.");
 const FILTER: Param = p("filter", Kind::Text, "A tag expression: `*`, or `a||b`.");
+const SQL: Param = p("sql", Kind::Text, "An SQL-92 expression over properties, in place of `filter`: `TAGS = 'a' AND price > 10`.");
 const BODY: Param =
     p("body", Kind::OneOf(&["auto", "json", "base64", "none"]), "How bodies are shown in JSON.");
 const FROM: Param = p("from", Kind::Text, "Where to begin: `earliest`, `latest`, or a time.");
@@ -93,6 +94,7 @@ const RECEIVE: &[Param] = &[
     p("wait", Kind::Span, "How long to wait for the first message; not at all when left out."),
     LEASE,
     FILTER,
+    SQL,
     p("ack", Kind::OneOf(&["manual", "auto"]), "`auto` settles deliveries as they are handed to the socket."),
     BODY,
     FROM,
@@ -106,6 +108,7 @@ const RECEIVE: &[Param] = &[
 const GROUP_STREAM: &[Param] = &[
     TOPIC,
     FILTER,
+    SQL,
     p("ack", Kind::OneOf(&["manual", "auto"]), "`auto` settles deliveries as they are handed to the socket."),
     p("maxInFlight", Kind::Number, "At most so many unsettled deliveries; 100 when left out."),
     LEASE,
@@ -124,6 +127,7 @@ const BROWSE: &[Param] = &[
     p("wait", Kind::Span, "How long to wait when the offset is the queue's end."),
     p("clamp", Kind::Flag, "Begin at the first message kept when the offset lies below it."),
     FILTER,
+    SQL,
     BODY,
 ];
 
@@ -146,6 +150,7 @@ const SOME_POLICIES: &[Param] = &[
 const TAIL: &[Param] = &[
     FROM,
     FILTER,
+    SQL,
     BODY,
     STREAM_FORMAT,
     p("lastEventId", Kind::Text, "Go on after this event; header `Last-Event-ID`."),

@@ -267,7 +267,7 @@ async fn receive_asks_for_what_it_needs() {
     {
         server.receive(wrong).await.problem(400, "invalid-parameter");
     }
-    for later in ["maxBytes=1", "sql=a", "order=fifo", "attempt=1", "minBatch=2"] {
+    for later in ["maxBytes=1", "order=fifo", "attempt=1", "minBatch=2"] {
         server.receive(later).await.problem(501, "unsupported");
     }
     assert_eq!(
@@ -275,4 +275,26 @@ async fn receive_asks_for_what_it_needs() {
         json!([]),
         "the group starts at the end"
     );
+}
+
+#[tokio::test]
+async fn sql_selects_by_properties() {
+    let server = server();
+    for (target, body) in [
+        ("/v1/topics/t/messages?prop.price=5&tag=a", "cheap"),
+        ("/v1/topics/t/messages?prop.price=12.50&tag=a", "dear"),
+        ("/v1/topics/t/messages?tag=a", "no price"),
+        ("/v1/topics/t/messages?prop.price=20&tag=b", "another tag"),
+    ] {
+        server.post(&format!("{target}&queue=0"), body).await.expect(201);
+    }
+    let sql = "sql=price%20%3E%2010%20AND%20TAGS%20%3D%20'a'";
+    let got = server.receive(&format!("max=10&{sql}")).await.expect(200);
+    let bodies: Vec<_> = got["messages"].as_array().unwrap().iter().map(|m| m["body"].clone()).collect();
+    assert_eq!(bodies, ["dear"]);
+    let seen = server.get(&format!("/v1/topics/t/queues/0/messages?{sql}")).await.expect(200);
+    assert_eq!(seen["messages"].as_array().unwrap().len(), 1, "{seen}");
+    let doc = server.receive("sql=price%20%3E").await.problem(400, "invalid-parameter");
+    assert!(doc["detail"].as_str().unwrap().contains("at column 8: expected a value"), "{doc}");
+    server.receive("sql=a%3D1&filter=a").await.problem(400, "invalid-parameter");
 }

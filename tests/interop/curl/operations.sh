@@ -70,6 +70,34 @@ if [ -n "${AUTH_USER:-}" ]; then
     problem 401 unauthenticated
     has_header www-authenticate Basic
   }
+
+  it_knows_users_by_signature() {
+    local sign=(--aws-sigv4 aws:amz:local:mq -u "$AUTH_USER:$AUTH_PASSWORD")
+    anonymous GET "/v1/topics?prefix=$T&limit=3" "${sign[@]}"
+    is 200
+    anonymous POST "/v1/topics/$T/messages?tag=b&key=a%2Cb" "${sign[@]}" -H 'X-MQ-Prop-Colour: red' -d signed
+    is 201
+    anonymous POST "/v1/topics/$T/messages" "${sign[@]}" -T /dev/null -H 'X-MQ-Tag: b'
+    is 201
+    anonymous POST "/v1/topics/$T/messages" "${sign[@]}x" -d signed
+    problem 401 unauthenticated
+    anonymous POST "/v1/topics/$T/messages" "${sign[@]}" -T operations.sh
+    problem 401 unauthenticated
+    anonymous GET /v1/topics "${sign[@]}" -H 'X-Amz-Date: 20200101T000000Z'
+    problem 401 unauthenticated
+  }
+
+  it_knows_users_by_the_signature_of_the_cloud() {
+    local target="/v1/topics/$T/messages?tag=b" date signature
+    date=$(LC_ALL=C TZ=GMT date '+%a, %d %b %Y %H:%M:%S GMT')
+    signature=$(printf 'POST\n\ntext/plain\n%s\n%s' "$date" "$target" |
+      openssl dgst -sha1 -hmac "$AUTH_PASSWORD" -binary | base64)
+    set -- -H "Date: $date" -H 'Content-Type: text/plain' -H "Authorization: MQ $AUTH_USER:$signature" -d signed
+    anonymous POST "$target" "$@"
+    is 201
+    anonymous POST "${target}c" "$@"
+    problem 401 unauthenticated
+  }
 fi
 
 if [ -n "${BEARER:-}" ]; then

@@ -10,9 +10,11 @@ pub(crate) use incoming::{NewMessage, Ready, Sender, Time, from_json, from_raw};
 pub(crate) use outgoing::{BodyMode, Lease, dead_letter_json, message_json, raw_message};
 
 use crate::errors::{Code, Problem};
+use crate::params::{self, Query};
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, utf8_percent_encode};
-use sluice_model::{Filter, GroupName, Message, Result, TopicName};
+use sluice_broker::Broker;
+use sluice_model::{Dialect, Filter, GroupName, Message, Result, TopicName};
 
 /// What curl says of a body it was given by `-d`: not a statement of the user's, so it is not stored.
 pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
@@ -30,9 +32,17 @@ pub(crate) fn group(text: &str) -> Result<GroupName, Problem> {
     GroupName::new(text).map_err(|e| Problem::new(Code::InvalidName, e.message()))
 }
 
-/// The tag expression of a call.
-pub(crate) fn filter(text: Option<&str>) -> Result<Filter, Problem> {
-    Ok(Filter::tags(text.unwrap_or("*"))?)
+/// What a call selects: by tags, or by an SQL expression.
+pub(crate) fn filter(query: &Query, broker: &Broker) -> Result<Filter, Problem> {
+    match (query.get("filter")?, query.get("sql")?) {
+        (Some(_), Some(_)) => {
+            Err(params::invalid("sql", "give filter or sql, not both; sql may test TAGS, as in TAGS = 'a'"))
+        }
+        (_, Some(sql)) => broker
+            .sql_filter(sql, Dialect::RocketMq)
+            .map_err(|error| params::invalid("sql", error.message())),
+        (tags, None) => Ok(Filter::tags(tags.unwrap_or("*"))?),
+    }
 }
 
 /// A path segment as it stands in a URL.

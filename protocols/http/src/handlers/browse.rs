@@ -59,7 +59,7 @@ pub(crate) async fn browse(call: Call) -> Result<Response, Problem> {
             .map_err(|_| Problem::new(Code::InvalidName, format!("{queue:?} is no queue number")))?,
     );
     let mode = BodyMode::parse(call.query.get("body")?)?;
-    let filter = convert::filter(call.query.get("filter")?)?;
+    let filter = convert::filter(&call.query, call.broker())?;
     let clamp = call.query.flag("clamp")?.unwrap_or(false);
     let config = call.broker().config();
     let wait = call.query.span("wait", Duration::ZERO..=config.max_wait.0)?.unwrap_or_default();

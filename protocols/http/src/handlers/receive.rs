@@ -105,7 +105,7 @@ async fn deliveries(call: &Call, max: usize) -> Result<Vec<Delivered>, Problem> 
     }
     let wanted = Wanted {
         group: call.group()?,
-        filter: convert::filter(call.query.get("filter")?)?,
+        filter: convert::filter(&call.query, call.broker())?,
         max,
         lease: lease(call)?,
         wait: call

@@ -30,7 +30,7 @@ pub(crate) async fn topic(call: Call) -> Result<Response, Problem> {
     let topic = call.topic()?;
     let form = Form::of(&call)?;
     let mode = BodyMode::parse(call.query.get("body")?)?;
-    let filter = convert::filter(call.query.get("filter")?)?;
+    let filter = convert::filter(&call.query, call.broker())?;
     let from = start(&call, StartAt::Latest)?;
     let seen = last_event_id(&call)?;
     let place = call.wait_place()?;
@@ -130,7 +130,7 @@ pub(crate) async fn group(call: Call) -> Result<Response, Problem> {
     let mut deliveries = Deliveries {
         group: call.group()?,
         topic: convert::topic(call.query.required("topic")?)?,
-        filter: convert::filter(call.query.get("filter")?)?,
+        filter: convert::filter(&call.query, call.broker())?,
         mode: BodyMode::parse(call.query.get("body")?)?,
         lease: lease(&call)?,
         start: start(&call, StartAt::Earliest)?,

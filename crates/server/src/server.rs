@@ -69,7 +69,8 @@ impl Server {
         let metrics = recorder::install();
         let network = Network::start(&config.net, &config.tls)?;
         let listeners = bind(&config, &network)?;
-        let (auth, broker) = open_broker(&config, open_log).await?;
+        let (auth, broker, log) = open_broker(&config, open_log).await?;
+        commit_on_reactor(&network, &*log);
         let server = Self {
             access_file: config.auth.file.clone().map(|path| Arc::new(AccessFile::new(path))),
             addresses: listeners.iter().map(|listener| (listener.name(), listener.address())).collect(),
@@ -217,22 +218,32 @@ fn bind(config: &Config, network: &Network) -> Result<Vec<BoundListener>, Failur
 async fn open_broker(
     config: &Config,
     open_log: impl FnOnce() -> Result<(Arc<dyn Log>, Option<DataKey>), Failure> + Send + 'static,
-) -> Result<(Arc<Auth>, Broker), Failure> {
+) -> Result<(Arc<Auth>, Broker, Arc<dyn Log>), Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let auth = match config.auth.mode {
         Mode::Open => Auth::open(),
         Mode::Acl => Auth::acl(config.auth.clone(), Arc::clone(&clock))?,
     };
     let rules = config.broker_rules();
-    let opened = blocking(move || -> Result<(Arc<Auth>, Broker), Failure> {
+    let opened = blocking(move || -> Result<_, Failure> {
         let (log, key) = open_log()?;
         let auth = Arc::new(match key {
             Some(key) => auth.with_data_key(key),
             None => auth,
         });
-        Ok((Arc::clone(&auth), Broker::open(log, auth, clock, rules)?))
+        Ok((Arc::clone(&auth), Broker::open(Arc::clone(&log), auth, clock, rules)?, log))
     });
     opened.await?
+}
+
+/// Where one reactor carries all connections, it commits what they send: a second thread could only take turns with it.
+/// Several reactors share the log's own thread, so that no sync holds up one of them while cores are idle.
+fn commit_on_reactor(network: &Network, log: &dyn Log) {
+    if network.reactors().count() == 1
+        && let Some(committer) = log.committer()
+    {
+        network.reactors().spawn_on_any(committer);
+    }
 }
 
 /// Disk work, off the threads that carry connections.

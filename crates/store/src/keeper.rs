@@ -74,7 +74,12 @@ impl Keeper {
             last_roll: Instant::now(),
             fast: false,
         };
-        Self { tasks: Mutex::new(tasks), wanted: Condvar::new(), stop: AtomicBool::new(false), by_hand: false }
+        Self {
+            tasks: Mutex::new(tasks),
+            wanted: Condvar::new(),
+            stop: AtomicBool::new(false),
+            by_hand: false,
+        }
     }
 
     /// One that nobody's thread runs: see [`Keeper::step`].

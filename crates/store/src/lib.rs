@@ -9,6 +9,7 @@
 mod block_on;
 mod bytes_at;
 mod checkpoint;
+mod committer;
 mod config;
 mod crc;
 mod entry;

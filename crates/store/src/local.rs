@@ -6,17 +6,20 @@
 //! (`keeper`), readers are served from memory or files (`read`), and a start finds out what is there (`recovery`).
 
 use crate::checkpoint::{self, QueueEnd};
+use crate::committer::{self, Committer};
 use crate::config::{Config, Flush};
 use crate::entry::{EntryKind, flag};
 use crate::error::OpenError;
 use crate::keeper::{self, Keeper};
 use crate::log::{
-    Append, Bounds, Durability, Entry, Listener, Log, LogQueue, Lsn, Read, ReadLimits, Space, Ticket,
+    Append, Bounds, Done, Durability, Entry, Listener, Log, LogQueue, Lsn, Read, ReadLimits, Space, Ticket,
 };
+use crate::open::Opened;
+use crate::segment::PAGE;
 use crate::shared::Shared;
 use crate::staging::Phase;
 use crate::vfs::{OsVfs, Vfs};
-use crate::writer::Writer;
+use crate::writer::{self, Writer};
 use crate::{open, read, seal};
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -29,6 +32,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 
+#[path = "by_hand.rs"]
+mod by_hand;
+
 /// The file system is looked at at most this often, and only while appends come.
 const LOOK_EACH: Millis = 1000;
 
@@ -36,9 +42,13 @@ const LOOK_EACH: Millis = 1000;
 pub struct LocalLog {
     shared: Arc<Shared>,
     keeper: Arc<Keeper>,
+    writer: Arc<Mutex<Writer>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     lock: Mutex<Option<Box<dyn Send + Sync>>>,
     looked: AtomicU64,
+    /// No threads: see `by_hand`.
+    by_hand: bool,
+    began: Lsn,
 }
 
 impl LocalLog {
@@ -61,25 +71,53 @@ impl LocalLog {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, OpenError> {
         let opened = open::open(vfs, dir, config, clock)?;
-        let shared = Arc::new(opened.shared);
-        let keeper = Arc::new(Keeper::new());
-        let looked = AtomicU64::new(shared.clock.now());
-        let log =
-            Self { shared, keeper, threads: Mutex::default(), lock: Mutex::new(Some(opened.lock)), looked };
+        let gaps = opened.gaps.clone();
+        let log = Self::assemble(opened, Keeper::new(), false);
         log.start().map_err(|source| OpenError::Io { path: dir.into(), source })?;
-        log.move_async_queues(&opened.gaps).map_err(|e| {
-            let source = io::Error::other(format!("{e:?}"));
-            OpenError::Io { path: dir.into(), source }
-        })?;
+        log.begin(dir, &gaps)?;
         Ok(log)
     }
 
+    fn assemble(opened: Opened, keeper: Keeper, by_hand: bool) -> Self {
+        let shared = Arc::new(opened.shared);
+        let keeper = Arc::new(keeper);
+        let looked = AtomicU64::new(shared.clock.now());
+        let segment = Arc::clone(&shared.staging.lock().active.segment);
+        let writer = Writer::new(Arc::clone(&shared), Arc::clone(&keeper), segment);
+        let began = shared.visible() - PAGE;
+        Self {
+            shared,
+            keeper,
+            writer: Arc::new(Mutex::new(writer)),
+            threads: Mutex::default(),
+            lock: Mutex::new(Some(opened.lock)),
+            looked,
+            by_hand,
+            began,
+        }
+    }
+
+    fn begin(&self, dir: &Path, gaps: &[(u32, Offset)]) -> Result<(), OpenError> {
+        self.move_async_queues(gaps).map_err(|e| {
+            let source = io::Error::other(format!("{e:?}"));
+            OpenError::Io { path: dir.into(), source }
+        })
+    }
+
+    /// Waits for an append; without threads it is made safe here.
+    fn finish(&self, done: Done) -> Result<()> {
+        if self.by_hand {
+            self.commit();
+        }
+        done.wait()
+    }
+
     fn start(&self) -> io::Result<()> {
-        let segment = Arc::clone(&self.shared.staging.lock().active.segment);
-        let writer = Writer::new(Arc::clone(&self.shared), Arc::clone(&self.keeper), segment);
-        let (keeper, shared) = (Arc::clone(&self.keeper), Arc::clone(&self.shared));
+        let (writer, keeper) = (Arc::clone(&self.writer), Arc::clone(&self.keeper));
+        let shared = Arc::clone(&self.shared);
         let mut threads = self.threads.lock();
-        threads.push(thread::Builder::new().name("log".into()).spawn(move || writer.run())?);
+        threads.push(thread::Builder::new().name("log".into()).spawn(move || writer::run(&writer, &shared))?);
+        let shared = Arc::clone(&self.shared);
         threads.push(thread::Builder::new().name("log-keeper".into()).spawn(move || keeper.run(&shared))?);
         Ok(())
     }
@@ -98,7 +136,7 @@ impl LocalLog {
             staging.end
         };
         self.shared.request_sync();
-        self.shared.waiters.done(Durability::Sync, end).wait()
+        self.finish(self.shared.waiters.done(Durability::Sync, end))
     }
 
     /// Looks at the disk's space now and then, while appends come.
@@ -134,15 +172,17 @@ impl LocalLog {
             if staging.phase == Phase::Open {
                 staging.phase = Phase::Closing;
             }
-            if staging.asleep {
-                self.shared.work.notify_one();
-            }
+            self.shared.wake_writer(&staging);
         }
         self.keeper.stop();
         let threads = std::mem::take(&mut *self.threads.lock());
-        let ended = !threads.is_empty();
+        let mut ended = !threads.is_empty();
         for thread in threads {
             let _ = thread.join();
+        }
+        if self.by_hand && self.lock.lock().is_some() {
+            while self.writer.lock().turn() {}
+            ended = true;
         }
         let outcome = match self.shared.waiters.failure() {
             Some(error) => Err(error),
@@ -185,8 +225,8 @@ impl Log for LocalLog {
                 return Err(error);
             }
             let appended = staging.append(group, durability, durable)?;
-            if staging.asleep && staging.has_work() {
-                self.shared.work.notify_one();
+            if staging.has_work() && !committer::commits_here(&self.shared) {
+                self.shared.wake_writer(&staging);
             }
             appended
         };
@@ -210,7 +250,10 @@ impl Log for LocalLog {
     }
 
     fn read(&self, queue: LogQueue, from: Offset, limits: &ReadLimits<'_>) -> Result<Read> {
-        read::read(&self.shared, queue, from, limits)
+        match read::read(&self.shared, queue, from, limits)? {
+            Read::Cold(read) if self.by_hand => read().map(Read::Ready),
+            read => Ok(read),
+        }
     }
 
     fn read_at(&self, lsn: Lsn) -> Result<Option<Entry>> {
@@ -261,13 +304,15 @@ impl Log for LocalLog {
                 next: tail.next,
                 is_async: tail.is_async,
             };
-            (known.map(end).collect::<Vec<_>>(), staging.end)
+            let mut ends: Vec<_> = known.map(end).collect();
+            ends.sort_unstable_by_key(|end| end.queue);
+            (ends, staging.end)
         };
         if at > end {
             return Err(Error::invalid(format!("a checkpoint at {at}, but the log ends at {end}")));
         }
         shared.request_sync();
-        shared.waiters.done(Durability::Sync, end).wait()?;
+        self.finish(shared.waiters.done(Durability::Sync, end))?;
         let kept = checkpoint::write(&*shared.vfs, &shared.dir, shared.store, at, &ends, state);
         *checkpoints = kept.map_err(|error| self.fail("write a checkpoint", error))?;
         Ok(())
@@ -300,6 +345,10 @@ impl Log for LocalLog {
             used_per_mille: shared.disk.lock().used_per_mille(),
             accepts_messages,
         }
+    }
+
+    fn committer(&self) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
+        Some(Box::pin(Committer::new(Arc::clone(&self.shared), Arc::clone(&self.writer))))
     }
 
     fn failed(&self) -> Pin<Box<dyn Future<Output = Error> + Send>> {

@@ -277,6 +277,13 @@ pub trait Log: Send + Sync + 'static {
     /// How full the disk is.
     fn space(&self) -> Space;
 
+    /// A task for a thread that runs tasks and appends: it commits on that thread, after its other tasks have had their
+    /// turn, what they appended, so that no other thread need be woken. It never ends by itself. Nothing when this log has
+    /// no use for it. A thread that runs it must not block on a [`Ticket`].
+    fn committer(&self) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
+        None
+    }
+
     /// Resolves when the log has failed for good, with the reason.
     fn failed(&self) -> Pin<Box<dyn Future<Output = sluice_model::Error> + Send>>;
 

@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 /// A run starts with a segment of this size, so that a start takes milliseconds and an idle broker little space.
 const STARTER: u64 = 32 << 20;
@@ -90,6 +90,7 @@ pub(crate) fn open(
         listener: Mutex::new(None),
         gaps: Mutex::new(gaps.clone()),
         checkpoints: Mutex::new(survey.checkpoints),
+        is_slow: AtomicBool::new(false),
         disk: Mutex::new(disk),
         dir: dir.to_path_buf(),
         vfs,
@@ -124,7 +125,8 @@ fn identify(vfs: &dyn Vfs, dir: &Path, clock: &dyn Clock) -> Result<StoreId, Ope
         }
         _ => {}
     }
-    let store = rand::random();
+    let (high, low) = (vfs.random(), vfs.random());
+    let store = (u128::from(high) << 64 | u128::from(low)).to_le_bytes();
     meta::create(vfs, dir, store, clock.now())?;
     for folder in [log_dir(dir), pool_dir(dir), checkpoint::dir_of(dir)] {
         vfs.sync_dir(&folder).map_err(|e| OpenError::io(folder, e))?;
@@ -141,7 +143,9 @@ fn gaps(survey: &mut Survey) -> Vec<(u32, Offset)> {
         end.next += ASYNC_GAP;
         (*queue, end.next)
     });
-    moved.collect()
+    let mut moved: Vec<_> = moved.collect();
+    moved.sort_unstable();
+    moved
 }
 
 /// Takes over the files that were prepared before, and removes unfinished ones.
@@ -216,7 +220,7 @@ fn begin(
     mut ready: VecDeque<Ready>,
 ) -> Result<(Arc<Segment>, VecDeque<Ready>), OpenError> {
     let path = segment_path(dir, start);
-    let from = pool_dir(dir).join(format!("{:016x}.tmp", rand::random::<u64>()));
+    let from = pool_dir(dir).join(format!("{:016x}.tmp", vfs.random()));
     let failed = |e| OpenError::io(&path, e);
     let first = match starter(vfs, &from, starter_len(config, gaps).next_multiple_of(PAGE)) {
         Ok(first) => first,
@@ -226,8 +230,13 @@ fn begin(
         }
         Err(error) => return Err(failed(error)),
     };
-    let segment =
-        Segment { start, epoch: rand::random(), path: path.clone(), held: Some(first.file), len: first.len };
+    let segment = Segment {
+        start,
+        epoch: vfs.random() as u32,
+        path: path.clone(),
+        held: Some(first.file),
+        len: first.len,
+    };
     segment::activate(vfs, dir, store, clock.now(), &segment, &first.path).map_err(failed)?;
     Ok((Arc::new(segment), ready))
 }

@@ -18,7 +18,7 @@ use sluice_model::{Clock, Offset};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// A segment and, once it is sealed, its footer.
 #[derive(Clone)]
@@ -48,6 +48,8 @@ pub(crate) struct Shared {
     pub gaps: Mutex<Vec<(u32, Offset)>>,
     /// The positions of the checkpoints kept, oldest first.
     pub checkpoints: Mutex<Vec<Lsn>>,
+    /// Syncs take long: only the log's thread is to commit.
+    pub is_slow: AtomicBool,
     /// The last look at the file system.
     pub disk: Mutex<DiskSpace>,
 }
@@ -65,6 +67,11 @@ impl Shared {
         if staging.phase == crate::staging::Phase::Open {
             staging.phase = crate::staging::Phase::Closing;
         }
+        self.wake_writer(&staging);
+    }
+
+    /// Lets the log's thread see what has changed.
+    pub(crate) fn wake_writer(&self, staging: &Staging) {
         if staging.asleep {
             self.work.notify_one();
         }
@@ -82,9 +89,7 @@ impl Shared {
     pub(crate) fn request_sync(&self) -> Lsn {
         let mut staging = self.staging.lock();
         staging.staged.sync = true;
-        if staging.asleep {
-            self.work.notify_one();
-        }
+        self.wake_writer(&staging);
         staging.end
     }
 }

@@ -17,6 +17,7 @@ use sluice_model::{Error, ErrorKind, Millis, Offset, Result};
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Buffers are taken in this size; larger groups get one of their own.
 const BLOCK: usize = 1 << 20;
@@ -134,6 +135,8 @@ pub(crate) struct Staging {
     pub full: bool,
     /// The log's thread waits for work.
     pub asleep: bool,
+    /// When the log's thread looks again although there is no work.
+    pub look_at: Option<Instant>,
     block: BytesMut,
     limits: Limits,
     dir: PathBuf,
@@ -172,6 +175,7 @@ impl Staging {
             ready: VecDeque::new(),
             full: false,
             asleep: false,
+            look_at: None,
             block: BytesMut::new(),
             limits,
             dir,

@@ -91,14 +91,19 @@ impl Waiters {
         }
     }
 
-    /// Wakes the first finished waiter of each thread. Returns since when others have been left to it, if any have.
+    /// Wakes the finished waiters of this thread, and the first one of each other thread. Returns since when others have been left to it, if any have.
     pub(crate) fn wake(&self) -> Option<Instant> {
+        let own = THREAD.with(|thread| *thread);
         let mut firsts = Vec::new();
         let mut left: Option<Instant> = None;
         {
             let mut queues = self.queues.lock();
             let mut now = None;
-            for group in queues.groups.values_mut() {
+            for (thread, group) in &mut queues.groups {
+                if *thread == own {
+                    self.drain(group, &mut firsts);
+                    continue;
+                }
                 firsts.extend(self.pop(group));
                 if self.has_finished(group) {
                     let since = *group.left.get_or_insert_with(|| *now.get_or_insert_with(Instant::now));

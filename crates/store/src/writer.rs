@@ -1,8 +1,11 @@
-//! The log's thread: takes what waits, writes it, syncs it, makes it readable, and wakes who waits for it.
+//! The one who commits: takes what waits, writes it, syncs it, makes it readable, and wakes who waits for it.
 //!
 //! It exists so that one `fdatasync` serves everyone who came while the one before was running (group commit). The one
 //! idea to know: there is no timer and no lingering; the sync itself is the time in which the next group gathers, and a
 //! log without work sleeps until it gets some. Any failed write or sync is final: see `Shared::fail`.
+//!
+//! One thread at a time is the writer. Mostly that is the log's thread ([`run`]); a thread that runs tasks can be it for
+//! a moment and spare the wake-ups: see `committer.rs`.
 
 use crate::entry::{EntryKind, flag};
 use crate::keeper::Keeper;
@@ -12,6 +15,7 @@ use crate::shared::{Known, Shared};
 use crate::staging::{Indexed, Phase, Piece, Roll, Staged};
 use crate::vfs::VfsFile;
 use crate::wake::Waiters;
+use parking_lot::Mutex;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -23,8 +27,12 @@ const ASYNC_DELAY: Duration = Duration::from_millis(100);
 const ASYNC_BYTES: u64 = 4 << 20;
 /// After this quiet time a mark is written, so that damage in the newest group can be told from a torn write.
 const IDLE_MARK: Duration = Duration::from_millis(100);
+/// A sync that takes longer must not hold up a thread that has other work.
+const SLOW_SYNC: Duration = Duration::from_millis(2);
+/// For so long after a slow sync only the log's thread commits.
+const SLOW_FOR: Duration = Duration::from_secs(1);
 
-/// The state of the log's thread.
+/// What committing needs. See the module.
 pub(crate) struct Writer {
     shared: Arc<Shared>,
     keeper: Arc<Keeper>,
@@ -35,16 +43,41 @@ pub(crate) struct Writer {
     unmarked_since: Option<Instant>,
     /// Since when waking has been left to the first waiters of a thread.
     left_since: Option<Instant>,
+    /// When a sync was slow the last time, while it counts.
+    slow_since: Option<Instant>,
     written: usize,
     touched: Vec<LogQueue>,
 }
 
-enum Work {
-    Commit(Staged, Lsn),
-    Sync,
-    Mark,
-    WakeRest,
-    Close,
+type Done = Result<(), (String, io::Error)>;
+
+/// The life of the log's thread, until the log is closed or has failed.
+pub(crate) fn run(writer: &Mutex<Writer>, shared: &Shared) {
+    loop {
+        wait(shared);
+        if !writer.lock().turn() {
+            return;
+        }
+    }
+}
+
+/// Sleeps until something is staged, the log ends, or it is time for what the writer does unasked.
+fn wait(shared: &Shared) {
+    let mut staging = shared.staging.lock();
+    while !staging.has_work() && staging.phase == Phase::Open && shared.waiters.failure().is_none() {
+        staging.asleep = true;
+        let due = match staging.look_at {
+            None => {
+                shared.work.wait(&mut staging);
+                false
+            }
+            Some(at) => shared.work.wait_until(&mut staging, at).timed_out(),
+        };
+        staging.asleep = false;
+        if due {
+            return;
+        }
+    }
 }
 
 impl Writer {
@@ -57,80 +90,91 @@ impl Writer {
             unsynced_since: None,
             unmarked_since: None,
             left_since: None,
+            slow_since: None,
             written: 0,
             touched: Vec::new(),
         }
     }
 
-    /// Works until the log is closed or has failed.
-    pub(crate) fn run(mut self) {
-        loop {
-            let done = match self.next() {
-                Work::Commit(staged, end) => self.commit(staged, end),
-                Work::Sync => self.sync_unsynced(),
-                Work::Mark => self.mark(0),
-                Work::WakeRest => {
-                    let before = self.left_since.unwrap_or_else(Instant::now);
-                    self.left_since = self.shared.waiters.wake_left(before);
-                    Ok(())
+    /// Commits what is staged, and does what is due. False when the log has ended.
+    pub(crate) fn turn(&mut self) -> bool {
+        let is_due = |since: Option<Instant>, after| since.is_some_and(|since| since.elapsed() >= after);
+        if self.left_since.is_some_and(|since| since.elapsed() >= Waiters::PATIENCE) {
+            let before = self.left_since.unwrap_or_else(Instant::now);
+            self.left_since = self.shared.waiters.wake_left(before);
+        }
+        let done = match self.take() {
+            _ if self.shared.waiters.failure().is_some() => return false,
+            Taken::Work(staged, end) => self.commit(staged, end),
+            Taken::End => {
+                if let Err((what, error)) = self.mark(flag::CLEAN) {
+                    self.shared.fail(&what, &error);
                 }
-                Work::Close => {
-                    if self.shared.waiters.failure().is_none()
-                        && let Err((what, error)) = self.mark(flag::CLEAN)
-                    {
-                        self.shared.fail(&what, &error);
-                    }
-                    return;
-                }
-            };
-            if let Err((what, error)) = done {
-                self.shared.fail(&what, &error);
-                return;
+                return false;
             }
+            Taken::Nothing if is_due(self.unsynced_since, ASYNC_DELAY) => self.sync_unsynced(),
+            Taken::Nothing if is_due(self.unmarked_since, IDLE_MARK) => self.mark(0),
+            Taken::Nothing => Ok(()),
+        };
+        self.end_turn(done, true)
+    }
+
+    /// Commits what is staged, on a thread that is not the log's. Whether the log goes on.
+    pub(crate) fn turn_here(&mut self) -> bool {
+        let done = match self.take() {
+            _ if self.shared.waiters.failure().is_some() => return false,
+            Taken::Work(staged, end) => self.commit(staged, end),
+            Taken::Nothing => Ok(()),
+            Taken::End => return false,
+        };
+        self.end_turn(done, false)
+    }
+
+    /// What a quiet time brings, at once.
+    pub(crate) fn be_quiet(&mut self) {
+        if self.shared.waiters.failure().is_none() {
+            let done = self.mark(0);
+            self.end_turn(done, false);
         }
     }
 
-    /// Waits for the next thing to do.
-    fn next(&mut self) -> Work {
-        let shared = Arc::clone(&self.shared);
-        let mut staging = shared.staging.lock();
+    fn take(&self) -> Taken {
+        let mut staging = self.shared.staging.lock();
+        if staging.has_work() {
+            let (staged, end) = staging.take();
+            Taken::Work(staged, end)
+        } else if staging.phase == Phase::Open {
+            Taken::Nothing
+        } else {
+            Taken::End
+        }
+    }
+
+    /// Tells the log's thread when to look again. It need not be told what it will see anyway when it next wakes up.
+    fn end_turn(&mut self, done: Done, own_thread: bool) -> bool {
+        if let Err((what, error)) = done {
+            self.shared.fail(&what, &error);
+            return false;
+        }
+        let due = [
+            self.left_since.map(|since| since + Waiters::PATIENCE),
+            self.unsynced_since.map(|since| since + ASYNC_DELAY),
+            self.unmarked_since.map(|since| since + IDLE_MARK),
+        ];
+        let due = due.into_iter().flatten().min();
+        let mut staging = self.shared.staging.lock();
         staging.pending -= std::mem::take(&mut self.written).min(staging.pending);
-        loop {
-            if shared.waiters.failure().is_some() {
-                return Work::Close;
+        let sooner = due.is_some_and(|due| staging.look_at.is_none_or(|at| due < at));
+        if own_thread || sooner {
+            staging.look_at = due;
+            if staging.asleep {
+                self.shared.work.notify_one();
             }
-            if staging.has_work() {
-                if self.left_since.is_some_and(|since| since.elapsed() > Waiters::PATIENCE) {
-                    return Work::WakeRest;
-                }
-                let (staged, end) = staging.take();
-                return Work::Commit(staged, end);
-            }
-            if staging.phase != Phase::Open {
-                return Work::Close;
-            }
-            let timers = [
-                (self.left_since.map(|t| t + Waiters::PATIENCE), Work::WakeRest),
-                (self.unsynced_since.map(|t| t + ASYNC_DELAY), Work::Sync),
-                (self.unmarked_since.map(|t| t + IDLE_MARK), Work::Mark),
-            ];
-            let first = timers.into_iter().filter_map(|(at, work)| at.map(|at| (at, work)));
-            let first = first.min_by_key(|(at, _)| *at);
-            staging.asleep = true;
-            match first {
-                None => shared.work.wait(&mut staging),
-                Some((at, work)) => {
-                    if shared.work.wait_until(&mut staging, at).timed_out() && !staging.has_work() {
-                        staging.asleep = false;
-                        return work;
-                    }
-                }
-            }
-            staging.asleep = false;
         }
+        true
     }
 
-    fn commit(&mut self, mut staged: Staged, end: Lsn) -> Result<(), (String, io::Error)> {
+    fn commit(&mut self, mut staged: Staged, end: Lsn) -> Done {
         let mut rolls = Vec::new();
         for piece in &staged.pieces {
             if piece.segment.start != self.segment.start
@@ -158,7 +202,7 @@ impl Writer {
         Ok(())
     }
 
-    fn write(&mut self, piece: &Piece) -> Result<(), (String, io::Error)> {
+    fn write(&mut self, piece: &Piece) -> Done {
         let position = piece.segment.position(piece.lsn);
         let write = |file: Arc<dyn VfsFile>| file.write_at(&piece.bytes, position);
         let file = piece.segment.file(&*self.shared.vfs);
@@ -168,17 +212,29 @@ impl Writer {
         Ok(())
     }
 
-    fn sync(&mut self) -> Result<(), (String, io::Error)> {
+    fn sync(&mut self) -> Done {
         if self.unsynced > 0 {
+            let began = Instant::now();
             let file = self.segment.file(&*self.shared.vfs);
             file.and_then(|file| file.sync()).map_err(|e| during("sync", &self.segment, e))?;
+            self.note_sync(began.elapsed());
         }
         self.unsynced = 0;
         self.unsynced_since = None;
         Ok(())
     }
 
-    fn sync_unsynced(&mut self) -> Result<(), (String, io::Error)> {
+    /// Leaves committing to the log's thread while the disk is slow.
+    fn note_sync(&mut self, took: Duration) {
+        if took >= SLOW_SYNC {
+            self.slow_since = Some(Instant::now());
+        } else if self.slow_since.is_some_and(|since| since.elapsed() >= SLOW_FOR) {
+            self.slow_since = None;
+        }
+        self.shared.is_slow.store(self.slow_since.is_some(), Ordering::Relaxed);
+    }
+
+    fn sync_unsynced(&mut self) -> Done {
         self.sync()?;
         self.shared.waiters.publish(Durability::Sync, self.shared.visible());
         self.wake();
@@ -186,7 +242,7 @@ impl Writer {
     }
 
     /// Goes to the next segment, after the one before is safe.
-    fn activate(&mut self, roll: &Roll) -> Result<(), (String, io::Error)> {
+    fn activate(&mut self, roll: &Roll) -> Done {
         self.sync()?;
         let shared = &self.shared;
         segment::activate(&*shared.vfs, &shared.dir, shared.store, shared.clock.now(), &roll.new, &roll.from)
@@ -229,7 +285,7 @@ impl Writer {
         self.left_since = self.shared.waiters.wake();
     }
 
-    fn mark(&mut self, flags: u32) -> Result<(), (String, io::Error)> {
+    fn mark(&mut self, flags: u32) -> Done {
         self.unmarked_since = None;
         // What was written has to be safe before a mark may say so.
         self.sync_unsynced()?;
@@ -249,6 +305,14 @@ impl Writer {
         self.unmarked_since = None;
         Ok(())
     }
+}
+
+/// What a writer found staged.
+enum Taken {
+    Work(Staged, Lsn),
+    Nothing,
+    /// Nothing, and nothing will come.
+    End,
 }
 
 fn during(what: &str, segment: &Segment, error: io::Error) -> (String, io::Error) {

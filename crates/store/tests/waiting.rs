@@ -48,11 +48,14 @@ async fn work(log: Arc<LocalLog>, task: u32) {
     }
 }
 
-fn run(runtime: &Runtime) {
+fn run(runtime: &Runtime, commit_here: bool) {
     let dir = tempfile::tempdir().unwrap();
     let config = Config { segment_size: ByteSize::mib(4), ..Config::default() };
     let log = Arc::new(LocalLog::open(dir.path(), config, Arc::new(SystemClock)).unwrap());
     runtime.block_on(async {
+        if commit_here {
+            tokio::spawn(log.committer().unwrap());
+        }
         let tasks: Vec<_> = (0..TASKS).map(|task| tokio::spawn(work(Arc::clone(&log), task))).collect();
         for task in tasks {
             timeout(Duration::from_secs(30), task).await.unwrap().unwrap();
@@ -65,12 +68,17 @@ fn run(runtime: &Runtime) {
 
 #[test]
 fn on_one_thread() {
-    run(&Builder::new_current_thread().enable_all().build().unwrap());
+    run(&Builder::new_current_thread().enable_all().build().unwrap(), false);
+}
+
+#[test]
+fn on_one_thread_that_commits() {
+    run(&Builder::new_current_thread().enable_all().build().unwrap(), true);
 }
 
 #[test]
 fn on_several_threads() {
-    run(&Builder::new_multi_thread().worker_threads(3).enable_all().build().unwrap());
+    run(&Builder::new_multi_thread().worker_threads(3).enable_all().build().unwrap(), false);
 }
 
 #[test]

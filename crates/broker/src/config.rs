@@ -47,6 +47,8 @@ pub struct Config {
     pub max_fetch_size: ByteSize,
     /// The most unsettled deliveries per group and queue; then receive waits [20000].
     pub max_in_flight: usize,
+    /// Parsed SQL expressions that are kept for the next who says them [1000: 16 MiB at the very worst].
+    pub max_kept_filters: usize,
     /// The most members of one group [10000].
     pub max_members: usize,
     /// A member that sends no heartbeat for this long has left [120s, as in RocketMQ].
@@ -81,6 +83,7 @@ impl Default for Config {
             max_fetch: 1000,
             max_fetch_size: ByteSize::mib(4),
             max_in_flight: 20_000,
+            max_kept_filters: 1000,
             max_members: 10_000,
             member_timeout: Span::secs(120),
             queue_lock: Span::secs(60),

@@ -11,6 +11,7 @@ pub mod body;
 mod config;
 mod core;
 mod counts;
+mod filters;
 mod ids;
 mod promise;
 mod receipts;

@@ -1,10 +1,24 @@
 //! Which messages of a topic a consumer wants, already parsed.
+//!
+//! The one idea to know: a filter is parsed once and then only asked. Tags can be told from an index entry's hash; an
+//! SQL expression has to look at the message.
+//!
+//! - `lexer`, `parser` — text to a condition, with the column of every fault
+//! - `expression` — the condition, and what it says of a message
+
+mod expression;
+mod lexer;
+mod parser;
 
 use crate::{Error, Message, Result};
 use bytestring::ByteString;
+use std::sync::Arc;
 
 /// The most tags one subscription may name.
 const MAX_TAGS: usize = 256;
+
+/// The longest expression in bytes: its parse is kept, and evaluated for every message.
+pub const MAX_SQL: usize = 16 * 1024;
 
 /// A subscription's condition on messages.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -14,7 +28,69 @@ pub enum Filter {
     All,
     /// Messages that carry one of these tags.
     Tags(Vec<ByteString>),
+    /// Messages of which an SQL expression is true.
+    Sql(Sql),
 }
+
+/// Whose names and habits an expression follows. The grammar is the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Dialect {
+    /// RocketMQ's: `TAGS`, `KEYS` and properties by their names.
+    #[default]
+    RocketMq,
+    /// JMS selectors: the names of JMS and of headers too, which may stand in double quotes.
+    Jms,
+}
+
+/// An SQL-92 expression over a message's properties, parsed. Cloning shares it; two are equal when they are written
+/// the same way.
+#[derive(Debug, Clone)]
+pub struct Sql(Arc<Parsed>);
+
+#[derive(Debug)]
+struct Parsed {
+    text: ByteString,
+    dialect: Dialect,
+    condition: expression::Condition,
+}
+
+impl Sql {
+    /// Parses an expression.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::InvalidArgument`], with the column of the fault, for what is no expression or is too long.
+    pub fn parse(text: &str, dialect: Dialect) -> Result<Self> {
+        if text.len() > MAX_SQL {
+            let len = text.len();
+            return Err(Error::invalid(format!(
+                "the SQL expression has {len} bytes; at most {MAX_SQL} are allowed"
+            )));
+        }
+        let condition = parser::parse(text, dialect).map_err(|fault| {
+            let parser::Fault { column, what } = fault;
+            Error::invalid(format!("the SQL expression is wrong at column {column}: {what}"))
+        })?;
+        Ok(Self(Arc::new(Parsed { text: text.into(), dialect, condition })))
+    }
+
+    /// True when the expression is true of the message; neither when it is false nor when it is unknown.
+    pub fn matches(&self, message: &Message) -> bool {
+        self.0.condition.of(message) == Some(true)
+    }
+
+    /// The expression as it was written.
+    pub fn text(&self) -> &ByteString {
+        &self.0.text
+    }
+}
+
+impl PartialEq for Sql {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || (self.0.dialect == other.0.dialect && self.0.text == other.0.text)
+    }
+}
+
+impl Eq for Sql {}
 
 impl Filter {
     /// Parses a tag expression: `*`, nothing, or `a || b`.
@@ -38,18 +114,32 @@ impl Filter {
         }
     }
 
+    /// Parses an SQL expression; see [`Sql::parse`].
+    ///
+    /// # Errors
+    /// As for [`Sql::parse`].
+    pub fn sql(expression: &str, dialect: Dialect) -> Result<Self> {
+        Sql::parse(expression, dialect).map(Self::Sql)
+    }
+
+    /// True when only the message itself can tell whether it passes.
+    pub fn looks_inside(&self) -> bool {
+        matches!(self, Self::Sql(_))
+    }
+
     /// True when the message passes.
     pub fn matches(&self, message: &Message) -> bool {
         match self {
             Self::All => true,
             Self::Tags(tags) => message.tag.as_ref().is_some_and(|tag| tags.contains(tag)),
+            Self::Sql(sql) => sql.matches(message),
         }
     }
 
     /// The hashes an index entry's tag hash must be among, or nothing when every entry may pass.
     pub fn tag_hashes(&self) -> Option<Vec<u32>> {
         match self {
-            Self::All => None,
+            Self::All | Self::Sql(_) => None,
             Self::Tags(tags) => Some(tags.iter().map(|t| tag_hash(t)).collect()),
         }
     }

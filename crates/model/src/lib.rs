@@ -18,7 +18,7 @@ pub mod units;
 pub use bytestring::ByteString;
 pub use clock::{Clock, ManualClock, Millis, SystemClock};
 pub use error::{Error, ErrorKind, Result};
-pub use filter::{Filter, tag_hash};
+pub use filter::{Dialect, Filter, MAX_SQL, Sql, tag_hash};
 pub use headers::{Headers, HeadersBuilder, well_known};
 pub use message::{
     BodyCodec, Delivered, Keys, Message, MessageType, Origin, Position, Protocol, Provenance, StoredMessage,

@@ -84,3 +84,4 @@ pub mod response {
     pub const INVALID_PARAMETER: i32 = 29;
     pub const CONSUMER_NOT_ONLINE: i32 = 206;
 }
+    pub const SUBSCRIPTION_PARSE_FAILED: i32 = 23;

@@ -320,6 +320,17 @@ def tag_filter(v):
         expect("tags", sorted(m.headers.get("tag", "") for m in got), ["a", "a", "c"])
 
 
+def selector(v):
+    with Session(v) as s:
+        to = a_topic()
+        s.subscribe(to, selector="price > 9.5 AND kind LIKE 'a%' AND note IS NULL")
+        for price, kind in [("9", "a1"), ("10", "b1"), ("10", "a2"), ("11.5", "a3")]:
+            s.send_sure(to, kind + price, price=price, kind=kind)
+        s.send_sure(to, "noted", price="20", kind="a", note="x")
+        s.send_sure(to, "last", price="20", kind="az")
+        expect("bodies", sorted(bodies(s.messages(3))), ["a210", "a311.5", "last"])
+
+
 def delay(v):
     with Session(v) as s:
         to = a_queue()
@@ -364,6 +375,7 @@ EVERY = {
     "header-escapes": header_escapes,
     "repeated-headers": repeated_headers,
     "tag-filter": tag_filter,
+    "selector": selector,
     "delay": delay,
     "error-bad-destination": error(lambda s: s.send("/queue/", "x", receipt="mine")),
     "error-unknown-transaction": error(lambda s: s.client.commit("nope", receipt="mine")),

@@ -287,6 +287,19 @@ each_version('1.0', '1.1', '1.2') do |v, scenario|
     end
   end
 
+  scenario.call('selector') do
+    to = topic
+    Session.open(v) do |s|
+      s.subscribe(to, selector: "price > 9.5 AND kind LIKE 'a%' AND note IS NULL")
+      [%w[9 a1], %w[10 b1], %w[10 a2], %w[11.5 a3]].each do |price, kind|
+        s.send_sure(to, kind + price, 'price' => price, 'kind' => kind)
+      end
+      s.send_sure(to, 'noted', 'price' => '20', 'kind' => 'a', 'note' => 'x')
+      s.send_sure(to, 'last', 'price' => '20', 'kind' => 'az')
+      expect('bodies', bodies(s.messages(3)).sort, %w[a210 a311.5 last])
+    end
+  end
+
   scenario.call('tag-filter') do
     to = topic
     Session.open(v) do |s|

@@ -43,10 +43,11 @@ use crate::Config;
 use crate::arrivals::Arrivals;
 use crate::core::state::Core;
 use crate::counts::Counts;
+use crate::filters::Filters;
 use crate::ids::Ids;
 use parking_lot::Mutex;
 use sluice_auth::{Auth, Credentials, Session};
-use sluice_model::{Clock, Millis, Result};
+use sluice_model::{Clock, Dialect, Filter, Millis, Result};
 use sluice_store::Log;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -72,6 +73,7 @@ pub(crate) struct Inner {
     /// Told when the log has grown past `next_checkpoint`.
     checkpoint_wanted: Notify,
     next_checkpoint: AtomicU64,
+    filters: Filters,
     ids: Ids,
     counts: Counts,
     next_number: AtomicU64,
@@ -114,6 +116,14 @@ impl Broker {
     /// `Unauthenticated` when the credentials are not right.
     pub fn login_now(&self, credentials: Credentials<'_>, peer: SocketAddr) -> Result<Session> {
         self.0.by_itself().auth.login(credentials, peer)
+    }
+
+    /// An SQL expression as a filter. Expressions that many ask for are parsed once.
+    ///
+    /// # Errors
+    /// `InvalidArgument`, with the column of the fault, for what is no expression.
+    pub fn sql_filter(&self, expression: &str, dialect: Dialect) -> Result<Filter> {
+        self.0.by_itself().filters.parsed(expression, dialect).map(Filter::Sql) // nobody's data: no permit
     }
 
     /// True while requests are served; false once the log has failed.

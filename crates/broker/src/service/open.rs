@@ -8,6 +8,7 @@ use crate::core::catalog::TIMER_QUEUE;
 use crate::core::record::Record;
 use crate::core::state::Core;
 use crate::counts::Counts;
+use crate::filters::Filters;
 use crate::ids::Ids;
 use parking_lot::Mutex;
 use sluice_auth::Auth;
@@ -33,6 +34,7 @@ impl Broker {
         let arrivals = Arc::new(Arrivals::default());
         let for_log = Arc::clone(&arrivals);
         log.listen(Arc::new(move |queues| for_log.arrived(queues)));
+        let filters = Filters::new(config.max_kept_filters);
         let next_checkpoint = log.end().saturating_add(config.checkpoint_bytes.0);
         let inner = Inner {
             log,
@@ -45,6 +47,7 @@ impl Broker {
             sooner: Notify::new(),
             checkpoint_wanted: Notify::new(),
             next_checkpoint: AtomicU64::new(next_checkpoint),
+            filters,
             ids: Ids::new(random),
             counts: Counts::new(),
             next_number: AtomicU64::new(1),

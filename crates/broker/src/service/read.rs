@@ -14,6 +14,8 @@ use tokio::time::{Instant, timeout_at};
 
 /// Index entries looked at in one pull when a filter skips most: as many as RocketMQ's 16,000 bytes of them.
 const MAX_EXAMINED: usize = 800;
+/// Messages read at once when a filter has to look inside them.
+const LOOK_INSIDE: usize = 64;
 
 /// A reading position in every queue of one topic, without a group: nothing is stored, nothing is shared.
 #[derive(Debug, Clone)]
@@ -44,14 +46,21 @@ impl Broker {
         topic.check_readable()?;
         let deadline = Instant::now() + request.wait.min(inner.config.max_wait.0);
         let mut waiting = None;
+        let mut offset = request.offset;
         loop {
-            let pulled = inner.pull_once(request, &topic, queue).await?;
-            let at_end = pulled.messages.is_empty() && request.offset == pulled.max;
-            if !at_end || request.wait.is_zero() || Instant::now() >= deadline {
+            let pulled = inner.pull_once(request, offset, &topic, queue).await?;
+            // What the filter passes over does not end the wait: a client that is told of it only asks again.
+            let inside = (pulled.min..=pulled.max).contains(&offset);
+            let at_end = pulled.next == pulled.max || pulled.next == offset;
+            if !(pulled.messages.is_empty() && inside && at_end)
+                || request.wait.is_zero()
+                || Instant::now() >= deadline
+            {
                 inner.counts.pulled.increment(pulled.messages.len() as u64);
                 inner.auth.debit(session, cost_of(pulled.messages.iter().map(|stored| &stored.message)));
                 return Ok(pulled);
             }
+            offset = pulled.next;
             // Register first, then look once more, then wait.
             match &waiting {
                 None => waiting = Some(inner.arrivals.wait_on(vec![queue])),
@@ -161,24 +170,48 @@ impl Inner {
         }
     }
 
-    async fn pull_once(&self, request: &PullRequest<'_>, topic: &Topic, queue: LogQueue) -> Result<Pulled> {
+    async fn pull_once(
+        &self,
+        request: &PullRequest<'_>,
+        offset: Offset,
+        topic: &Topic,
+        queue: LogQueue,
+    ) -> Result<Pulled> {
         let hashes = request.filter.tag_hashes();
-        let limits = ReadLimits {
-            max_count: request.max.clamp(1, self.config.max_fetch),
-            max_bytes: request.max_bytes.min(self.config.max_fetch_size.bytes()),
-            max_examined: MAX_EXAMINED.max(request.max.min(self.config.max_fetch)),
-            tag_hashes: hashes.as_deref(),
-        };
-        let batch = self.read(queue, request.offset, &limits).await?;
-        let bounds = self.log.bounds(queue);
-        let mut messages = Vec::with_capacity(batch.entries.len());
-        for entry in batch.entries {
-            let message = stored(topic, request.queue, entry)?;
-            if request.filter.matches(&message.message) {
-                messages.push(message);
+        let max = request.max.clamp(1, self.config.max_fetch);
+        let mut room = request.max_bytes.min(self.config.max_fetch_size.bytes());
+        let mut messages: Vec<StoredMessage> = Vec::new();
+        let (mut next, mut examined) = (offset, 0);
+        loop {
+            let wanted = max - messages.len();
+            let inside = request.filter.looks_inside();
+            let limits = ReadLimits {
+                max_count: if inside { wanted.max(LOOK_INSIDE) } else { wanted },
+                max_bytes: room,
+                max_examined: MAX_EXAMINED.max(request.max.min(self.config.max_fetch)),
+                tag_hashes: hashes.as_deref(),
+            };
+            let batch = self.read(queue, next, &limits).await?;
+            examined += batch.entries.len();
+            let read_on = inside && batch.next > next && !batch.entries.is_empty();
+            next = batch.next;
+            for entry in batch.entries {
+                let after = entry.offset + u64::from(entry.count);
+                let message = stored(topic, request.queue, entry)?;
+                if request.filter.matches(&message.message) {
+                    room = room.saturating_sub(message.size as usize);
+                    messages.push(message);
+                    if messages.len() == max {
+                        next = after;
+                        break;
+                    }
+                }
+            }
+            if !read_on || messages.len() == max || room == 0 || examined >= MAX_EXAMINED {
+                let bounds = self.log.bounds(queue);
+                return Ok(Pulled { messages, next, min: bounds.min, max: bounds.next });
             }
         }
-        Ok(Pulled { messages, next: batch.next, min: bounds.min, max: bounds.next })
     }
 
     async fn poll_once(

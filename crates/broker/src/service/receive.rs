@@ -25,6 +25,8 @@ use tokio::time::Instant;
 
 /// Index entries looked at for one queue and receive, when a filter skips most.
 const MAX_EXAMINED: usize = 4096;
+/// New messages read at once when a filter has to look inside them.
+const LOOK_INSIDE: usize = 64;
 
 /// Keeps leases alive: as long as it lives, deliveries leased to it are its own. Dropping it returns them at once,
 /// without counting them as failed.
@@ -219,7 +221,9 @@ impl Inner {
             }
             if let Some(cursor) = prospect.cursor {
                 let hashes = if source.retry { None } else { request.filter.tag_hashes() };
-                let limits = limits(max - got.len(), room, hashes.as_deref());
+                let wanted = max - got.len();
+                let count = if request.filter.looks_inside() { wanted.max(LOOK_INSIDE) } else { wanted };
+                let limits = limits(count, room, hashes.as_deref());
                 let Some(batch) = self.read_for(got, source.log, cursor, &limits).await? else {
                     return Ok(moved);
                 };
@@ -286,8 +290,13 @@ impl Inner {
             Lease::Held(holder) => Until::Holder(holder.number),
         };
         let mut claim = Claim::new(self, &mut core, group, source, returned, until, now);
-        let next = batch.next;
+        let wanted = request.max.min(self.config.max_fetch) - got.len();
+        let mut next = batch.next;
         for entry in batch.entries {
+            if claim.chosen.len() == wanted {
+                next = entry.offset;
+                break;
+            }
             let message = stored(&source.topic, source.queue, entry)?;
             claim.consider(message, request.topic, request.filter)?;
         }

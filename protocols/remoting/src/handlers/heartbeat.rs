@@ -3,13 +3,14 @@
 //! The one idea to know: consumers tell their subscriptions here and nowhere else; a pull relies on them. Since 5.1 a
 //! client may leave them out while nothing changed, and is told when they are wanted again.
 
-use super::pull::is_tag_expression;
+use super::pull::condition;
 use super::{Call, Result};
 use crate::codec::language_name;
 use crate::response::Response;
+use crate::codes::response::SUBSCRIPTION_PARSE_FAILED;
 use serde::Deserialize;
-use sluice_broker::{Fetching, Membership, Sharing, StartAt, Subscription};
-use sluice_model::{Filter, GroupName, TopicName};
+use sluice_broker::{Broker, Fetching, Membership, Sharing, StartAt, Subscription};
+use sluice_model::{GroupName, TopicName};
 
 /// The most groups in one heartbeat: more than any process runs, so that one frame cannot make a million of them.
 const MAX_GROUPS: usize = 1000;
@@ -53,7 +54,7 @@ pub(super) struct SubscriptionData {
     #[serde(default)]
     sub_version: i64,
     #[serde(default)]
-    pub(super) expression_type: Option<String>,
+    expression_type: Option<String>,
 }
 
 pub(super) fn handle(call: &Call) -> Result<Response> {
@@ -93,33 +94,43 @@ impl Consumer {
                 "CONSUME_FROM_FIRST_OFFSET" | "CONSUME_FROM_MIN_OFFSET" => StartAt::Earliest,
                 _ => StartAt::Latest,
             },
-            subscriptions: if beat.without_sub { None } else { Some(self.subscriptions()?) },
+            subscriptions: if beat.without_sub { None } else { Some(self.subscriptions(call)?) },
             agent: format!("{} {}", language_name(head.language), head.version).into(),
         })
     }
 
-    fn subscriptions(&self) -> Result<Vec<Subscription>> {
+    fn subscriptions(&self, call: &Call) -> Result<Vec<Subscription>> {
         if self.subscription_data_set.len() > MAX_SUBSCRIPTIONS {
             let text = format!("a group may subscribe to at most {MAX_SUBSCRIPTIONS} topics");
             return Err(crate::errors::Failure::invalid(text));
         }
-        // A condition that is not offered is not kept: the pull that relies on it is refused in clear words.
-        self.subscription_data_set
-            .iter()
-            .filter(|data| is_tag_expression(data.expression_type.as_deref().unwrap_or_default()))
-            .map(SubscriptionData::parsed)
-            .collect()
+        let mut parsed = Vec::with_capacity(self.subscription_data_set.len());
+        for data in &self.subscription_data_set {
+            match data.parsed(&call.node.broker) {
+                Ok(subscription) => parsed.push(subscription),
+                // As stock brokers do: the heartbeat counts, and the pull that relies on the condition is refused.
+                Err(failure) if failure.code == SUBSCRIPTION_PARSE_FAILED => {
+                    let (group, topic) = (&self.group_name, &data.topic);
+                    tracing::warn!(group, topic, why = failure.text, "a subscription is not readable");
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(parsed)
     }
 }
 
 impl SubscriptionData {
-    fn parsed(&self) -> Result<Subscription> {
+    /// # Errors
+    /// `SUBSCRIPTION_PARSE_FAILED` for a condition that is none.
+    pub(super) fn parsed(&self, broker: &Broker) -> Result<Subscription> {
         let expression = self.sub_string.clone().unwrap_or_default();
         Ok(Subscription {
             topic: TopicName::new(self.topic.clone())?,
-            filter: Filter::tags(&expression)?,
+            filter: condition(broker, kind, &expression)?,
             expression: expression.into(),
             version: self.sub_version,
         })
     }
 }
+        let kind = self.expression_type.as_deref().unwrap_or_default();

@@ -1,7 +1,6 @@
 //! The members of a group: who they are (38, 203), one that leaves (35), and whether its settings can work (46).
 
 use super::heartbeat::SubscriptionData;
-use super::pull::{is_tag_expression, no_sql};
 use super::{Call, Result};
 use crate::codes::response::{CONSUMER_NOT_ONLINE, SYSTEM_ERROR};
 use crate::errors::Failure;
@@ -52,8 +51,10 @@ struct ClientConfig {
 /// 46: asked before a consumer starts, for conditions that are not tags.
 pub(super) fn check_config(call: &Call) -> Result<Response> {
     let config: ClientConfig = call.body()?;
-    let kind = config.subscription_data.and_then(|s| s.expression_type).unwrap_or_default();
-    if is_tag_expression(&kind) { Ok(Response::success()) } else { Err(no_sql()) }
+    if let Some(data) = config.subscription_data {
+        data.parsed(&call.node.broker)?;
+    }
+    Ok(Response::success())
 }
 
 /// 203: the members with their addresses and subscriptions, for tools.
@@ -91,13 +92,14 @@ fn connection(member: &Member) -> Value {
 
 fn subscription(subscription: &Subscription) -> Value {
     let tags: Vec<&str> = match &subscription.filter {
-        Filter::All => Vec::new(),
+        Filter::All | Filter::Sql(_) => Vec::new(),
         Filter::Tags(tags) => tags.iter().map(|t| &t[..]).collect(),
     };
     json!({
         "classFilterMode": false,
         "codeSet": tags.iter().map(|t| tag_hash(t) as i32).collect::<Vec<_>>(),
-        "expressionType": "TAG",
+        "expressionType": kind,
+    let kind = if subscription.filter.looks_inside() { "SQL92" } else { "TAG" };
         "subString": &subscription.expression[..],
         "subVersion": subscription.version,
         "tagsSet": tags,

@@ -9,8 +9,8 @@ use crate::convert::to_properties;
 use crate::errors::Failure;
 use crate::record::Records;
 use crate::response::Response;
-use sluice_broker::{PullRequest, Pulled};
-use sluice_model::{Filter, GroupName, Offset, QueueId, TopicName};
+use sluice_broker::{Broker, PullRequest, Pulled};
+use sluice_model::{Dialect, Error, Filter, GroupName, Offset, QueueId, TopicName};
 use std::time::Duration;
 
 /// Bits of `sysFlag`.
@@ -92,11 +92,8 @@ impl Pull {
 /// The condition that the request itself carries.
 fn own_filter(call: &Call) -> Result<Filter> {
     let kind = call.frame.ext.get("expressionType").map(|t| &t[..]).unwrap_or_default();
-    if !is_tag_expression(kind) {
-        return Err(no_sql());
-    }
     let expression = call.frame.ext.get("subscription").map(|s| &s[..]).unwrap_or_default();
-    Filter::tags(expression).map_err(Failure::from)
+    condition(&call.node.broker, kind, expression)
 }
 
 /// The condition that the group's heartbeats told.
@@ -112,14 +109,20 @@ fn known_filter(call: &Call, group: &GroupName, topic: &TopicName) -> Result<Fil
     }
 }
 
-/// An unnamed kind of expression is one of tags.
-pub(super) fn is_tag_expression(kind: &str) -> bool {
-    kind.is_empty() || kind.eq_ignore_ascii_case("TAG")
+/// A condition as clients write it. An unnamed kind is one of tags.
+pub(super) fn condition(broker: &Broker, kind: &str, expression: &str) -> Result<Filter> {
+    let parsed = if is_tag_expression(kind) {
+        Filter::tags(expression)
+    } else if kind.eq_ignore_ascii_case("SQL92") {
+        broker.sql_filter(expression, Dialect::RocketMq)
+    } else {
+        Err(Error::invalid(format!("{kind:?} is no kind of expression; there are TAG and SQL92")))
+    };
+    parsed.map_err(|error| Failure::new(SUBSCRIPTION_PARSE_FAILED, error.message()))
 }
 
-/// In the words of stock brokers, which offer this only when told to.
-pub(super) fn no_sql() -> Failure {
-    Failure::new(SYSTEM_ERROR, "The broker does not support consumer to filter message by SQL92")
+fn is_tag_expression(kind: &str) -> bool {
+    kind.is_empty() || kind.eq_ignore_ascii_case("TAG")
 }
 
 /// Stores the offset that the request carries along, if it is progress: one that a client carried when it stopped may

@@ -87,7 +87,7 @@ async fn a_lite_pull_carries_its_own_condition() {
     let peer = Peer::new();
     peer.send("T", "0", &[("TAGS", "A")], b"a").await;
     peer.send("T", "0", &[("TAGS", "B")], b"b").await;
-    let mut fields = vec![
+    let fields = vec![
         ("consumerGroup", "CG"),
         ("topic", "T"),
         ("queueId", "0"),
@@ -99,13 +99,6 @@ async fn a_lite_pull_carries_its_own_condition() {
     ];
     let got = peer.ask(361, &fields, "").await;
     assert_eq!(got.records().iter().map(|r| r.body.clone()).collect::<Vec<_>>(), ["b"]);
-    fields.pop();
-    fields.push(("expressionType", "SQL92"));
-    let sql = peer.ask(361, &fields, "").await;
-    assert_eq!(sql.code(), 1);
-    assert_eq!(sql.remark(), "The broker does not support consumer to filter message by SQL92");
-    let config = r#"{"clientId":"c","group":"CG","subscriptionData":{"topic":"T","expressionType":"SQL92"}}"#;
-    assert_eq!(peer.ask(46, &[], config).await.remark(), sql.remark());
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 mod access;
 mod consuming;
+mod filters;
 mod every_code;
 mod sending;
 mod socket;

@@ -11,12 +11,11 @@ use crate::frame::{Frame, Version};
 use crate::subscription::{AckMode, Plan};
 use bytestring::ByteString;
 use sluice_broker::StartAt;
-use sluice_model::{Error, Filter, GroupName};
+use sluice_model::{Dialect, Error, Filter, GroupName};
 use sluice_net::Outcome;
 
 /// Headers of other brokers that ask for what is not offered, whatever their value.
-const REFUSED: [(&str, &str); 9] = [
-    ("selector", "selectors are not supported; subscribe with the header tag"),
+const REFUSED: [(&str, &str); 8] = [
     ("activemq.subscriptionName", "durable subscriptions are not supported; use /group/<group>/<topic>"),
     ("durable-subscription-name", "durable subscriptions are not supported; use /group/<group>/<topic>"),
     ("x-queue-name", "named queues are not supported; use /group/<group>/<topic>"),
@@ -71,12 +70,11 @@ fn plan(client: &Client, frame: &Frame) -> Result<Plan, Failure> {
         Version::V11 | Version::V12 => Some(required(frame, "id")?),
     };
     refuse(frame, &destination)?;
-    let tag = frame.first_of(&["tag", "tags", "x-tag"]).map_or("", |(_, tag)| tag);
     Ok(Plan {
         id: id.cloned(),
         group: group(frame, &destination)?,
         mode: mode(frame)?,
-        filter: Filter::tags(tag)?,
+        filter: filter(client, frame)?,
         start: start(frame, &destination)?,
         window: window(client, frame)?,
         create: send::create(client, &destination),
@@ -107,6 +105,26 @@ fn group(frame: &Frame, destination: &Destination) -> Result<Option<GroupName>, 
         (Some((name, _)), Role::Topic | Role::Group(_)) => {
             let detail = format!("{name}: a group is named with /queue/<topic> or /group/<group>/<topic>");
             Err(Failure::protocol("Invalid request", detail))
+        }
+    }
+}
+
+/// What ActiveMQ wants before a selector to compare texts that look like numbers as numbers; here it is so anyway.
+const CONVERT: &str = "convert_string_expressions:";
+
+fn filter(client: &Client, frame: &Frame) -> Result<Filter, Failure> {
+    let tag = frame.first_of(&["tag", "tags", "x-tag"]);
+    // An empty selector selects everything, as in JMS.
+    match frame.get("selector").map(|text| text.trim()).filter(|text| !text.is_empty()) {
+        None => Ok(Filter::tags(tag.map_or("", |(_, tag)| tag))?),
+        Some(_) if tag.is_some() => {
+            let detail = "give a selector or a tag, not both; a selector may test the tag, as in tag = 'a'";
+            Err(Failure::protocol("Invalid request", detail))
+        }
+        Some(text) => {
+            let text = text.strip_prefix(CONVERT).unwrap_or(text);
+            let parsed = client.wire.broker.sql_filter(text, Dialect::Jms);
+            parsed.map_err(|error| Failure::protocol("Invalid selector", error.message().to_owned()))
         }
     }
 }

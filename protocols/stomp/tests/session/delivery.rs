@@ -152,13 +152,53 @@ async fn a_subscriber_that_does_not_read_stalls_nobody() {
 }
 
 #[tokio::test]
+async fn a_selector_lets_through_what_it_is_true_of() {
+    let server = Server::start();
+    let mut client = server.connect("1.2").await;
+    let wanted =
+        "convert_string_expressions:price > 9.5 AND \"x-kind\" LIKE 'a!_%' ESCAPE '!' AND tag <> 'no'";
+    client
+        .ask(&format!("SUBSCRIBE\nid:q\ndestination:/queue/sel\nselector:{}", wanted.replace(':', "\\c")), "")
+        .await;
+    client.ask("SUBSCRIBE\nid:t\ndestination:/topic/sel\nselector:price IN ('10')", "").await;
+    for (headers, body) in [
+        ("price:9\nx-kind:a_1\ntag:yes", "too cheap"),
+        ("price:10\nx-kind:a1\ntag:yes", "another kind"),
+        ("x-kind:a_1\ntag:yes", "no price"),
+        ("price:10\nx-kind:a_1", "no tag"),
+        ("price:10\nx-kind:a_1\ntag:no", "a wrong tag"),
+        ("price:10\nx-kind:a_2\ntag:yes", "this one"),
+    ] {
+        client.ask(&format!("SEND\ndestination:/queue/sel\n{headers}"), body).await;
+    }
+    assert_eq!(client.message("this one").await.get("subscription"), "q");
+    client.ask("SEND\ndestination:/topic/sel\nprice:11", "dear").await;
+    client.ask("SEND\ndestination:/topic/sel\nprice:10", "right").await;
+    assert_eq!(client.message("right").await.get("subscription"), "t");
+    client.quiet().await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_wrong_selector_is_told_with_its_column() {
+    let server = Server::start();
+    let mut client = server.connect("1.2").await;
+    client.say("SUBSCRIBE\nid:1\ndestination:/queue/x\nselector:a > 'b'\n\n").await;
+    let error = client.error().await;
+    assert_eq!(error.get("message"), "Invalid selector");
+    assert!(error.text().contains("at column 5: only numbers have an order"), "{}", error.text());
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn unsupported_subscriptions_are_refused() {
     let server = Server::start();
     for (headers, message) in [
         ("id:1", "Missing header"),
         ("destination:/queue/x", "Missing header"),
         ("id:1\ndestination:/queue/x\nack:sometimes", "Invalid ack mode"),
-        ("id:1\ndestination:/queue/x\nselector:a = 1", "Not supported"),
+        ("id:1\ndestination:/queue/x\nselector:a ==\\c 1", "Invalid selector"),
+        ("id:1\ndestination:/queue/x\nselector:a = 1\ntag:b", "Invalid request"),
         ("id:1\ndestination:/topic/x\ndurable:true", "Not supported"),
         ("id:1\ndestination:/topic/x\nactivemq.subscriptionName:d", "Not supported"),
         ("id:1\ndestination:/topic/x.>", "Not supported"),

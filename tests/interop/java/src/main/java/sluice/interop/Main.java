@@ -50,6 +50,7 @@ public final class Main {
                         DelayScenarios.all(),
                         SendScenarios.all(),
                         ConsumeScenarios.all(),
+                        FilterScenarios.all(),
                         MessageScenarios.all(),
                         AccessScenarios.all())
                 .flatMap(List::stream)

@@ -29,6 +29,33 @@ pub enum Verb {
         #[arg(long, value_name = "FILE")]
         check: Option<PathBuf>,
     },
+    /// Makes certificates
+    #[command(subcommand)]
+    Cert(CertVerb),
+}
+
+/// Which certificates.
+#[derive(Clone, Debug, Subcommand)]
+pub enum CertVerb {
+    /// A local authority and a certificate for this machine, to try TLS with
+    ///
+    /// The authority is made once; run again, the command renews the server's certificate, which a running server
+    /// takes over by itself.
+    Dev(DevCert),
+}
+
+/// What `cert dev` makes.
+#[derive(Clone, Debug, Args)]
+pub struct DevCert {
+    /// Where the files go
+    #[arg(long, value_name = "DIR", default_value = "certs")]
+    pub dir: PathBuf,
+    /// One more name or address of the server, beside localhost, 127.0.0.1, ::1 and this machine's name; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub host: Vec<String>,
+    /// Also a certificate for a client of this name (`tls.client_auth`); may be repeated
+    #[arg(long, value_name = "USER")]
+    pub client: Vec<String>,
 }
 
 /// Flags of every verb.
@@ -43,6 +70,11 @@ pub struct Options {
 }
 
 impl Options {
+    /// The first of these flags that was given, for verbs that none of them concerns.
+    pub fn given(&self) -> Option<&'static str> {
+        self.config.as_ref().map(|_| "--config").or(self.data_dir.as_ref().map(|_| "--data-dir"))
+    }
+
     /// The configuration that these flags, the environment and the file amount to.
     pub fn load(&self) -> Result<Loaded, ConfigError> {
         let mut loader = Loader::new();

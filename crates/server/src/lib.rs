@@ -5,6 +5,7 @@
 //!
 //! - `config` — the settings, their layers, their history; `cli` — flags and verbs
 //! - `server` — [`Server`]: start, reload, shut down; `access` — the first users; `failure` — exit codes
+//! - `dev_cert` — certificates for a first try
 //! - `logging`, `recorder`, `signals` — what a process shares: its log, its numbers, its signals
 //!
 //! What a message is and what may be done with it is the business of `broker` and below.
@@ -12,6 +13,7 @@
 mod access;
 pub mod cli;
 pub mod config;
+pub mod dev_cert;
 pub mod failure;
 pub mod logging;
 mod recorder;

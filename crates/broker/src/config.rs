@@ -33,6 +33,18 @@ pub struct Config {
     pub max_delay: Span,
     /// The most delayed messages waiting [4000000, about 40 bytes of memory each].
     pub max_timers: usize,
+    /// How long after a half message its producer's group is first asked for the outcome, if the sender does not say [6s,
+    /// as in RocketMQ].
+    pub first_check: Span,
+    /// How long until the next instance of the group is asked [30s, as in RocketMQ].
+    pub check_interval: Span,
+    /// How often the group is asked before a half message goes to the topic `TRANS_CHECK_MAX_TIME_TOPIC` [15, as in
+    /// RocketMQ].
+    pub max_checks: u32,
+    /// The longest a half message waits for its outcome, asked about or not; then it goes to that topic too [3d].
+    pub max_half_age: Span,
+    /// The most half messages [100000, about 200 bytes of memory each]; the log is kept from the first of them on.
+    pub max_halves: usize,
     /// How long messages are kept [3d]; whole log segments go when all of their messages are older.
     pub retention: Span,
     /// Deliveries before a message goes to its group's dead-letter topic [16].
@@ -76,6 +88,11 @@ impl Default for Config {
             max_batch_size: ByteSize::mib(16),
             max_delay: Span::secs(40 * 86_400),
             max_timers: 4_000_000,
+            first_check: Span::secs(6),
+            check_interval: Span::secs(30),
+            max_checks: 15,
+            max_half_age: Span::secs(3 * 86_400),
+            max_halves: 100_000,
             retention: Span::secs(3 * 86_400),
             max_attempts: 16,
             max_lease: Span::secs(12 * 3600),

@@ -16,6 +16,12 @@ pub(crate) struct Counts {
     pub(crate) denied: Counter,
     pub(crate) checkpoints: Counter,
     pub(crate) timers: Gauge,
+    pub(crate) prepared: Counter,
+    pub(crate) committed: Counter,
+    pub(crate) rolled_back: Counter,
+    pub(crate) checks: Counter,
+    pub(crate) given_up: Counter,
+    pub(crate) halves: Gauge,
 }
 
 impl Counts {
@@ -35,6 +41,12 @@ impl Counts {
         describe_counter!("sluice_timers_fired_total", "Delayed messages delivered to their queue");
         describe_counter!("sluice_permits_denied_total", "Requests denied by policy");
         describe_counter!("sluice_checkpoints_total", "Checkpoints written");
+        describe_counter!("sluice_transactions_prepared_total", "Half messages stored");
+        describe_counter!("sluice_transactions_committed_total", "Half messages delivered to their queue");
+        describe_counter!("sluice_transactions_rolled_back_total", "Half messages dropped by their producer");
+        describe_counter!("sluice_transactions_checks_total", "Producers asked for an outcome");
+        describe_counter!("sluice_transactions_given_up_total", "Half messages that nobody decided in time");
+        describe_gauge!("sluice_transactions_open", "Half messages that wait for their outcome");
         describe_gauge!("sluice_timers_waiting", "Delayed messages that wait for their time");
         Self {
             sent: counter!("sluice_messages_sent_total"),
@@ -49,6 +61,12 @@ impl Counts {
             denied: counter!("sluice_permits_denied_total"),
             checkpoints: counter!("sluice_checkpoints_total"),
             timers: gauge!("sluice_timers_waiting"),
+            prepared: counter!("sluice_transactions_prepared_total"),
+            committed: counter!("sluice_transactions_committed_total"),
+            rolled_back: counter!("sluice_transactions_rolled_back_total"),
+            checks: counter!("sluice_transactions_checks_total"),
+            given_up: counter!("sluice_transactions_given_up_total"),
+            halves: gauge!("sluice_transactions_open"),
         }
     }
 }

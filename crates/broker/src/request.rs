@@ -41,6 +41,66 @@ impl SendRequest {
     }
 }
 
+/// A message that stays invisible until its transaction is decided.
+#[derive(Debug, Clone)]
+pub struct PrepareRequest {
+    /// The message, exactly one.
+    pub send: SendRequest,
+    /// Whose instances are asked for the outcome when nobody tells it.
+    pub group: GroupName,
+    /// How long until the first is asked; `None` is the broker's setting.
+    pub first_check: Option<Duration>,
+}
+
+/// The end of a transaction.
+#[derive(Debug, Clone, Copy)]
+pub struct EndTransaction<'a> {
+    /// What the transaction is called: the locator that preparing its message gave.
+    pub transaction: u64,
+    /// Deliver the message, or drop it.
+    pub commit: bool,
+    /// The group that prepared it, when the wire says so: another one is refused.
+    pub group: Option<&'a GroupName>,
+    /// The offset that preparing gave, when the wire says so: another one is refused.
+    pub offset: Option<Offset>,
+}
+
+/// An open transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransactionView {
+    /// What it is called.
+    pub transaction: u64,
+    /// Its message's id.
+    pub id: ByteString,
+    /// The topic that its message is for.
+    pub topic: TopicName,
+    /// The queue that its message is for.
+    pub queue: QueueId,
+    /// Whose instances are asked for the outcome.
+    pub group: GroupName,
+    /// When its message was prepared.
+    pub prepared: Millis,
+    /// How often somebody was asked.
+    pub checks: u32,
+    /// When somebody is asked next, or since when the question waits for somebody who could be asked.
+    pub next_check: Millis,
+    /// Its check is due, and nobody could be asked yet.
+    pub asking: bool,
+}
+
+/// A question for the outcome of a transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransactionCheck {
+    /// What the transaction is called.
+    pub transaction: u64,
+    /// The group that is asked.
+    pub group: GroupName,
+    /// Which question this is, from 1.
+    pub checks: u32,
+    /// The half message, under the topic and queue it is for. Its offset is the one among half messages.
+    pub message: StoredMessage,
+}
+
 /// Where a sent message went.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sent {

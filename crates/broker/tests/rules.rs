@@ -446,7 +446,7 @@ async fn what_may_not_be_stored_is_refused_and_leaves_nothing_behind() {
     let far = Message { deliver_at: Some(START + 41 * 86_400_000), ..text("x") };
     assert_eq!(refuse(far, QueueChoice::Any), ErrorKind::InvalidArgument);
     let half = Message { kind: MessageType::Transaction, ..text("x") };
-    assert_eq!(refuse(half, QueueChoice::Any), ErrorKind::Unsupported);
+    assert_eq!(refuse(half, QueueChoice::Any), ErrorKind::InvalidArgument);
     let unknown = SendRequest { create: None, ..SendRequest::one(topic("nowhere"), text("x")) };
     assert_eq!(h.broker.send(&h.me, unknown).err().unwrap().kind(), ErrorKind::TopicNotFound);
     assert_eq!(h.broker.bounds(&h.me, &topic("t"), QueueId(0)).unwrap(), (0, 1));

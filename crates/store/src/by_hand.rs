@@ -8,7 +8,6 @@ use super::LocalLog;
 use crate::config::Config;
 use crate::error::OpenError;
 use crate::keeper::Keeper;
-use crate::log::Lsn;
 use crate::open;
 use crate::vfs::Vfs;
 use sluice_model::Clock;
@@ -47,10 +46,5 @@ impl LocalLog {
     /// Does one thing of those that the background thread does; false when there is nothing to do.
     pub fn keep_files(&self) -> bool {
         self.keeper.step(&self.shared)
-    }
-
-    /// Where this run of the log began: everything before was found at the start.
-    pub fn began(&self) -> Lsn {
-        self.began
     }
 }

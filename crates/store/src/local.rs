@@ -15,7 +15,6 @@ use crate::log::{
     Append, Bounds, Done, Durability, Entry, Listener, Log, LogQueue, Lsn, Read, ReadLimits, Space, Ticket,
 };
 use crate::open::Opened;
-use crate::segment::PAGE;
 use crate::shared::Shared;
 use crate::staging::Phase;
 use crate::vfs::{OsVfs, Vfs};
@@ -48,7 +47,6 @@ pub struct LocalLog {
     looked: AtomicU64,
     /// No threads: see `by_hand`.
     by_hand: bool,
-    began: Lsn,
 }
 
 impl LocalLog {
@@ -84,7 +82,6 @@ impl LocalLog {
         let looked = AtomicU64::new(shared.clock.now());
         let segment = Arc::clone(&shared.staging.lock().active.segment);
         let writer = Writer::new(Arc::clone(&shared), Arc::clone(&keeper), segment);
-        let began = shared.visible() - PAGE;
         Self {
             shared,
             keeper,
@@ -93,7 +90,6 @@ impl LocalLog {
             lock: Mutex::new(Some(opened.lock)),
             looked,
             by_hand,
-            began,
         }
     }
 

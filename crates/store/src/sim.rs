@@ -8,7 +8,8 @@
 
 mod power;
 
-use self::power::{Change, Dice, Inode};
+pub use self::power::Dice;
+use self::power::{Change, Inode};
 use crate::vfs::{DiskSpace, LockError, Vfs, VfsFile};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -81,7 +82,7 @@ impl Default for World {
             next_inode: 1,
             faults: HashMap::new(),
             hold_syncs: false,
-            entropy: Dice(0),
+            entropy: Dice::new(0),
             until_stop: None,
             until_stray: None,
         }
@@ -97,7 +98,7 @@ impl SimVfs {
     /// An empty file system whose random numbers come from a seed.
     pub fn seeded(seed: u64) -> Self {
         let vfs = Self::default();
-        vfs.0.world.lock().entropy = Dice(seed);
+        vfs.0.world.lock().entropy = Dice::new(seed);
         vfs
     }
 
@@ -313,7 +314,7 @@ impl Vfs for SimVfs {
     }
 
     fn random(&self) -> u64 {
-        self.0.world.lock().entropy.next()
+        self.0.world.lock().entropy.number()
     }
 
     fn space(&self, _: &Path) -> io::Result<DiskSpace> {

@@ -96,7 +96,7 @@ impl RemotingSession {
 /// Tells the client what the broker has to tell it.
 async fn forward(client: Arc<Client>, out: Outbox) {
     loop {
-        let ClientEvent::GroupChanged(group) = client.event().await;
+        let ClientEvent::GroupChanged(group) = client.event().await else { continue };
         let ext = [("consumerGroup", Value::Text(group.as_bytestring().clone()))];
         if out.send(one_way_request(request::NOTIFY_CONSUMER_IDS_CHANGED, &ext)).await.is_err() {
             return;

@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Where the broker's own delayed messages wait. Topics' queues are numbered from [`FIRST_QUEUE`].
 pub(crate) const TIMER_QUEUE: LogQueue = LogQueue(1);
+/// Where half messages wait for the end of their transaction.
+pub(crate) const HALF_QUEUE: LogQueue = LogQueue(2);
 const FIRST_QUEUE: u32 = 16;
 
 /// RocketMQ's permission bit for reading.

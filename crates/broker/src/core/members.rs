@@ -30,6 +30,8 @@ struct LiveGroup {
 #[derive(Debug, Default)]
 pub(crate) struct Members {
     groups: HashMap<GroupName, LiveGroup>,
+    /// Which connections send messages as which group, and when they said so last.
+    producers: BTreeMap<GroupName, BTreeMap<ConnectionId, Millis>>,
 }
 
 impl Members {
@@ -75,6 +77,29 @@ impl Members {
         Ok(Joined { changed, subscriptions_known: told })
     }
 
+    /// A connection sends messages as this group, or says so again.
+    pub(crate) fn produces(&mut self, connection: ConnectionId, group: &GroupName, now: Millis) {
+        match self.producers.get_mut(group) {
+            Some(known) => drop(known.insert(connection, now)),
+            None => drop(self.producers.insert(group.clone(), BTreeMap::from([(connection, now)]))),
+        }
+    }
+
+    /// The connections that send messages as this group.
+    pub(crate) fn producers(&self, group: &GroupName) -> Vec<ConnectionId> {
+        self.producers.get(group).map_or_else(Vec::new, |known| known.keys().copied().collect())
+    }
+
+    /// A connection is no producer of this group any more.
+    pub(crate) fn stops_producing(&mut self, connection: ConnectionId, group: &GroupName) {
+        if let Some(known) = self.producers.get_mut(group) {
+            known.remove(&connection);
+            if known.is_empty() {
+                self.producers.remove(group);
+            }
+        }
+    }
+
     /// Lets a connection's members of one group, or of all, go. Returns the groups that lost one.
     pub(crate) fn leave(&mut self, connection: ConnectionId, group: Option<&GroupName>) -> Vec<GroupName> {
         self.drop_members(|name, live| live.connection == connection && group.is_none_or(|g| g == name))
@@ -82,6 +107,10 @@ impl Members {
 
     /// Lets members go that were not heard of since `before`. Returns the groups that lost one.
     pub(crate) fn expire(&mut self, before: Millis) -> Vec<GroupName> {
+        self.producers.retain(|_, known| {
+            known.retain(|_, seen| *seen >= before);
+            !known.is_empty()
+        });
         self.drop_members(|_, live| live.member.last_seen < before)
     }
 

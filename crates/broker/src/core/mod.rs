@@ -10,3 +10,4 @@ pub(crate) mod progress;
 pub(crate) mod record;
 pub(crate) mod state;
 pub(crate) mod timers;
+pub(crate) mod transactions;

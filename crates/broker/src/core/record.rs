@@ -2,6 +2,7 @@
 //!
 //! Encoded with postcard: variants and fields are only ever added at the end.
 
+use super::transactions::Decision;
 use crate::{GroupSpec, TopicSpec};
 use serde::{Deserialize, Serialize};
 use sluice_auth::Change;
@@ -40,6 +41,12 @@ pub(crate) enum Record {
     Fired { due: Millis, lsn: Lsn },
     /// Users or policies changed.
     Access(Box<Change>),
+    /// The message that follows in the same atomic group is half a transaction of this group's; it belongs to `target`.
+    Prepared { target: u32, group: GroupName, check_at: Millis },
+    /// An instance of the group was asked for a transaction's outcome; the next one is asked at `next`.
+    Asked { lsn: Lsn, checks: u32, next: Millis },
+    /// The transaction whose half is at `lsn` has ended. What it amounts to follows in the same atomic group.
+    Decided { lsn: Lsn, decision: Decision },
 }
 
 impl Record {

@@ -5,6 +5,7 @@ use super::members::Members;
 use super::progress::{GroupQueue, SavedCell, Until};
 use super::record::Record;
 use super::timers::{Timer, Timers};
+use super::transactions::{Saved, Transactions};
 use crate::{GroupSpec, StartAt, TopicSpec};
 use serde::{Deserialize, Serialize};
 use sluice_auth::Change;
@@ -26,6 +27,7 @@ pub(crate) struct Effects {
 pub(crate) struct Core {
     pub(crate) catalog: Catalog,
     pub(crate) timers: Timers,
+    pub(crate) transactions: Transactions,
     pub(crate) members: Members,
     pub(crate) receipt_key: [u8; 32],
     progress: HashMap<(u32, LogQueue), GroupQueue, foldhash::fast::RandomState>,
@@ -116,6 +118,10 @@ impl Core {
             // The timer itself comes with the message that follows: see `delayed`.
             Record::Delayed { .. } => {}
             Record::Fired { due, lsn } => self.timers.remove(*due, *lsn),
+            // As for timers, the half itself comes with the message that follows.
+            Record::Prepared { .. } => {}
+            Record::Asked { lsn, checks, next } => self.transactions.asked(*lsn, *checks, *next),
+            Record::Decided { lsn, decision } => self.transactions.decided(*lsn, *decision),
             Record::Access(change) => effects.access.push((**change).clone()),
         }
         effects
@@ -160,6 +166,7 @@ impl Core {
         for queues in self.read_by.values_mut() {
             queues.retain(|q| !topic.queues.contains(q));
         }
+        self.transactions.forget(&topic.queues);
         topic.queues.clone()
     }
 
@@ -194,14 +201,16 @@ impl Core {
             timers: self.timers.iter().map(|t| (t.due, t.lsn, t.target.0)).collect(),
             access,
         };
-        postcard::to_stdvec(&snapshot).map_err(Error::internal)
+        let bytes = postcard::to_stdvec(&snapshot).map_err(Error::internal)?;
+        postcard::to_extend(&self.transactions.save(), bytes).map_err(Error::internal)
     }
 
     /// The state of a checkpoint, and the users and policies to apply.
     pub(crate) fn load(bytes: &[u8]) -> Result<(Self, Vec<Change>)> {
-        let snapshot: Snapshot = postcard::from_bytes(bytes).map_err(|e| {
+        let unreadable = |e| {
             Error::new(ErrorKind::Corrupt, "the checkpoint is not readable by this version").with_source(e)
-        })?;
+        };
+        let (snapshot, rest): (Snapshot, _) = postcard::take_from_bytes(bytes).map_err(unreadable)?;
         let mut core = Self { boot: snapshot.boot, receipt_key: snapshot.receipt_key, ..Self::default() };
         for (name, spec, queues, created) in snapshot.topics {
             core.catalog.put_topic(name, spec, &queues, created);
@@ -218,11 +227,16 @@ impl Core {
         for (due, lsn, target) in snapshot.timers {
             core.timers.insert(Timer { due, lsn, target: LogQueue(target) });
         }
+        // Checkpoints of earlier versions end here.
+        if !rest.is_empty() {
+            core.transactions =
+                Transactions::restore(postcard::from_bytes::<Saved>(rest).map_err(unreadable)?);
+        }
         Ok((core, snapshot.access))
     }
 }
 
-/// A checkpoint's content. Fields are only ever added at the end.
+/// The first part of a checkpoint's content. Later versions write further parts behind it.
 #[derive(Serialize, Deserialize)]
 struct Snapshot {
     boot: u32,

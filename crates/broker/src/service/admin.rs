@@ -241,7 +241,7 @@ impl Broker {
 }
 
 impl Inner {
-    fn may_see(&self, session: &Session, actions: &[Action], resource: Resource<'_>) -> bool {
+    pub(super) fn may_see(&self, session: &Session, actions: &[Action], resource: Resource<'_>) -> bool {
         actions.iter().any(|action| self.auth.may(session, *action, resource))
     }
 

@@ -24,7 +24,7 @@ impl Broker {
     /// The background duties. Runs until it is dropped.
     pub async fn run(&self) {
         let broker = self.0.by_itself();
-        tokio::join!(broker.fire_timers(), broker.keep_house());
+        tokio::join!(broker.fire_timers(), broker.check_transactions(), broker.keep_house());
     }
 
     /// Delivers the delayed messages that are due now: what [`Broker::run`] does at their times. For those who drive
@@ -161,7 +161,8 @@ impl Inner {
         let core = self.core.lock();
         let at = self.log.end();
         self.next_checkpoint.store(at.saturating_add(self.config.checkpoint_bytes.0), Ordering::Relaxed);
-        let pinned = core.timers.earliest_record().unwrap_or(at);
+        let waiting = [core.timers.earliest_record(), core.transactions.earliest_record()];
+        let pinned = waiting.into_iter().flatten().min().unwrap_or(at);
         Ok((at, core.save(self.auth.snapshot())?, pinned))
     }
 

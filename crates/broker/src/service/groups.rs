@@ -2,7 +2,7 @@
 
 use super::{Broker, Inner};
 use crate::core::members::ConnectionId;
-use crate::{Joined, Member, Membership, Sharing, Subscription};
+use crate::{Joined, Member, Membership, Sharing, Subscription, TransactionCheck};
 use parking_lot::Mutex;
 use sluice_auth::{Action, Resource, Session};
 use sluice_model::{Error, ErrorKind, GroupName, QueueId, Result, TopicName};
@@ -17,13 +17,37 @@ use tokio::sync::Notify;
 pub enum ClientEvent {
     /// The group's members or their subscriptions changed: share the queues anew.
     GroupChanged(GroupName),
+    /// The outcome of a transaction is asked for.
+    CheckTransaction(Box<TransactionCheck>),
 }
 
-/// Events that a connection has not fetched. One per group at most, so they are bounded by its memberships.
+/// Checks that a connection has not fetched; beyond, another one is asked.
+const MAX_CHECKS: usize = 256;
+/// Groups that one connection may produce as: more than any process has.
+const MAX_PRODUCED: usize = 1000;
+
+/// Events that a connection has not fetched: of changes one per group, and a bounded number of checks.
 #[derive(Debug, Default)]
 pub(super) struct Mailbox {
     changed: Mutex<BTreeSet<GroupName>>,
+    /// Transactions to ask about, by their names.
+    checks: Mutex<BTreeSet<u64>>,
+    /// Who is asked, as which groups, once the connection says that it produces.
+    producer: Mutex<Option<(Session, Vec<GroupName>)>>,
     notify: Notify,
+}
+
+impl Mailbox {
+    /// True when there is room for a check and its client may be asked.
+    pub(super) fn takes_checks(&self, may: impl FnOnce(&Session) -> bool) -> bool {
+        self.checks.lock().len() < MAX_CHECKS
+            && self.producer.lock().as_ref().is_some_and(|(session, _)| may(session))
+    }
+
+    pub(super) fn check(&self, transaction: u64) {
+        self.checks.lock().insert(transaction);
+        self.notify.notify_one();
+    }
 }
 
 /// The connections that take part in groups.
@@ -73,12 +97,57 @@ impl Client {
         left.iter().for_each(|g| self.broker.tell_group(g));
     }
 
-    /// The next event. Repeated ones for one group are merged. Cancel-safe.
+    /// Produces as these groups and no others, or says so again (a heartbeat): it may be asked for the outcomes of
+    /// their transactions. Whoever may not send to a message's topic is not asked about it.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for more than a thousand groups.
+    pub fn produce_as(&self, session: &Session, groups: &[GroupName]) -> Result<()> {
+        if groups.len() > MAX_PRODUCED {
+            return Err(Error::invalid(format!("a connection produces as at most {MAX_PRODUCED} groups")));
+        }
+        let before = self.mailbox.producer.lock().replace((session.clone(), groups.to_vec()));
+        let before = before.map(|(_, groups)| groups).unwrap_or_default();
+        let now = self.broker.clock.now();
+        let asks = {
+            let mut core = self.broker.core.lock();
+            for group in before.iter().filter(|group| !groups.contains(group)) {
+                core.members.stops_producing(self.connection, group);
+            }
+            for group in groups {
+                core.members.produces(self.connection, group, now);
+            }
+            let asking = groups.iter().filter(|group| core.transactions.ask_again(group));
+            asking.count() > 0
+        };
+        if asks {
+            self.broker.check_sooner.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Produces no longer as this group.
+    pub fn stop_producing(&self, group: &GroupName) {
+        if let Some((_, groups)) = &mut *self.mailbox.producer.lock() {
+            groups.retain(|known| known != group);
+        }
+        self.broker.core.lock().members.stops_producing(self.connection, group);
+    }
+
+    /// The next event. Repeated ones for one group are merged. Dropping the future loses no change of a group; a check
+    /// that it was about to give comes again after the interval.
     pub async fn event(&self) -> ClientEvent {
         loop {
             let told = self.mailbox.notify.notified();
             if let Some(group) = self.mailbox.changed.lock().pop_first() {
                 return ClientEvent::GroupChanged(group);
+            }
+            let check = self.mailbox.checks.lock().pop_first();
+            if let Some(transaction) = check {
+                match self.broker.check_for(transaction).await {
+                    Some(check) => return ClientEvent::CheckTransaction(Box::new(check)),
+                    None => continue,
+                }
             }
             told.await;
         }
@@ -88,7 +157,14 @@ impl Client {
 impl Drop for Client {
     fn drop(&mut self) {
         self.broker.clients.lock().remove(&self.connection);
-        let left = self.broker.core.lock().members.leave(self.connection, None);
+        let produced = self.mailbox.producer.lock().take();
+        let left = {
+            let mut core = self.broker.core.lock();
+            for group in produced.into_iter().flat_map(|(_, groups)| groups) {
+                core.members.stops_producing(self.connection, &group);
+            }
+            core.members.leave(self.connection, None)
+        };
         left.iter().for_each(|g| self.broker.tell_group(g));
     }
 }

@@ -4,7 +4,7 @@ use super::Inner;
 use crate::core::record::Record;
 use crate::core::state::Core;
 use crate::core::{catalog::Topic, state::Effects};
-use sluice_model::{Error, ErrorKind, Message, Millis, QueueId, Result, StoredMessage};
+use sluice_model::{Error, ErrorKind, Message, Millis, QueueId, Result, StoredMessage, TopicName};
 use sluice_store::{Append, Batch, Content, Durability, Entry, LogQueue, Payload, Read, ReadLimits, Ticket};
 use std::sync::atomic::Ordering;
 
@@ -107,9 +107,13 @@ impl Inner {
 
 /// A log entry as a message of this topic.
 pub(super) fn stored(topic: &Topic, queue: QueueId, entry: Entry) -> Result<StoredMessage> {
+    stored_as(topic.name.clone(), queue, entry)
+}
+
+pub(super) fn stored_as(topic: TopicName, queue: QueueId, entry: Entry) -> Result<StoredMessage> {
     match entry.content {
         Content::Message(message) => Ok(StoredMessage {
-            topic: topic.name.clone(),
+            topic,
             queue,
             offset: entry.offset,
             locator: entry.lsn,

@@ -7,6 +7,8 @@
 //! | file | verbs |
 //! |---|---|
 //! | `produce` | send, check_send, work |
+//! | `transactions` | prepare, end_transaction, transactions |
+//! | `checks` | receive_checks, check_due; what asks producers for outcomes |
 //! | `receive` | holder, receive |
 //! | `settle` | ack, nack, release, change_invisible, dead_letter |
 //! | `read` | pull, message_at, cursor, poll |
@@ -20,6 +22,7 @@
 
 mod access;
 mod admin;
+mod checks;
 mod duties;
 mod gate;
 mod groups;
@@ -32,6 +35,7 @@ mod receive;
 mod retry;
 mod sessions;
 mod settle;
+mod transactions;
 
 pub use groups::{Client, ClientEvent};
 pub use read::Cursor;
@@ -70,6 +74,10 @@ pub(crate) struct Inner {
     arrivals: Arc<Arrivals>,
     /// Told when the next timer is due sooner than before.
     sooner: Notify,
+    /// Told when a half message may have to be asked about sooner than before.
+    check_sooner: Notify,
+    /// Told when half messages ask for whoever comes for them.
+    asking: Notify,
     /// Told when the log has grown past `next_checkpoint`.
     checkpoint_wanted: Notify,
     next_checkpoint: AtomicU64,

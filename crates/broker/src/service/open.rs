@@ -4,15 +4,16 @@ use super::gate::Gate;
 use super::{Broker, Inner};
 use crate::Config;
 use crate::arrivals::Arrivals;
-use crate::core::catalog::TIMER_QUEUE;
+use crate::core::catalog::{HALF_QUEUE, TIMER_QUEUE};
 use crate::core::record::Record;
 use crate::core::state::Core;
+use crate::core::transactions::Half;
 use crate::counts::Counts;
 use crate::filters::Filters;
 use crate::ids::Ids;
 use parking_lot::Mutex;
 use sluice_auth::Auth;
-use sluice_model::{Clock, Millis, Result, SystemClock};
+use sluice_model::{Clock, GroupName, Millis, Result, SystemClock};
 use sluice_store::{Content, Durability, Entry, Log, LogQueue, MemoryLog};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
@@ -45,6 +46,8 @@ impl Broker {
             clients: Mutex::default(),
             arrivals,
             sooner: Notify::new(),
+            check_sooner: Notify::new(),
+            asking: Notify::new(),
             checkpoint_wanted: Notify::new(),
             next_checkpoint: AtomicU64::new(next_checkpoint),
             filters,
@@ -95,7 +98,7 @@ fn rebuild(log: &dyn Log, auth: &Auth) -> Result<Core> {
         }
         None => (0, Core::default()),
     };
-    let mut replay = Replay { core: &mut core, auth, log, delayed: None, failure: None };
+    let mut replay = Replay { core: &mut core, auth, log, delayed: None, prepared: None, failure: None };
     log.replay(from, &mut |entry| replay.visit(entry))?;
     replay.failure.map_or(Ok(()), Err)?;
     auth.check_secrets()?;
@@ -109,6 +112,8 @@ struct Replay<'a> {
     log: &'a dyn Log,
     /// A [`Record::Delayed`] whose message is the next entry.
     delayed: Option<(Millis, LogQueue)>,
+    /// A [`Record::Prepared`] whose message is the next entry.
+    prepared: Option<(u32, GroupName, Millis)>,
     failure: Option<sluice_model::Error>,
 }
 
@@ -120,6 +125,9 @@ impl Replay<'_> {
         match &entry.content {
             Content::State(bytes) => match Record::decode(bytes) {
                 Ok(Record::Delayed { target, due }) => self.delayed = Some((due, LogQueue(target))),
+                Ok(Record::Prepared { target, group, check_at }) => {
+                    self.prepared = Some((target, group, check_at));
+                }
                 Ok(record) => {
                     let effects = self.core.apply(&record);
                     effects.access.iter().for_each(|change| self.auth.apply(change));
@@ -130,6 +138,20 @@ impl Replay<'_> {
             Content::Message(_) if entry.queue == TIMER_QUEUE => {
                 if let Some((due, target)) = self.delayed.take() {
                     self.core.delayed(due, entry.lsn, target);
+                }
+            }
+            Content::Message(message) if entry.queue == HALF_QUEUE => {
+                if let Some((target, group, next_check)) = self.prepared.take() {
+                    self.core.transactions.prepared(Half {
+                        lsn: entry.lsn,
+                        offset: entry.offset,
+                        target,
+                        group,
+                        id: message.id.to_string(),
+                        prepared: entry.stored,
+                        checks: 0,
+                        next_check,
+                    });
                 }
             }
             Content::Message(_) | Content::Batch { .. } => {}

@@ -28,6 +28,7 @@ impl Broker {
         let name = request.topic.clone();
         let permit = permit_send(&self.0, session, &name)?;
         let inner = self.0.under(&permit);
+        refuse_halves(&request)?;
         inner.auth.charge(session, cost_of(&request.messages))?;
         inner.send(&permit, request)
     }
@@ -39,6 +40,7 @@ impl Broker {
     pub fn check_send(&self, session: &Session, request: &SendRequest) -> Result<()> {
         let permit = permit_send(&self.0, session, &request.topic)?;
         let inner = self.0.under(&permit);
+        refuse_halves(request)?;
         let known = inner.core.lock().catalog.topic(&request.topic).cloned();
         match known {
             Some(topic) => inner.plan(&permit, &topic, request.clone(), self.now()).map(drop),
@@ -61,6 +63,7 @@ impl Broker {
         for request in work.sends {
             let name = request.topic.clone();
             let permit = permit_send(&self.0, session, &name)?;
+            refuse_halves(&request)?;
             let topic = inner.topic_to_write(&permit, &name, request.create)?;
             plans.push(inner.plan(&permit, &topic, request, now)?);
         }
@@ -71,9 +74,17 @@ impl Broker {
 }
 
 /// Who may send. What goes to a group's retry or dead-letter topic comes from the group's own consumers.
-fn permit_send<'a>(gate: &Gate, session: &'a Session, topic: &'a TopicName) -> Result<Permit<'a>> {
+pub(super) fn permit_send<'a>(gate: &Gate, session: &'a Session, topic: &'a TopicName) -> Result<Permit<'a>> {
     let of_group = topic.retry_group().is_some() || topic.dead_letter_group().is_some();
     gate.topic(session, &[if of_group { Action::Sub } else { Action::Pub }], topic)
+}
+
+/// Half messages have a verb of their own.
+fn refuse_halves(request: &SendRequest) -> Result<()> {
+    match request.messages.iter().any(|m| m.kind == MessageType::Transaction) {
+        true => Err(Error::invalid("a message of a transaction is prepared, not sent")),
+        false => Ok(()),
+    }
 }
 
 /// What messages take out of a quota.
@@ -83,11 +94,11 @@ pub(super) fn cost_of<'a>(messages: impl IntoIterator<Item = &'a Message>) -> Co
 }
 
 /// Messages ready for the log.
-struct Plan {
-    queue: QueueId,
-    target: LogQueue,
-    durability: Durability,
-    messages: Vec<Message>,
+pub(super) struct Plan {
+    pub(super) queue: QueueId,
+    pub(super) target: LogQueue,
+    pub(super) durability: Durability,
+    pub(super) messages: Vec<Message>,
 }
 
 impl Plan {
@@ -218,13 +229,13 @@ impl Inner {
         sent
     }
 
-    fn count_sent(&self, plan: &Plan) {
+    pub(super) fn count_sent(&self, plan: &Plan) {
         self.counts.sent.increment(plan.messages.len() as u64);
         self.counts.sent_bytes.increment(plan.messages.iter().map(|m| m.body_bytes().len() as u64).sum());
     }
 
     /// Decides queue, ids and times, and refuses what may not be stored.
-    fn plan(
+    pub(super) fn plan(
         &self,
         permit: &Permit<'_>,
         topic: &Arc<Topic>,
@@ -284,7 +295,7 @@ impl Inner {
     }
 
     /// The topic to write to, made if it is unknown and may be.
-    fn topic_to_write(
+    pub(super) fn topic_to_write(
         &self,
         permit: &Permit<'_>,
         name: &TopicName,
@@ -330,9 +341,6 @@ fn check_message(config: &Config, topic: Option<&Topic>, message: &Message, now:
         )));
     }
     let kind = kind_of(message, now);
-    if kind == MessageType::Transaction {
-        return Err(Error::new(ErrorKind::Unsupported, "transactional messages are not supported yet"));
-    }
     match topic.and_then(|t| t.spec.kind.map(|kind| (t, kind))) {
         Some((t, wanted)) if wanted != kind => {
             let text = format!("topic {} takes only {wanted:?} messages, not {kind:?}", t.name);

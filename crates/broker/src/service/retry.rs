@@ -146,16 +146,22 @@ impl Inner {
             return Err(Error::internal("a topic without queues"));
         };
         let copies = dead.iter().map(|(message, deliveries)| {
-            let mut copy = moved(message);
+            let mut copy = moved_for(message, reason)?;
             copy.attempt += deliveries;
             copy.deliver_at = None;
-            let mut headers = copy.headers.without(&[REASON]);
-            headers.push(REASON, Some(reason.as_bytes()))?;
-            copy.headers = headers.build();
             Ok(copy)
         });
         Ok((queue, copies.collect::<Result<_>>()?))
     }
+}
+
+/// A copy for another queue, which says why it is there.
+pub(super) fn moved_for(message: &StoredMessage, reason: &str) -> Result<Message> {
+    let mut copy = moved(message);
+    let mut headers = copy.headers.without(&[REASON]);
+    headers.push(REASON, Some(reason.as_bytes()))?;
+    copy.headers = headers.build();
+    Ok(copy)
 }
 
 /// A copy for another queue, which remembers where the message first stood.

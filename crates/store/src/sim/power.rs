@@ -28,22 +28,30 @@ pub(super) enum Change {
 }
 
 /// Numbers from a seed (splitmix64).
-#[derive(Clone)]
-pub(super) struct Dice(pub(super) u64);
+#[derive(Debug, Clone)]
+pub struct Dice(u64);
 
 impl Dice {
-    pub(super) fn next(&mut self) -> u64 {
+    /// The same numbers for the same seed.
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// Any number.
+    pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
     }
 
-    fn below(&mut self, n: u64) -> u64 {
-        self.next() % n.max(1)
+    /// A number below `n`; 0 when that is 0.
+    pub fn below(&mut self, n: u64) -> u64 {
+        self.number() % n.max(1)
     }
 
-    fn coin(&mut self) -> bool {
+    /// Heads or tails.
+    pub fn coin(&mut self) -> bool {
         self.below(2) == 0
     }
 }
@@ -51,7 +59,7 @@ impl Dice {
 impl SimVfs {
     /// What is left when the power fails now; the seed decides about everything that was not synced.
     pub fn power_cut(&self, seed: u64) -> Self {
-        let mut dice = Dice(seed);
+        let mut dice = Dice::new(seed);
         let mut world = self.0.world.lock().clone();
         let paths: BTreeSet<PathBuf> =
             world.names.keys().chain(world.durable_names.keys()).cloned().collect();

@@ -165,7 +165,7 @@ async fn members_are_told_of_each_other() {
     let client = one.link.known_client().unwrap();
     soon(client.event()).await;
     two.heartbeat("c2", "CG", "T", "*").await;
-    let ClientEvent::GroupChanged(group) = soon(client.event()).await;
+    let ClientEvent::GroupChanged(group) = soon(client.event()).await else { panic!("no change") };
     assert_eq!(group.as_str(), "CG");
     let ids = one.ask(38, &[("consumerGroup", "CG")], "").await.text();
     assert_eq!(ids, r#"{"consumerIdList":["c1","c2"]}"#);

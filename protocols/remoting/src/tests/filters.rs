@@ -35,7 +35,10 @@ async fn a_pull_carries_its_own_expression() {
     let peer = Peer::new();
     sample(&peer).await;
     let got = lite_pull(&peer, "0", "20", "a BETWEEN 4 AND 10").await;
-    assert_eq!((bodies(&got), got.field("nextBeginOffset").as_deref()), (vec!["2".into(), "3".into()], Some("3")));
+    assert_eq!(
+        (bodies(&got), got.field("nextBeginOffset").as_deref()),
+        (vec!["2".into(), "3".into()], Some("3"))
+    );
     let got = lite_pull(&peer, "0", "20", "TAGS = 'A' AND a > 1").await;
     assert_eq!(bodies(&got), ["2"]);
     let none = lite_pull(&peer, "0", "20", "a > 100").await;

@@ -1,0 +1,193 @@
+//! The broker beside the model: what is readable, where groups are, and what is left at the end.
+
+use crate::node::{Check, Node, now};
+use sluice_broker::{Lease, PullRequest, ReceiveRequest, StartAt};
+use sluice_model::{Filter, GroupName, Offset, QueueId, TopicName};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// At most so many messages at once.
+const MANY: usize = 64;
+/// Rounds of receiving until nothing may be left.
+const ROUNDS: usize = 400;
+
+impl Node {
+    /// Compares everything that can be seen. What waits to be written is written first.
+    pub fn compare(&mut self) -> Check {
+        self.commit()?;
+        if self.is_down() {
+            return Ok(());
+        }
+        let topics: Vec<(TopicName, Vec<u32>)> =
+            self.model.topics.iter().map(|(name, topic)| (name.clone(), topic.queues.clone())).collect();
+        for (topic, queues) in topics {
+            for (id, queue) in (0..).zip(queues) {
+                self.compare_queue(&topic, QueueId(id), queue)?;
+            }
+        }
+        self.compare_progress()
+    }
+
+    fn compare_queue(&mut self, topic: &TopicName, id: QueueId, queue: u32) -> Check {
+        let (min, next) = self.bounds(queue);
+        let messages = self.model.queues.get(&queue).cloned().unwrap_or_default();
+        let gone = messages.range(..min).find(|(_, stored)| !self.may_be_trimmed(stored.stored));
+        if let Some((offset, _)) = gone {
+            return Err(format!("offset {offset} of {topic} {id} is gone before its time"));
+        }
+        let mut wanted = messages.range(min..);
+        let mut from = min;
+        while from < next {
+            let pulled = self.pull(topic, id, from, MANY)?;
+            for message in &pulled.messages {
+                let same = wanted.next().is_some_and(|(offset, stored)| {
+                    *offset == message.offset
+                        && stored.lsn == message.locator
+                        && *stored.message == message.message
+                });
+                if !same {
+                    return Err(format!("{topic} {id}: offset {} is not what it should be", message.offset));
+                }
+            }
+            if pulled.next <= from {
+                return Err(format!("{topic} {id}: reading stands still at {from} before {next}"));
+            }
+            from = pulled.next;
+        }
+        match wanted.next() {
+            Some((offset, _)) => Err(format!("{topic} {id}: offset {offset} is missing")),
+            None => Ok(()),
+        }
+    }
+
+    /// Reads from a queue, and takes note of what is shown.
+    pub fn pull(
+        &mut self,
+        topic: &TopicName,
+        id: QueueId,
+        offset: Offset,
+        max: usize,
+    ) -> Check<sluice_broker::Pulled> {
+        let request = PullRequest {
+            topic,
+            queue: id,
+            offset,
+            max,
+            max_bytes: usize::MAX,
+            filter: &Filter::All,
+            group: None,
+            wait: Duration::ZERO,
+        };
+        let pulled = now(self.broker.pull(&self.me, &request))?.map_err(|e| format!("no pull: {e:?}"))?;
+        let queue = self.model.topics.get(topic).and_then(|t| t.queues.get(id.0 as usize)).copied();
+        let queue = queue.ok_or_else(|| format!("{topic} has no queue {id}"))?;
+        for message in &pulled.messages {
+            let body = message.message.body_or_empty();
+            self.shown(queue, message.offset, message.locator, &body)?;
+        }
+        Ok(pulled)
+    }
+
+    fn compare_progress(&mut self) -> Check {
+        let groups: Vec<(u32, GroupName)> =
+            self.model.groups.iter().map(|(number, group)| (*number, group.name.clone())).collect();
+        for (number, name) in groups {
+            let rows = self.broker.progress(&self.me, &name, None).map_err(|e| format!("no progress: {e:?}"))?;
+            let mut found = BTreeMap::new();
+            for row in rows {
+                let topic = self.model.topics.get(&row.topic).ok_or("progress on an unknown topic")?;
+                let queue = *topic.queues.get(row.queue.0 as usize).ok_or("progress on an unknown queue")?;
+                found.insert(queue, (row.committed, row.in_flight));
+            }
+            let wanted: BTreeMap<u32, (Offset, usize)> = self
+                .model
+                .progress
+                .iter()
+                .filter(|((group, _), _)| *group == number)
+                .map(|((_, queue), progress)| (*queue, (progress.committed(), progress.in_flight())))
+                .collect();
+            if found != wanted {
+                return Err(format!("group {name} is at {found:?}, not at {wanted:?}"));
+            }
+            self.tally.checks += 1;
+        }
+        Ok(())
+    }
+
+    /// Lets time pass and everything be consumed: at the end nothing may be left, and nothing may be missing.
+    pub fn drain(&mut self) -> Check {
+        self.vfs.heal();
+        self.vfs.set_capacity(1 << 40);
+        self.is_full = false;
+        // The holders' deliveries come back.
+        let asked = self.all_held();
+        self.holders.clear();
+        self.absorb(&asked)?;
+        self.clock.advance(3600 * 1000);
+        while self.spy.log.keep_files() {}
+        self.fire()?;
+        self.commit()?;
+        if !self.model.timers.is_empty() {
+            return Err(format!("{} timers have not fired", self.model.timers.len()));
+        }
+        let groups: Vec<GroupName> = self.model.groups.values().map(|group| group.name.clone()).collect();
+        let topics: Vec<TopicName> = self.model.topics.keys().cloned().collect();
+        for group in &groups {
+            for topic in topics.iter().filter(|t| t.retry_group().is_none() && t.dead_letter_group().is_none()) {
+                self.consume_all(group, topic)?;
+            }
+        }
+        self.compare()?;
+        self.nothing_is_missing()
+    }
+
+    fn consume_all(&mut self, group: &GroupName, topic: &TopicName) -> Check {
+        for _ in 0..ROUNDS {
+            while self.spy.log.keep_files() {}
+            self.commit()?;
+            let request = ReceiveRequest {
+                group,
+                topic,
+                filter: &Filter::All,
+                max: MANY,
+                lease: Lease::For(Duration::from_secs(30)),
+                wait: Duration::ZERO,
+                start: StartAt::Earliest,
+                create: None,
+            };
+            if self.receive(&request, None)? == 0 && self.receive(&request, None)? == 0 {
+                return Ok(());
+            }
+            while let Some(receipt) = self.receipts.pop() {
+                self.ack(&receipt)?;
+            }
+        }
+        Err(format!("group {group} never comes to the end of {topic}"))
+    }
+
+    /// Every acknowledged message is in its topic once; or it is old, or its topic was deleted.
+    fn nothing_is_missing(&mut self) -> Check {
+        let mut count: BTreeMap<u64, u32> = BTreeMap::new();
+        for (queue, messages) in &self.model.queues {
+            let of = self.model.owner(*queue).map(|(topic, ..)| topic);
+            if of.is_some_and(|t| t.retry_group().is_none() && t.dead_letter_group().is_none()) {
+                for stored in messages.values() {
+                    *count.entry(crate::verbs::number_of(&stored.message)).or_default() += 1;
+                }
+            }
+        }
+        for number in self.acknowledged() {
+            let found = count.get(&number).copied().unwrap_or(0);
+            if found != 1 && !self.may_be_elsewhere(number) {
+                return Err(format!("message {number} is there {found} times"));
+            }
+        }
+        self.tally.checks += 1;
+        Ok(())
+    }
+
+    fn may_be_elsewhere(&self, number: u64) -> bool {
+        // What went to a topic that was deleted since, or waited for one.
+        self.doomed.contains(&number)
+    }
+}

@@ -1,0 +1,60 @@
+//! A whole node under simulated faults: broker, log and disk, driven by one number.
+//!
+//! It exists because no test bench can crash a machine ten thousand times in every way a disk can fail. The one idea to
+//! know: everything that could differ between two runs (files, time, chance, threads) is simulated, so a seed that
+//! breaks a promise breaks it again, step by step, until it is understood.
+//!
+//! | file | what |
+//! |---|---|
+//! | `steps` | what happens: the workload and the faults, chosen by the seed |
+//! | `verbs` | the broker's verbs, each with what its answer has to be |
+//! | `spy` | a log between broker and log, which remembers what was appended |
+//! | `model`, `record` | what the broker must know, as a naive fold over that |
+//! | `check` | the rules that what is appended has to keep |
+//! | `node` | the node's lives and crashes, and what has to survive |
+//! | `compare` | the broker beside the model |
+//!
+//! `cargo xtask sim` runs seeds; `SEED=n` replays one, with `SHOW=1` every step is printed.
+
+mod check;
+mod compare;
+mod model;
+mod node;
+mod record;
+mod spy;
+mod steps;
+mod trace;
+mod verbs;
+
+pub use node::Tally;
+
+use node::Node;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// What a seed led to.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// Everything that happened, as one number.
+    pub trace: u64,
+    /// Numbers for the report.
+    pub tally: Tally,
+    /// The promise that was broken, if one was.
+    pub broken: Option<String>,
+}
+
+/// Runs one seed.
+pub fn run(seed: u64, show: bool) -> Outcome {
+    let mut node = match Node::new(seed, show) {
+        Ok(node) => node,
+        Err(broken) => return Outcome { trace: 0, tally: Tally::default(), broken: Some(broken) },
+    };
+    let lived = catch_unwind(AssertUnwindSafe(|| node.live()));
+    let broken = match lived {
+        Ok(outcome) => outcome.err(),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            Some(format!("a panic: {}", text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("?")))
+        }
+    };
+    Outcome { trace: node.trace.hash(), tally: node.tally, broken }
+}

@@ -1,0 +1,145 @@
+//! A log that remembers what was appended to it: [`Spy`] between the broker and the real log.
+//!
+//! It exists because what has to survive a crash is exactly a prefix of what was appended: with the list at hand, every
+//! check after a crash is a comparison.
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use sluice_model::{Error, Message, Millis, Offset, Result};
+use sluice_store::{
+    Append, Bounds, Durability, Entry, Listener, LocalLog, Log, LogQueue, Lsn, Payload, Read, ReadLimits,
+    Space, Ticket,
+};
+use std::future::Future;
+use std::pin::Pin;
+
+/// An atomic group as it was appended.
+#[derive(Debug, Clone)]
+pub struct Group {
+    pub begin: Lsn,
+    pub end: Lsn,
+    pub durability: Durability,
+    pub stored: Millis,
+    pub items: Vec<Item>,
+}
+
+/// An entry of it.
+#[derive(Debug, Clone)]
+pub enum Item {
+    Message { queue: u32, offset: Offset, lsn: Lsn, message: Box<Message> },
+    State { lsn: Lsn, bytes: Bytes },
+}
+
+/// See the module.
+pub struct Spy {
+    pub log: LocalLog,
+    new: Mutex<Vec<Group>>,
+    trimmed: Mutex<Millis>,
+}
+
+impl Spy {
+    pub fn new(log: LocalLog) -> Self {
+        Self { log, new: Mutex::default(), trimmed: Mutex::default() }
+    }
+
+    /// What was appended since this was asked the last time.
+    pub fn take(&self) -> Vec<Group> {
+        std::mem::take(&mut *self.new.lock())
+    }
+
+    /// Messages stored before this time may have been deleted.
+    pub fn trimmed_before(&self) -> Millis {
+        *self.trimmed.lock()
+    }
+}
+
+impl Log for Spy {
+    fn append(&self, group: &[Append<'_>], durability: Durability) -> Result<Ticket> {
+        let ticket = self.log.append(group, durability)?;
+        let items = group.iter().zip(ticket.placed.iter()).map(|(append, placed)| match &append.payload {
+            Payload::Message(message) => Item::Message {
+                queue: append.queue.0,
+                offset: placed.offset,
+                lsn: placed.lsn,
+                message: Box::new((*message).clone()),
+            },
+            Payload::State(bytes) | Payload::Batch { bytes, .. } => {
+                Item::State { lsn: placed.lsn, bytes: Bytes::copy_from_slice(bytes) }
+            }
+        });
+        let (Some(first), Some(last)) = (ticket.placed.first(), ticket.placed.last()) else {
+            return Ok(ticket);
+        };
+        self.new.lock().push(Group {
+            begin: first.lsn,
+            end: last.lsn + u64::from(last.size),
+            durability,
+            stored: group.first().map_or(0, |append| append.stored),
+            items: items.collect(),
+        });
+        Ok(ticket)
+    }
+
+    fn end(&self) -> Lsn {
+        self.log.end()
+    }
+
+    fn bounds(&self, queue: LogQueue) -> Bounds {
+        self.log.bounds(queue)
+    }
+
+    fn next_offset(&self, queue: LogQueue) -> Offset {
+        self.log.next_offset(queue)
+    }
+
+    fn read(&self, queue: LogQueue, from: Offset, limits: &ReadLimits<'_>) -> Result<Read> {
+        self.log.read(queue, from, limits)
+    }
+
+    fn read_at(&self, lsn: Lsn) -> Result<Option<Entry>> {
+        self.log.read_at(lsn)
+    }
+
+    fn offset_at(&self, queue: LogQueue, time: Millis) -> Result<Offset> {
+        self.log.offset_at(queue, time)
+    }
+
+    fn listen(&self, listener: Listener) {
+        self.log.listen(listener);
+    }
+
+    fn forget(&self, queue: LogQueue) {
+        self.log.forget(queue);
+    }
+
+    fn replay(&self, from: Lsn, visit: &mut dyn FnMut(Entry)) -> Result<()> {
+        self.log.replay(from, visit)
+    }
+
+    fn checkpoint(&self) -> Result<Option<(Lsn, Bytes)>> {
+        self.log.checkpoint()
+    }
+
+    fn write_checkpoint(&self, at: Lsn, state: &[u8]) -> Result<()> {
+        self.log.write_checkpoint(at, state)
+    }
+
+    fn trim(&self, older_than: Millis, pinned: Lsn) -> Result<Lsn> {
+        let mut trimmed = self.trimmed.lock();
+        *trimmed = older_than.max(*trimmed);
+        drop(trimmed);
+        self.log.trim(older_than, pinned)
+    }
+
+    fn space(&self) -> Space {
+        self.log.space()
+    }
+
+    fn failed(&self) -> Pin<Box<dyn Future<Output = Error> + Send>> {
+        self.log.failed()
+    }
+
+    fn close(&self) -> Result<()> {
+        self.log.close()
+    }
+}

@@ -1,0 +1,296 @@
+//! What happens in a seed: the choice of steps, and of what goes wrong.
+
+use crate::node::{Check, Crash, Node, now};
+use sluice_broker::{
+    Durability, DurabilitySetting, Lease, QueueChoice, ReceiveRequest, SendRequest, StartAt, TopicSpec,
+};
+use sluice_model::{Filter, GroupName, Message, QueueId, TopicName};
+use sluice_store::sim::Call;
+use std::time::Duration;
+
+/// The topics: synced, not synced, and one that is deleted from time to time.
+const TOPICS: [&str; 3] = ["orders", "ticks", "brief"];
+const BRIEF: &str = "brief";
+const GROUPS: [&str; 2] = ["billing", "audit"];
+/// Crashes of a seed, at least.
+const CRASHES: u64 = 5;
+
+const EIO: i32 = 5;
+const ENOSPC: i32 = 28;
+
+fn topic(name: &str) -> Check<TopicName> {
+    TopicName::new(name).map_err(|error| format!("{error:?}"))
+}
+
+fn group(name: &str) -> Check<GroupName> {
+    GroupName::new(name).map_err(|error| format!("{error:?}"))
+}
+
+impl Node {
+    /// A whole life: lives, rather, each ended by a crash.
+    pub fn live(&mut self) -> Check {
+        self.put_topic(&topic("orders")?, TopicSpec::with_queues(2))?;
+        let ticks = TopicSpec { durability: Some(DurabilitySetting::Async), ..TopicSpec::with_queues(1) };
+        self.put_topic(&topic("ticks")?, ticks)?;
+        for _ in 0..CRASHES {
+            self.some_faults();
+            for _ in 0..20 + self.dice.below(60) {
+                self.tally.steps += 1;
+                self.step()?;
+                if self.is_down() {
+                    break;
+                }
+            }
+            let crash = match self.dice.below(8) {
+                0 => Crash::Close,
+                1..4 => Crash::Kill,
+                _ => Crash::PowerCut(self.dice.number()),
+            };
+            self.crash(crash)?;
+        }
+        self.drain()
+    }
+
+    /// What goes wrong in this life, and when.
+    fn some_faults(&mut self) {
+        let nth = 1 + self.dice.below(60);
+        match self.dice.below(9) {
+            0 => self.vfs.fail(Call::Write, nth, EIO),
+            1 => self.vfs.fail_once(Call::Write, nth, EIO),
+            2 => self.vfs.fail(Call::Sync, nth, EIO),
+            3 => self.vfs.fail_once(Call::Sync, nth, EIO),
+            4 => self.vfs.fail_once(Call::SyncDir, 1 + nth / 8, EIO),
+            5 => self.vfs.fail_once(Call::Rename, 1 + nth / 8, EIO),
+            6 | 7 => self.vfs.stop_at(1 + self.dice.below(150)),
+            _ => {}
+        }
+        if self.dice.below(20) == 0 {
+            self.vfs.fail_once(Call::Write, nth, ENOSPC);
+        }
+    }
+
+    fn step(&mut self) -> Check {
+        match self.dice.below(100) {
+            0..22 => self.some_send(),
+            22..38 => self.some_receive(),
+            38..54 => self.some_settling(),
+            54..68 => self.commit(),
+            68..73 => {
+                self.spy.log.keep_files();
+                Ok(())
+            }
+            73 | 74 => {
+                self.spy.log.be_quiet();
+                self.answered()
+            }
+            75..80 => self.some_time(),
+            80..83 => self.fire(),
+            83 | 84 => self.some_work(),
+            85 | 86 => self.some_offsets(),
+            87 | 88 => self.some_send_back(),
+            89 => self.some_checkpoint(),
+            90 | 91 => self.some_house_keeping(),
+            92 => self.some_catalog(),
+            93 => self.some_space(),
+            94 | 95 => self.drop_holder(),
+            96 => self.compare(),
+            _ => self.some_pull(),
+        }
+    }
+
+    fn some_topic(&mut self) -> Check<TopicName> {
+        let n = self.dice.below(TOPICS.len() as u64) as usize;
+        topic(TOPICS.get(n).copied().unwrap_or_default())
+    }
+
+    fn some_group(&mut self) -> Check<GroupName> {
+        let n = self.dice.below(GROUPS.len() as u64) as usize;
+        group(GROUPS.get(n).copied().unwrap_or_default())
+    }
+
+    fn some_request(&mut self) -> Check<SendRequest> {
+        let topic = self.some_topic()?;
+        let messages: Vec<Message> = (0..1 + self.dice.below(5) / 2).map(|_| self.message()).collect();
+        if topic.as_str() == BRIEF {
+            self.doomed.extend(messages.iter().map(crate::verbs::number_of));
+        }
+        let exactly = self.dice.below(5) == 0;
+        let queue = if exactly { QueueChoice::Exactly(QueueId(0)) } else { QueueChoice::Any };
+        let durability = (self.dice.below(5) == 0).then_some(Durability::Sync);
+        Ok(SendRequest { topic, messages, queue, create: Some(1), durability })
+    }
+
+    fn some_send(&mut self) -> Check {
+        let request = self.some_request()?;
+        self.send(request)
+    }
+
+    fn some_work(&mut self) -> Check {
+        let sends = (0..1 + self.dice.below(2)).map(|_| self.some_request()).collect::<Check<Vec<_>>>()?;
+        let mut receipts = Vec::new();
+        for _ in 0..self.dice.below(3) {
+            receipts.extend(self.some_receipt());
+        }
+        self.work(sends, &receipts)
+    }
+
+    fn some_receipt(&mut self) -> Option<crate::node::Receipt> {
+        if self.receipts.is_empty() {
+            return None;
+        }
+        let n = self.dice.below(self.receipts.len() as u64) as usize;
+        // Some are kept, so that what has been settled is asked for again.
+        if self.dice.below(4) == 0 { self.receipts.get(n).cloned() } else { Some(self.receipts.swap_remove(n)) }
+    }
+
+    fn some_receive(&mut self) -> Check {
+        let (group, topic) = (self.some_group()?, self.some_topic()?);
+        let filter =
+            if self.dice.below(6) == 0 { Filter::Tags(vec!["red".into()]) } else { Filter::All };
+        let max = 1 + self.dice.below(8) as usize;
+        let mut request = ReceiveRequest {
+            group: &group,
+            topic: &topic,
+            filter: &filter,
+            max,
+            lease: Lease::For(Duration::from_millis(1 + self.dice.below(20_000))),
+            wait: Duration::ZERO,
+            start: StartAt::Earliest,
+            create: Some(1),
+        };
+        if self.dice.below(5) > 0 {
+            return self.receive(&request, None).map(drop);
+        }
+        let (number, holder) = (self.next_holder, self.broker.holder());
+        self.next_holder += 1;
+        request.lease = Lease::Held(&holder);
+        self.receive(&request, Some(number))?;
+        self.holders.push((number, holder));
+        Ok(())
+    }
+
+    fn drop_holder(&mut self) -> Check {
+        if self.holders.is_empty() {
+            return Ok(());
+        }
+        let asked = self.all_held();
+        let n = self.dice.below(self.holders.len() as u64) as usize;
+        drop(self.holders.swap_remove(n));
+        if self.is_down() {
+            return Ok(());
+        }
+        self.absorb(&asked).map(drop)
+    }
+
+    fn some_settling(&mut self) -> Check {
+        let Some(receipt) = self.some_receipt() else { return Ok(()) };
+        match self.dice.below(12) {
+            0..6 => self.ack(&receipt),
+            6 | 7 => self.nack(&receipt, None),
+            8 => {
+                let delay = Duration::from_millis(self.dice.below(5000));
+                self.nack(&receipt, Some(delay))
+            }
+            9 => self.release(&receipt),
+            10 => {
+                let lease = Duration::from_millis(1 + self.dice.below(30_000));
+                self.extend(&receipt, lease)
+            }
+            _ => self.dead_letter(&receipt),
+        }
+    }
+
+    fn some_send_back(&mut self) -> Check {
+        let group = self.some_group()?;
+        let Some(receipt) = self.some_receipt() else { return Ok(()) };
+        let delay = match self.dice.below(3) {
+            0 => None,
+            1 => Some(Duration::ZERO),
+            _ => Some(Duration::from_millis(self.dice.below(8000))),
+        };
+        self.send_back(&group, receipt.locator, delay)
+    }
+
+    fn some_offsets(&mut self) -> Check {
+        let (group, topic) = (self.some_group()?, self.some_topic()?);
+        let Some(queue) = self.model.topics.get(&topic).and_then(|t| t.queues.first()).copied() else {
+            return Ok(());
+        };
+        let (min, next) = self.bounds(queue);
+        match self.dice.below(3) {
+            0 => self.reset(&group, &topic, StartAt::Latest),
+            1 => {
+                let time = self.now().saturating_sub(self.dice.below(60_000));
+                self.reset(&group, &topic, StartAt::Time(time))
+            }
+            _ => {
+                let offset = min + self.dice.below(next - min + 1);
+                self.commit_offset(&group, &topic, QueueId(0), offset)
+            }
+        }
+    }
+
+    /// Time passes; now and then the wall clock is set, forward or back.
+    fn some_time(&mut self) -> Check {
+        let now = self.now();
+        match self.dice.below(20) {
+            0 => self.clock.set(now + self.dice.below(900_000)),
+            1 => self.clock.set(now - self.dice.below(60_000)),
+            _ => self.clock.advance(self.dice.below(6000)),
+        }
+        self.trace.note(format_args!("time {}", self.now()));
+        Ok(())
+    }
+
+    fn some_checkpoint(&mut self) -> Check {
+        let done = self.broker.checkpoint();
+        self.trace.note(format_args!("checkpoint {}", done.is_ok()));
+        self.answered()?;
+        match done {
+            Ok(()) => Ok(()),
+            Err(error) => self.refused("checkpoint", &error, &[]),
+        }
+    }
+
+    fn some_house_keeping(&mut self) -> Check {
+        let broker = self.broker.clone();
+        now(broker.tidy())?;
+        self.trace.note(format_args!("tidied"));
+        self.answered()
+    }
+
+    fn some_catalog(&mut self) -> Check {
+        let brief = topic(BRIEF)?;
+        match self.dice.below(4) {
+            0 if self.model.topics.contains_key(&brief) => self.delete_topic(&brief),
+            1 => {
+                let group = self.some_group()?;
+                self.delete_group(&group)
+            }
+            _ => {
+                let queues = self.model.topics.get(&brief).map_or(1, |t| t.queues.len() as u32);
+                self.put_topic(&brief, TopicSpec::with_queues((queues + 1).min(3)))
+            }
+        }
+    }
+
+    /// The disk fills up, or is cleared.
+    fn some_space(&mut self) -> Check {
+        self.is_full = !self.is_full;
+        let room = self.dice.below(200_000);
+        self.vfs.set_capacity(if self.is_full { self.vfs.used() + room } else { 1 << 40 });
+        self.clock.advance(1500);
+        self.trace.note(format_args!("full {} {room}", self.is_full));
+        Ok(())
+    }
+
+    fn some_pull(&mut self) -> Check {
+        let topic = self.some_topic()?;
+        let Some(queue) = self.model.topics.get(&topic).and_then(|t| t.queues.first()).copied() else {
+            return Ok(());
+        };
+        let (min, next) = self.bounds(queue);
+        let from = min + self.dice.below(next - min + 1);
+        self.pull(&topic, QueueId(0), from, 10).map(drop)
+    }
+}

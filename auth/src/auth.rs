@@ -10,6 +10,7 @@ mod plan;
 mod prove;
 
 use crate::audit::Audit;
+use crate::certificate::CertificateRules;
 use crate::change::{Change, Kind};
 use crate::data_key::{self, DataKey};
 use crate::directory::{Directory, Entry};
@@ -45,6 +46,7 @@ pub struct Auth {
 struct Acl {
     clock: Arc<dyn Clock>,
     issuers: Issuers,
+    certificates: CertificateRules,
     passwords: Passwords,
     slowdown: Slowdown,
     audit: Audit,
@@ -66,11 +68,13 @@ impl Auth {
     /// `auth.mode = "acl"`: users and policies decide, and there are none yet.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidArgument`] when a token issuer is not configured right or its key cannot be read.
+    /// [`ErrorKind::InvalidArgument`] when a token issuer is not configured right or its key cannot be read, or a rule about
+    /// certificates cannot be meant so.
     pub fn acl(config: Config, clock: Arc<dyn Clock>) -> Result<Self> {
         let acl = Acl {
             clock,
             issuers: Issuers::new(&config)?,
+            certificates: CertificateRules::new(&config.certificates)?,
             passwords: Passwords::new(),
             slowdown: Slowdown::default(),
             audit: Audit::default(),
@@ -251,6 +255,13 @@ impl Auth {
                 (session.principal().as_ref(), Some(session.peer.ip().to_canonical()))
             });
             acl.audit.note(AuditKind::Changed, user, from, &change.to_string(), acl.clock.now());
+        }
+    }
+
+    /// Fetches the keys of token issuers that have them behind a URL, again and again. Ends only when there are none.
+    pub async fn keep_keys_fresh(&self) {
+        if let Some(acl) = &self.acl {
+            acl.issuers.keep_fresh().await;
         }
     }
 

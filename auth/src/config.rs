@@ -1,6 +1,6 @@
 //! What the operator decides about authentication: the section `[auth]` of the configuration.
 
-use crate::Secret;
+use crate::{CertificateRule, Secret};
 use serde::{Deserialize, Serialize};
 use sluice_model::units::Span;
 use std::collections::BTreeMap;
@@ -34,6 +34,8 @@ pub struct Config {
     /// A file of users and policies, applied at start and on change. None: they live in the store alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<PathBuf>,
+    /// Which user a client certificate stands for; the first rule that fits decides. None: the subject's common name.
+    pub certificates: Vec<CertificateRule>,
     /// Issuers whose tokens (JWT) are accepted as Bearer credentials.
     pub jwt: Vec<JwtIssuer>,
 }
@@ -46,6 +48,7 @@ impl Default for Config {
             accept_lost_secrets: false,
             signature_window: Span::secs(15 * 60),
             file: None,
+            certificates: Vec::new(),
             jwt: Vec::new(),
         }
     }
@@ -59,15 +62,15 @@ pub struct JwtIssuer {
     pub issuer: String,
     /// What their claim `aud` must contain.
     pub audience: String,
-    /// The signatures accepted; all of one family, because they share one key.
+    /// The signatures accepted. With one key they are all of its family; a JWKS document may have keys of several.
     pub algorithms: Vec<JwtAlgorithm>,
-    /// The shared secret of HS256; at least 32 bytes.
+    /// The shared secret of HS256, HS384 or HS512; at least 32 bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<Secret>,
     /// A file with that secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_file: Option<PathBuf>,
-    /// The public key of RS256, ES256 or EdDSA, as PEM.
+    /// The public key of the other algorithms, as PEM.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub public_key: Option<String>,
     /// A file with that key.
@@ -76,9 +79,13 @@ pub struct JwtIssuer {
     /// A file with the issuer's public keys as a JWKS document, read again when a token names an unknown key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jwks_file: Option<PathBuf>,
-    /// Not supported, and refused with what to do instead.
+    /// The same document at a URL: `https`, or `http` on loopback. Fetched at start, every 5 minutes, and when a token
+    /// names an unknown key, but then at most every 10 seconds. Redirects are not followed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jwks_url: Option<String>,
+    /// A PEM file with the authorities that the URL is trusted by, in place of those of the system.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jwks_ca_file: Option<PathBuf>,
     /// How far the issuer's clock may be from ours.
     #[serde(default = "leeway")]
     pub leeway: Span,
@@ -100,10 +107,26 @@ pub struct JwtIssuer {
 pub enum JwtAlgorithm {
     /// HMAC with SHA-256: a shared secret.
     HS256,
+    /// HMAC with SHA-384.
+    HS384,
+    /// HMAC with SHA-512.
+    HS512,
     /// RSA PKCS#1 v1.5 with SHA-256.
     RS256,
+    /// RSA PKCS#1 v1.5 with SHA-384.
+    RS384,
+    /// RSA PKCS#1 v1.5 with SHA-512.
+    RS512,
+    /// RSA PSS with SHA-256.
+    PS256,
+    /// RSA PSS with SHA-384.
+    PS384,
+    /// RSA PSS with SHA-512.
+    PS512,
     /// ECDSA on P-256 with SHA-256.
     ES256,
+    /// ECDSA on P-384 with SHA-384.
+    ES384,
     /// Ed25519.
     EdDSA,
 }

@@ -50,6 +50,7 @@ pub use access::{Action, Actions, Permit, Resource};
 pub use api_token::{ApiTokenView, NewToken};
 pub use audit::{AuditEvent, AuditKind};
 pub use auth::Auth;
+pub use certificate::{CertificatePart, CertificateRule};
 pub use change::{Change, Command, WhichSecret};
 pub use config::{Config, JwtAlgorithm, JwtIssuer, Mode};
 pub use credentials::{Credentials, HmacAlgorithm, SigningKey};

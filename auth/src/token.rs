@@ -1,17 +1,19 @@
 //! Bearer tokens (JWT): a signature by a known issuer, for us, still valid, that names a user.
 //!
-//! The one idea: nothing of a token is believed before its signature is checked with the one key and the one family
-//! of algorithms configured for its issuer, so `none`, a foreign algorithm, or a public key used as a shared secret
+//! The one idea: nothing of a token is believed before its signature is checked with a key of its issuer, and with an
+//! algorithm that is both allowed for the issuer and of that key's own family, so `none`, a foreign algorithm, or a public key used as a shared secret
 //! cannot pass.
 //!
-//! Issuers with several keys are in `key_set`.
+//! Issuers with several keys are in `key_set`; how their documents come over the network is in `fetch`.
 
+mod fetch;
 mod key_set;
 
 use crate::reason::Reason;
 use crate::{Config, JwtAlgorithm, JwtIssuer};
+use fetch::KeyUrl;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header, errors::ErrorKind as Cause};
-use key_set::{KeyFile, KeySet};
+use key_set::{Key, KeySet, Source};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use sluice_model::{Error, ErrorKind, Millis, Result};
@@ -41,32 +43,83 @@ struct Issuer {
 }
 
 enum Keys {
-    One(DecodingKey),
+    One(Key),
     Set(KeySet),
 }
 
 impl Keys {
-    fn new(config: &JwtIssuer, algorithm: JwtAlgorithm) -> Result<Self> {
-        if config.jwks_url.is_some() {
-            return Err(Error::invalid(
-                "jwks_url is not supported; have the document fetched into a file and name it with jwks_file",
-            ));
-        }
-        let Some(path) = &config.jwks_file else { return key(config, algorithm).map(Self::One) };
+    fn new(config: &JwtIssuer) -> Result<Self> {
+        let source = match (&config.jwks_file, &config.jwks_url) {
+            (None, None) if config.jwks_ca_file.is_some() => {
+                return Err(Error::invalid("jwks_ca_file goes with jwks_url"));
+            }
+            (None, None) => return key(config).map(Self::One),
+            (Some(_), Some(_)) => return Err(Error::invalid("give jwks_file or jwks_url, not both")),
+            (Some(_), None) if config.jwks_ca_file.is_some() => {
+                return Err(Error::invalid("jwks_ca_file goes with jwks_url"));
+            }
+            (Some(path), None) => Source::File(path.clone()),
+            (None, Some(url)) => Source::Url(Box::new(KeyUrl::new(url, config.jwks_ca_file.as_deref())?)),
+        };
         let others = (&config.secret, &config.secret_file, &config.public_key, &config.public_key_file);
         if !matches!(others, (None, None, None, None)) {
-            return Err(Error::invalid("give jwks_file, or a key, not both"));
+            return Err(Error::invalid("give a JWKS document, or a key, not both"));
         }
-        if algorithm == JwtAlgorithm::HS256 {
-            return Err(Error::invalid("HS256 takes secret or secret_file: a JWKS document is public"));
+        if config.algorithms.iter().any(|algorithm| algorithm.kind() == KeyKind::Secret) {
+            return Err(Error::invalid("HS… takes secret or secret_file: a JWKS document is public"));
         }
-        KeySet::open(Box::new(KeyFile(path.clone())), algorithm).map(Self::Set)
+        KeySet::open(source, &config.algorithms).map(Self::Set)
     }
 
-    fn select(&self, token: &str, now: Millis) -> Result<DecodingKey> {
+    fn select(&self, kid: Option<&str>, now: Millis) -> Result<Key> {
         match self {
             Self::One(key) => Ok(key.clone()),
-            Self::Set(set) => set.select(decode_header(token).map_err(explain)?.kid.as_deref(), now),
+            Self::Set(set) => set.select(kid, now),
+        }
+    }
+}
+
+/// What one key can be: algorithms of one kind can share it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum KeyKind {
+    Secret,
+    Rsa,
+    P256,
+    P384,
+    Ed25519,
+}
+
+impl JwtAlgorithm {
+    fn kind(self) -> KeyKind {
+        match self {
+            Self::HS256 | Self::HS384 | Self::HS512 => KeyKind::Secret,
+            Self::RS256 | Self::RS384 | Self::RS512 | Self::PS256 | Self::PS384 | Self::PS512 => KeyKind::Rsa,
+            Self::ES256 => KeyKind::P256,
+            Self::ES384 => KeyKind::P384,
+            Self::EdDSA => KeyKind::Ed25519,
+        }
+    }
+
+    fn is_rsa(self) -> bool {
+        self.kind() == KeyKind::Rsa
+    }
+}
+
+impl From<JwtAlgorithm> for Algorithm {
+    fn from(algorithm: JwtAlgorithm) -> Self {
+        match algorithm {
+            JwtAlgorithm::HS256 => Self::HS256,
+            JwtAlgorithm::HS384 => Self::HS384,
+            JwtAlgorithm::HS512 => Self::HS512,
+            JwtAlgorithm::RS256 => Self::RS256,
+            JwtAlgorithm::RS384 => Self::RS384,
+            JwtAlgorithm::RS512 => Self::RS512,
+            JwtAlgorithm::PS256 => Self::PS256,
+            JwtAlgorithm::PS384 => Self::PS384,
+            JwtAlgorithm::PS512 => Self::PS512,
+            JwtAlgorithm::ES256 => Self::ES256,
+            JwtAlgorithm::ES384 => Self::ES384,
+            JwtAlgorithm::EdDSA => Self::EdDSA,
         }
     }
 }
@@ -108,26 +161,30 @@ impl Issuers {
         let issuer = self.0.iter().find(|known| known.name == claim.iss);
         issuer.ok_or_else(|| refused("its issuer is not known"))?.verify(token, now)
     }
+
+    /// True when no token can be right.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Keeps the documents of keys fresh that come from URLs. Never ends while there are some.
+    pub(crate) async fn keep_fresh(&self) {
+        let sets = self.0.iter().filter_map(|issuer| match &issuer.keys {
+            Keys::Set(set) => Some(set.keep_fresh(&issuer.name)),
+            Keys::One(_) => None,
+        });
+        futures_util::future::join_all(sets).await;
+    }
 }
 
 impl Issuer {
     fn new(config: &JwtIssuer) -> Result<Self> {
         let wrong = |why: &str| Error::invalid(format!("auth.jwt, issuer {:?}: {why}", config.issuer));
-        let (Some(first), false) = (config.algorithms.first().copied(), config.audience.is_empty()) else {
+        if config.algorithms.is_empty() || config.audience.is_empty() {
             return Err(wrong("algorithms and audience may not be empty"));
-        };
-        if config.algorithms.iter().any(|other| *other != first) {
-            return Err(wrong(
-                "algorithms of different families cannot share a key; give each its own [[auth.jwt]]",
-            ));
         }
-        let algorithm = match first {
-            JwtAlgorithm::HS256 => Algorithm::HS256,
-            JwtAlgorithm::RS256 => Algorithm::RS256,
-            JwtAlgorithm::ES256 => Algorithm::ES256,
-            JwtAlgorithm::EdDSA => Algorithm::EdDSA,
-        };
-        let mut validation = Validation::new(algorithm);
+        // The algorithms are those of the key that a token chooses, see `verify`.
+        let mut validation = Validation::default();
         validation.set_issuer(&[&config.issuer]);
         validation.set_audience(&[&config.audience]);
         validation.set_required_spec_claims(&["exp", "iss", "aud"]);
@@ -135,7 +192,7 @@ impl Issuer {
         validation.validate_exp = false;
         Ok(Self {
             name: config.issuer.clone(),
-            keys: Keys::new(config, first).map_err(|error| wrong(error.message()))?,
+            keys: Keys::new(config).map_err(|error| wrong(error.message()))?,
             validation,
             leeway: config.leeway.as_millis(),
             user_claim: config.user_claim.clone(),
@@ -145,8 +202,13 @@ impl Issuer {
     }
 
     fn verify(&self, token: &str, now: Millis) -> Result<Proven> {
-        let key = self.keys.select(token, now)?;
-        let claims = decode::<Map<String, Value>>(token, &key, &self.validation).map_err(explain)?.claims;
+        let header = decode_header(token).map_err(explain)?;
+        if header.crit.is_some() {
+            return Err(refused("it asks for an extension (crit) that is not known"));
+        }
+        let Key { key, algorithms } = self.keys.select(header.kid.as_deref(), now)?;
+        let validation = Validation { algorithms, ..self.validation.clone() };
+        let claims = decode::<Map<String, Value>>(token, &key, &validation).map_err(explain)?.claims;
         let expires =
             millis(claims.get("exp")).ok_or_else(|| refused("it has no end"))?.saturating_add(self.leeway);
         if now >= expires {
@@ -164,6 +226,11 @@ impl Issuer {
     }
 }
 
+/// True for three parts of which the first is an object in Base64, as a JWT's header is.
+pub(crate) fn looks_like_one(text: &str) -> bool {
+    text.starts_with("eyJ") && text.split('.').count() == 3
+}
+
 /// Roles come as a list, or as one text with blanks like the claim `scope`.
 fn words(roles: &Value) -> Vec<&str> {
     match roles {
@@ -179,7 +246,16 @@ fn millis(claim: Option<&Value>) -> Option<Millis> {
     (seconds >= 0.0).then_some((seconds * 1000.0) as Millis)
 }
 
-fn key(config: &JwtIssuer, algorithm: JwtAlgorithm) -> Result<DecodingKey> {
+fn key(config: &JwtIssuer) -> Result<Key> {
+    let [first, others @ ..] = &config.algorithms[..] else {
+        return Err(Error::invalid("there is no algorithm"));
+    };
+    let kind = first.kind();
+    if others.iter().any(|other| other.kind() != kind) {
+        return Err(Error::invalid(
+            "algorithms of different families cannot share a key; give each its own [[auth.jwt]]",
+        ));
+    }
     let secret = match (&config.secret, &config.secret_file) {
         (Some(secret), None) => secret.expose().map(|text| text.as_bytes().to_vec()),
         (None, Some(path)) => Some(read(path)?.trim_ascii_end().to_vec()),
@@ -193,25 +269,30 @@ fn key(config: &JwtIssuer, algorithm: JwtAlgorithm) -> Result<DecodingKey> {
         (Some(_), Some(_)) => return Err(Error::invalid("give public_key or public_key_file, not both")),
     };
     let unusable = |error: jsonwebtoken::errors::Error| {
-        Error::invalid(format!("the public key does not fit {algorithm:?}: {error}"))
+        Error::invalid(format!("the public key does not fit {first:?}: {error}"))
     };
-    match (algorithm, secret, public) {
-        (JwtAlgorithm::HS256, Some(secret), None) if secret.len() >= MIN_SECRET => {
-            Ok(DecodingKey::from_secret(&secret))
+    let key = match (kind, secret, public) {
+        (KeyKind::Secret, Some(secret), None) if secret.len() >= MIN_SECRET => {
+            DecodingKey::from_secret(&secret)
         }
-        (JwtAlgorithm::HS256, Some(_), None) => {
-            Err(Error::invalid(format!("the secret has fewer than {MIN_SECRET} bytes")))
+        (KeyKind::Secret, Some(_), None) => {
+            return Err(Error::invalid(format!("the secret has fewer than {MIN_SECRET} bytes")));
         }
-        (JwtAlgorithm::HS256, ..) => {
-            Err(Error::invalid("HS256 takes secret or secret_file, and no public key"))
+        (KeyKind::Secret, ..) => {
+            return Err(Error::invalid(format!("{first:?} takes secret or secret_file, and no public key")));
         }
-        (JwtAlgorithm::RS256, None, Some(pem)) => DecodingKey::from_rsa_pem(&pem).map_err(unusable),
-        (JwtAlgorithm::ES256, None, Some(pem)) => DecodingKey::from_ec_pem(&pem).map_err(unusable),
-        (JwtAlgorithm::EdDSA, None, Some(pem)) => DecodingKey::from_ed_pem(&pem).map_err(unusable),
-        (other, ..) => {
-            Err(Error::invalid(format!("{other:?} takes public_key or public_key_file, and no secret")))
+        (KeyKind::Rsa, None, Some(pem)) => DecodingKey::from_rsa_pem(&pem).map_err(unusable)?,
+        (KeyKind::P256 | KeyKind::P384, None, Some(pem)) => {
+            DecodingKey::from_ec_pem(&pem).map_err(unusable)?
         }
-    }
+        (KeyKind::Ed25519, None, Some(pem)) => DecodingKey::from_ed_pem(&pem).map_err(unusable)?,
+        _ => {
+            return Err(Error::invalid(format!(
+                "{first:?} takes public_key or public_key_file, and no secret"
+            )));
+        }
+    };
+    Ok(Key { key, algorithms: config.algorithms.iter().map(|algorithm| (*algorithm).into()).collect() })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {

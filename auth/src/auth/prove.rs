@@ -8,7 +8,7 @@ use crate::directory::{Directory, Entry};
 use crate::reason::Reason;
 use crate::session::EXTERNAL;
 use crate::user::check_name;
-use crate::{Credentials, Principal, Secret, Session, api_token, certificate, signature};
+use crate::{Credentials, Principal, Secret, Session, api_token, signature, token};
 use sluice_model::{Error, ErrorKind, Millis, Result};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -36,6 +36,10 @@ impl Acl {
                 let proof = self.prove_api_token(password)?;
                 if proof.principal.name == user { Ok(proof) } else { Err(refused(Reason::WrongSecret)) }
             }
+            Credentials::Password { user, password } if self.is_jwt(password) => {
+                let proof = self.prove_token(password)?;
+                if proof.principal.name == user { Ok(proof) } else { Err(refused(Reason::WrongSecret)) }
+            }
             Credentials::Password { user, password } => self.prove_password(user, password),
             Credentials::Hmac { access_key, algorithm, content, signature } => {
                 let signs = |secret: &Secret| signature::verify(algorithm, secret, content, signature);
@@ -49,9 +53,12 @@ impl Acl {
             Credentials::Bearer { token } if api_token::is_token(token) => self.prove_api_token(token),
             Credentials::Bearer { token } => self.prove_token(token),
             Credentials::Certificate { der } => {
-                let name =
-                    certificate::common_name(der).ok_or_else(|| refused(Reason::InvalidCertificate))?;
-                self.named([name.as_str()]).map(Proof::of)
+                let named = self.certificates.name(der).ok_or_else(|| refused(Reason::InvalidCertificate))?;
+                if self.clock.now() >= named.until {
+                    return Err(refused(Reason::Expired));
+                }
+                let proof = Proof::of(self.named([named.user.as_str()])?);
+                Ok(Proof { expires: Some(named.until), ..proof })
             }
         }
     }
@@ -86,6 +93,11 @@ impl Acl {
         Ok(Proof { principal, expires: Some(proven.expires), print: None, roles: proven.roles.into() })
     }
 
+    /// Programs that know only of names and passwords show a token as password. None of a person's looks like one.
+    fn is_jwt(&self, password: &str) -> bool {
+        !self.issuers.is_empty() && token::looks_like_one(password)
+    }
+
     /// The user that a login by password is about: by name, or by access key, with that key's secret alone.
     fn claimed(&self, name: &str) -> Option<Claimed> {
         let directory = self.directory.read();
@@ -102,8 +114,11 @@ impl Acl {
     }
 
     pub(super) fn must_hash(&self, user: &str, password: &str) -> bool {
-        let Some(claimed) = self.claimed(user) else { return !api_token::is_token(password) };
-        if claimed.secret(password).is_some() || api_token::is_token(password) {
+        if api_token::is_token(password) || self.is_jwt(password) {
+            return false;
+        }
+        let Some(claimed) = self.claimed(user) else { return true };
+        if claimed.secret(password).is_some() {
             return false;
         }
         let hash = claimed.password_hash.as_deref();

@@ -23,6 +23,7 @@ fn issuer(algorithm: JwtAlgorithm) -> JwtIssuer {
         public_key_file: None,
         jwks_file: None,
         jwks_url: None,
+        jwks_ca_file: None,
         leeway: Span::secs(60),
         user_claim: "sub".into(),
         roles_claim: Some("roles".into()),
@@ -81,6 +82,31 @@ fn a_token_of_each_algorithm_is_accepted() {
     let ed = JwtIssuer { public_key: Some(pair.public_key_pem()), ..issuer(JwtAlgorithm::EdDSA) };
     let key = EncodingKey::from_ed_pem(pair.serialize_pem().as_bytes()).unwrap();
     issuers(ed).verify(&token(Algorithm::EdDSA, &claims(), &key), NOW).unwrap();
+}
+
+#[test]
+fn algorithms_of_one_family_share_a_key() {
+    let rsa = EncodingKey::from_rsa_pem(RSA_PRIVATE.as_bytes()).unwrap();
+    let allowed = vec![JwtAlgorithm::RS256, JwtAlgorithm::PS384, JwtAlgorithm::RS512];
+    let several = issuers(JwtIssuer { algorithms: allowed, ..rs256() });
+    for algorithm in [Algorithm::RS256, Algorithm::PS384, Algorithm::RS512] {
+        several.verify(&token(algorithm, &claims(), &rsa), NOW).unwrap();
+    }
+    for algorithm in [Algorithm::RS384, Algorithm::PS256, Algorithm::PS512] {
+        assert!(why(&several, &token(algorithm, &claims(), &rsa)).contains("algorithm"), "{algorithm:?}");
+    }
+    let secret = EncodingKey::from_secret(SECRET.as_bytes());
+    let both = vec![JwtAlgorithm::HS384, JwtAlgorithm::HS512];
+    let shared = issuers(JwtIssuer { algorithms: both, ..hs256() });
+    shared.verify(&token(Algorithm::HS384, &claims(), &secret), NOW).unwrap();
+    assert!(why(&shared, &hs(&claims())).contains("algorithm"));
+}
+
+#[test]
+fn an_extension_that_is_not_known_is_refused() {
+    let header = Header { crit: Some(vec!["b64".into()]), ..Header::new(Algorithm::HS256) };
+    let token = encode(&header, &claims(), &EncodingKey::from_secret(SECRET.as_bytes())).unwrap();
+    assert!(why(&issuers(hs256()), &token).contains("crit"));
 }
 
 fn base64(bytes: &[u8]) -> String {
@@ -158,7 +184,12 @@ fn configuration_that_cannot_work_is_refused() {
     assert!(refused(JwtIssuer { public_key: Some("junk".into()), ..rs256() }).contains("does not fit"));
     assert!(refused(JwtIssuer { secret_file: Some("/nowhere".into()), ..hs256() }).contains("not both"));
     let url = JwtIssuer { jwks_url: Some("x".into()), ..issuer(JwtAlgorithm::RS256) };
-    assert!(refused(url).contains("name it with jwks_file"));
+    assert!(refused(url).contains("only https"));
+    let both = JwtIssuer { jwks_url: Some("http://127.0.0.1/".into()), ..issuer(JwtAlgorithm::RS256) };
+    assert!(refused(JwtIssuer { jwks_file: Some("/nowhere".into()), ..both.clone() }).contains("not both"));
+    assert!(refused(JwtIssuer { public_key: Some(RSA_PUBLIC.into()), ..both.clone() }).contains("not both"));
+    assert!(refused(JwtIssuer { algorithms: vec![JwtAlgorithm::HS512], ..both }).contains("public"));
+    assert!(refused(JwtIssuer { jwks_ca_file: Some("ca.pem".into()), ..rs256() }).contains("jwks_url"));
     assert!(refused(JwtIssuer { jwks_file: Some("/nowhere".into()), ..rs256() }).contains("not both"));
     let nowhere = JwtIssuer { jwks_file: Some("/nowhere".into()), ..issuer(JwtAlgorithm::RS256) };
     assert!(refused(nowhere).contains("/nowhere"));
@@ -194,6 +225,36 @@ fn the_token_names_a_user_or_a_role_does_and_the_session_ends_with_it() {
     clock.advance(70_000);
     let late = auth.permit(&session, crate::Action::Get, crate::Resource::Cluster).unwrap_err();
     assert_eq!(late.kind(), ErrorKind::Unauthenticated);
+}
+
+/// STOMP and Basic have a name and a password: the name must be the one that the token proves.
+#[test]
+fn a_token_may_stand_where_a_password_does() {
+    let clock = Arc::new(ManualClock::new(NOW));
+    let auth = Auth::acl(Config { jwt: vec![hs256()], ..Config::default() }, clock.clone()).unwrap();
+    for name in ["alice", "bob"] {
+        let user = UserSpec { password: Some("eyJ.is.aPassword".into()), ..UserSpec::named(name) };
+        auth.apply(&auth.plan(Command::PutUser(user)).unwrap());
+    }
+    let token = hs(&claims());
+    let login = |user, password| {
+        let credentials = Credentials::Password { user, password };
+        assert!(!auth.is_costly(&credentials), "a signature costs no hash");
+        auth.login(credentials, "127.0.0.1:1".parse().unwrap())
+    };
+    let session = login("alice", &token).unwrap();
+    assert!(session.principal() == "alice" && session.expires() == Some(NOW + 70_000));
+    for user in ["bob", "", "Alice", "alice ", "nobody"] {
+        assert_eq!(login(user, &token).unwrap_err().kind(), ErrorKind::Unauthenticated, "{user}");
+    }
+    let longer = format!("{token}x");
+    assert!(login("alice", &longer).is_err());
+    assert!(login("alice", "eyJ.is.aPassword").is_err(), "what looks like a token is judged as one");
+    clock.advance(70_000);
+    assert!(login("alice", &token).is_err());
+    let none = Auth::acl(Config::default(), clock).unwrap();
+    let looks = Credentials::Password { user: "alice", password: "eyJ.is.aPassword" };
+    assert!(none.is_costly(&looks), "without issuers it is a password like any other");
 }
 
 #[test]
@@ -276,6 +337,34 @@ fn keys_of_a_document_are_chosen_by_kid_and_read_again() {
     write(&[&jwk2]);
     at(&late, NOW + 319_999).unwrap();
     assert!(at(&late, NOW + 320_000).is_err(), "a key that was taken out is not trusted for ever");
+}
+
+/// One document, keys of two families: each is believed with its own algorithm alone, whatever the token says.
+#[test]
+fn a_document_may_have_keys_of_several_families() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("jwks.json");
+    let (ed, jwk) = ed25519(Some("ed"));
+    let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+    let point = pair.public_key_raw();
+    let (x, y) = (base64(&point[1..33]), base64(&point[33..65]));
+    let ec_jwk = json!({ "kty": "EC", "crv": "P-256", "x": x, "y": y, "kid": "ec" });
+    let odd = json!({ "kty": "EC", "crv": "P-256", "x": "AA", "y": "AA", "kid": "odd" });
+    std::fs::write(&path, json!({ "keys": [odd, jwk, ec_jwk] }).to_string()).unwrap();
+    let both = vec![JwtAlgorithm::EdDSA, JwtAlgorithm::ES256];
+    let issuers =
+        issuers(JwtIssuer { jwks_file: Some(path), algorithms: both, ..issuer(JwtAlgorithm::EdDSA) });
+    let ec = EncodingKey::from_ec_pem(pair.serialize_pem().as_bytes()).unwrap();
+    let signed = |algorithm, key: &EncodingKey, kid: &str| {
+        let header = Header { kid: Some(kid.into()), ..Header::new(algorithm) };
+        issuers.verify(&encode(&header, &claims(), key).unwrap(), NOW).map(drop)
+    };
+    signed(Algorithm::EdDSA, &ed, "ed").unwrap();
+    signed(Algorithm::ES256, &ec, "ec").unwrap();
+    assert!(signed(Algorithm::EdDSA, &ed, "ec").is_err());
+    assert!(signed(Algorithm::ES256, &ec, "ed").is_err());
+    let confused = EncodingKey::from_secret(pair.public_key_pem().as_bytes());
+    assert!(signed(Algorithm::HS256, &confused, "ec").is_err());
 }
 
 #[test]

@@ -81,7 +81,7 @@ impl Server {
             broker,
         };
         server.prepare_access(&auth).await?;
-        server.start_duties(&metrics);
+        server.start_duties(&metrics, auth);
         server.serve(listeners, metrics)?;
         tracing::info!(data_dir = %server.config.data_dir.display(), "started");
         Ok(server)
@@ -165,10 +165,11 @@ impl Server {
         access::ensure_administrator(auth, &self.broker).await
     }
 
-    fn start_duties(&self, metrics: &PrometheusHandle) {
+    fn start_duties(&self, metrics: &PrometheusHandle, auth: Arc<Auth>) {
         let broker = self.broker.clone();
         self.start_duty(async move { broker.run().await });
         self.start_duty(recorder::fold(metrics.clone()));
+        self.start_duty(async move { auth.keep_keys_fresh().await });
         if let Some(file) = &self.access_file {
             self.start_duty(Arc::clone(file).watch(self.broker.clone()));
         }

@@ -63,7 +63,8 @@ impl Protocol for Stomp {
     }
 
     fn serve(self: Arc<Self>, conn: Connection, drain: Drain) -> BoxFuture<'static, ()> {
-        let session = session::StompSession::new(self.wire.clone(), conn.peer);
+        let certificate = conn.client_cert().map(|der| Bytes::copy_from_slice(der));
+        let session = session::StompSession::new(self.wire.clone(), conn.peer, certificate);
         let limits = self.wire.config.connection.clone();
         Box::pin(serve_framed(conn, session, Order::InOrder, limits, drain))
     }

@@ -14,7 +14,7 @@ use crate::frame::{Command, Frame, Version};
 use crate::handlers::{self, Hello};
 use crate::heartbeat::{Due, Heartbeat};
 use crate::wire::Wire;
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 use sluice_auth::Session;
 use sluice_broker::SessionWatch;
@@ -27,6 +27,8 @@ use tokio::time::Instant;
 pub(crate) struct StompSession {
     wire: Arc<Wire>,
     peer: SocketAddr,
+    /// The client's own, verified in the TLS handshake: DER.
+    certificate: Option<Bytes>,
     decoder: Decoder,
     out: Option<Outbox>,
     state: State,
@@ -54,7 +56,7 @@ enum State {
 }
 
 impl StompSession {
-    pub fn new(wire: Arc<Wire>, peer: SocketAddr) -> Self {
+    pub fn new(wire: Arc<Wire>, peer: SocketAddr, certificate: Option<Bytes>) -> Self {
         let before_login = wire.config.max_frame_before_login.bytes();
         let limits = limits(&wire);
         let limits = DecodeLimits {
@@ -68,6 +70,7 @@ impl StompSession {
             decoder: Decoder::new(limits),
             wire,
             peer,
+            certificate,
             out: None,
             state: State::Unknown { until },
             watch: Arc::default(),
@@ -84,10 +87,11 @@ impl StompSession {
     }
 
     fn connect(&mut self, frame: &Frame, out: &Outbox) -> Outcome {
-        let Hello { version, heartbeat, proof } = match handlers::connect(&self.wire, frame) {
-            Ok(hello) => hello,
-            Err(error) => return self.end(Outcome::close(error)),
-        };
+        let Hello { version, heartbeat, proof } =
+            match handlers::connect(&self.wire, frame, self.certificate.as_ref()) {
+                Ok(hello) => hello,
+                Err(error) => return self.end(Outcome::close(error)),
+            };
         self.decoder.agree(version, limits(&self.wire));
         let proven = Arc::new(OnceLock::new());
         let (wire, peer, promise, beats) = (self.wire.clone(), self.peer, proven.clone(), heartbeat.header());

@@ -5,6 +5,7 @@ use crate::errors::{Failure, error_frame};
 use crate::frame::{Frame, Version};
 use crate::heartbeat::{Heartbeat, Wish};
 use crate::wire::Wire;
+use bytes::Bytes;
 use bytestring::ByteString;
 use sluice_auth::{Credentials, Session};
 use sluice_model::Result;
@@ -24,12 +25,21 @@ pub(crate) struct Hello {
 /// What the client showed.
 pub(crate) enum Proof {
     Nothing,
+    /// Of the connection, when CONNECT has neither login nor passcode.
+    Certificate(Bytes),
     Token(ByteString),
-    Password { login: ByteString, passcode: ByteString },
+    Password {
+        login: ByteString,
+        passcode: ByteString,
+    },
 }
 
 /// Understands a greeting; what it returns as an error is the ERROR frame.
-pub(crate) fn connect(wire: &Wire, frame: &Frame) -> std::result::Result<Hello, Output> {
+pub(crate) fn connect(
+    wire: &Wire,
+    frame: &Frame,
+    certificate: Option<&Bytes>,
+) -> std::result::Result<Hello, Output> {
     let version = version(frame)?;
     if frame.get("receipt").is_some() {
         let failure =
@@ -45,7 +55,11 @@ pub(crate) fn connect(wire: &Wire, frame: &Frame) -> std::result::Result<Hello, 
     };
     let config = &wire.config;
     let heartbeat = Heartbeat::agree(wish, config.heartbeat_floor, config.heartbeat_tolerance);
-    Ok(Hello { version, heartbeat, proof: proof(frame) })
+    let proof = match (proof(frame), certificate) {
+        (Proof::Nothing, Some(der)) => Proof::Certificate(der.clone()),
+        (proof, _) => proof,
+    };
+    Ok(Hello { version, heartbeat, proof })
 }
 
 fn version(frame: &Frame) -> std::result::Result<Version, Output> {
@@ -72,7 +86,7 @@ impl Proof {
     pub fn claimed(&self) -> &str {
         match self {
             Self::Password { login, .. } => login,
-            Self::Nothing | Self::Token(_) => "",
+            Self::Nothing | Self::Certificate(_) | Self::Token(_) => "",
         }
     }
 
@@ -80,6 +94,7 @@ impl Proof {
     pub async fn login(&self, wire: &Wire, peer: SocketAddr) -> Result<Session> {
         let credentials = match self {
             Self::Nothing => Credentials::Anonymous,
+            Self::Certificate(der) => Credentials::Certificate { der },
             Self::Token(token) => Credentials::Bearer { token },
             Self::Password { login, passcode } => Credentials::Password { user: login, password: passcode },
         };

@@ -26,10 +26,13 @@ impl Server {
     }
 
     pub fn with(config: Config) -> Self {
-        let broker = Broker::in_memory();
+        Self::on(Broker::in_memory(), config, &TlsConfig::default())
+    }
+
+    pub fn on(broker: Broker, config: Config, tls: &TlsConfig) -> Self {
         let duties = broker.clone();
         let duties = tokio::spawn(async move { duties.run().await });
-        let net = Network::start(&sluice_net::Config::default(), &TlsConfig::default()).unwrap();
+        let net = Network::start(&sluice_net::Config::default(), tls).unwrap();
         let listener = net.bind("stomp", &ListenAddr::loopback(0)).unwrap().unwrap();
         let address = listener.address();
         listener.serve(vec![Arc::new(Stomp::new(broker.clone(), config))]).unwrap();

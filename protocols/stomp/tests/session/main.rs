@@ -7,6 +7,7 @@ mod client;
 mod connecting;
 mod delivery;
 mod endings;
+mod identity;
 mod limits;
 mod missing;
 mod sending;

@@ -143,13 +143,13 @@ impl Node {
             let handle = delivered.receipt.clone();
             self.receipts.push(Receipt { handle, group, queue, offset, lease, locator: message.locator });
         }
-        if got.len() < request.max {
+        if got.is_empty() {
             self.nothing_held_back(request)?;
         }
         Ok(got.len())
     }
 
-    /// A receive that gives less than was asked for leaves nothing that could be had.
+    /// A receive that gives nothing leaves nothing that could be had.
     fn nothing_held_back(&mut self, request: &ReceiveRequest<'_>) -> Check {
         let Some(group) = self.model.group_number(request.group) else { return Ok(()) };
         let sources = [request.topic.clone(), request.group.retry_topic()];

@@ -1,5 +1,6 @@
 //! A whole server in this process, on free ports.
 
+use sluice_broker::Broker;
 use sluice_server::Server;
 use sluice_server::config::Config;
 use std::net::SocketAddr;
@@ -54,6 +55,16 @@ impl TestServer {
             .as_ref()
             .and_then(|s| s.address(listener))
             .unwrap_or_else(|| panic!("no listener {listener}"))
+    }
+
+    /// The one service behind every wire.
+    pub fn broker(&self) -> &Broker {
+        self.server.as_ref().expect("not stopped").broker()
+    }
+
+    /// Runs what the server is asked without a wire.
+    pub fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(future)
     }
 
     /// Stops and gives the folder back, to start again on it.

@@ -21,5 +21,5 @@ mod service;
 pub use config::Config;
 pub use promise::Promise;
 pub use request::*;
-pub use service::{Broker, Client, ClientEvent, Cursor, Holder, SessionWatch};
+pub use service::{Broker, Client, ClientEvent, Cursor, Holder, SessionWatch, Verb};
 pub use sluice_store::Durability;

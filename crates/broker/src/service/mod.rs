@@ -18,6 +18,7 @@
 //! | `admin` | topics, groups, access |
 //! | `access` | users, user, roles, policies; put_user, delete_user, put_role, delete_role, delete_policies |
 //! | `sessions` | session_ended; [`SessionWatch`] |
+//! | `verbs` | their names, for whoever must not forget one |
 //! | `duties` | what runs by itself: timers, checkpoints, retention, silent members |
 
 mod access;
@@ -36,11 +37,13 @@ mod retry;
 mod sessions;
 mod settle;
 mod transactions;
+mod verbs;
 
 pub use groups::{Client, ClientEvent};
 pub use read::Cursor;
 pub use receive::Holder;
 pub use sessions::SessionWatch;
+pub use verbs::Verb;
 
 use self::gate::Gate;
 use crate::Config;

@@ -1,0 +1,85 @@
+//! The verbs by name: everything that somebody can be let do, or kept from doing.
+//!
+//! It exists for those who must not forget one: a test compares the list with the methods that take a session, and the
+//! matrix of access (`tests/tests/matrix`) must have a row for each on every wire.
+
+macro_rules! verbs {
+    ($($variant:ident $name:ident,)*) => {
+        /// One verb of the broker, see [`Broker`](super::Broker) and [`Client`](super::Client).
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Verb {
+            $($variant,)*
+        }
+
+        impl Verb {
+            /// Every verb there is.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// Its method.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => stringify!($name),)*
+                }
+            }
+        }
+    };
+}
+
+verbs! {
+    Send send,
+    CheckSend check_send,
+    Work work,
+    Prepare prepare,
+    EndTransaction end_transaction,
+    Transactions transactions,
+    ReceiveChecks receive_checks,
+    ProduceAs produce_as,
+    Receive receive,
+    Ack ack,
+    Nack nack,
+    Release release,
+    ChangeInvisible change_invisible,
+    DeadLetter dead_letter,
+    Pull pull,
+    MessageAt message_at,
+    Cursor cursor,
+    Poll poll,
+    SendBack send_back,
+    CommitOffset commit_offset,
+    Committed committed,
+    Bounds bounds,
+    OffsetAt offset_at,
+    Progress progress,
+    ResetOffsets reset_offsets,
+    Client client,
+    Join join,
+    Members members,
+    Subscription subscription,
+    LockQueues lock_queues,
+    UnlockQueues unlock_queues,
+    HasQueueLocks has_queue_locks,
+    PutTopic put_topic,
+    EnsureTopic ensure_topic,
+    DeleteTopic delete_topic,
+    Topic topic,
+    Topics topics,
+    PutGroup put_group,
+    DeleteGroup delete_group,
+    Group group,
+    Groups groups,
+    Users users,
+    User user,
+    PutUser put_user,
+    DeleteUser delete_user,
+    Roles roles,
+    PutRole put_role,
+    DeleteRole delete_role,
+    Policies policies,
+    DeletePolicies delete_policies,
+    ChangeAccess change_access,
+    CreateToken create_token,
+    ExplainAccess explain_access,
+    Audit audit,
+    PermitCluster permit_cluster,
+    SessionEnded session_ended,
+}

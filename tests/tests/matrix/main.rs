@@ -1,0 +1,81 @@
+//! The matrix of access: every verb of the broker, on every wire, asked by everyone who may come to ask.
+//!
+//! Brokers with several protocols leak at the door that someone forgot. The one idea to know: nothing can be forgotten
+//! here. The rows are [`Verb::ALL`], which a test of the broker compares with its methods; each wire says for each verb
+//! by which request it is called, or why it has no word for it, in a `match` that a new verb breaks; and a listener that
+//! no wire of the table speaks for fails the test. Whoever may do a thing is granted exactly what the row says, so the
+//! table shows what each request needs, too.
+//!
+//! - `wire` — the wires, and how each is spoken raw: `http`, `remoting`, `stomp`
+//! - `rows` — by which request each wire calls each verb
+//! - `world` — the server, its users, and what each cell finds there
+//! - `cell` — one question and the judgement of its answer
+//!
+//! That stock clients are let in and kept out the same way is shown by `tests/interop`.
+
+mod cell;
+mod http;
+mod remoting;
+mod rows;
+mod stomp;
+mod wire;
+mod world;
+
+use cell::{Case, Cell};
+use sluice_broker::Verb;
+use wire::Wire;
+use world::World;
+
+#[test]
+fn every_verb_on_every_wire_for_everyone() {
+    let world = World::start();
+    let mut reasons: Vec<&str> = Vec::new();
+    let mut wrong = Vec::new();
+    print!("{:18}{:10}", "verb", "wire");
+    Case::ALL.iter().for_each(|case| print!("{:14}", case.name()));
+    println!();
+    for verb in Verb::ALL.iter().copied() {
+        for wire in Wire::ALL {
+            print!("{:18}{:10}", verb.name(), wire.name());
+            for case in Case::ALL {
+                let shown = match cell::judge(&world, verb, wire, case) {
+                    Cell::Right(shown) => shown,
+                    Cell::CannotBe(why) => {
+                        let known = reasons.iter().position(|reason| *reason == why);
+                        let number = known.unwrap_or_else(|| {
+                            reasons.push(why);
+                            reasons.len() - 1
+                        });
+                        format!("n/a ({})", number + 1)
+                    }
+                    Cell::Wrong(why) => {
+                        wrong.push(format!("{} over {}, {}: {why}", verb.name(), wire.name(), case.name()));
+                        "WRONG".to_owned()
+                    }
+                };
+                print!("{shown:14}");
+            }
+            println!();
+        }
+    }
+    for (number, reason) in reasons.iter().enumerate() {
+        println!("n/a ({}): {reason}", number + 1);
+    }
+    assert!(wrong.is_empty(), "{} cells are wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn every_listener_speaks_wires_of_the_table() {
+    for (name, _) in sluice_server::config::Config::default().listen.named() {
+        let wires: &[Wire] = match name {
+            "namesrv" | "remoting" => &[Wire::Remoting],
+            "http" => &[Wire::Http],
+            "stomp" => &[Wire::Stomp],
+            "all" => &Wire::ALL,
+            other => {
+                panic!("a new listener, {other}: add its wire to wire.rs, and the compiler tells the rest")
+            }
+        };
+        assert!(!wires.is_empty());
+    }
+}

@@ -1,0 +1,61 @@
+//! STOMP: a frame without its NUL. `await:MESSAGE`, which is not sent, names the frame that is the answer, when it is
+//! no RECEIPT; `{ack}` is the delivery of the last MESSAGE.
+
+use super::Denial::Names;
+use super::{Denial, NO_WIRE_YET, OWN_END, Row, asks};
+use sluice_auth::Action::{Pub, Sub};
+use sluice_broker::Verb;
+
+const NO_OFFSETS: &str = "STOMP has no word for offsets and queues: see receive and poll";
+const NO_ADMIN: &str = "STOMP has no word for administration; HTTP and remoting have";
+const NO_MEMBERS: &str = "nobody is a member of a group over STOMP: a subscription leases, see receive";
+const NO_CHECKS: &str =
+    "a transaction lasts as long as its connection over STOMP, and nobody is asked for its end: see work";
+const WHILE_CONNECTED: &str = "a lease lasts as long as its connection, and ends by itself with it";
+
+const SUBSCRIBE: &str =
+    "SUBSCRIBE\nid:1\ndestination:/group/{g}/{t}\nack:client-individual\nawait:MESSAGE\n\n";
+const BEGIN: &str = "BEGIN\ntransaction:1\n\n";
+const SEND_LATER: &str = "SEND\ntransaction:1\ndestination:/topic/{t}\n\nbody";
+
+pub fn row(verb: Verb) -> Row {
+    use Verb::*;
+    match verb {
+        Send => sending(&["SEND\ndestination:/topic/{t}\n\nbody"]),
+        CheckSend => sending(&[BEGIN, SEND_LATER]),
+        Work => sending(&[BEGIN, SEND_LATER, "COMMIT\ntransaction:1\n\n"]),
+        Receive => receiving(Names("Sub "), &[SUBSCRIBE]),
+        // Whoever may not read any more loses the subscription, too, perhaps before the frame is looked at.
+        Ack => receiving(Names("Sub "), &[SUBSCRIBE, "ACK\nid:{ack}\n\n"]),
+        Nack => receiving(Names("Sub "), &[SUBSCRIBE, "NACK\nid:{ack}\n\n"]),
+        DeadLetter => receiving(Names("Sub "), &[SUBSCRIBE, "NACK\nid:{ack}\nrequeue:false\n\n"]),
+        Prepare | EndTransaction | Transactions | ReceiveChecks | ProduceAs => Row::Unsaid(NO_CHECKS),
+        Release | ChangeInvisible => Row::Unsaid(WHILE_CONNECTED),
+        Cursor => watching("SUBSCRIBE\nid:1\ndestination:/topic/{t}\nfrom:earliest\n\n"),
+        Poll => watching("SUBSCRIBE\nid:1\ndestination:/topic/{t}\nfrom:earliest\nawait:MESSAGE\n\n"),
+        Pull | MessageAt | SendBack | CommitOffset | Committed | Bounds | OffsetAt | Progress
+        | ResetOffsets => Row::Unsaid(NO_OFFSETS),
+        Client | Join | Members | Subscription | LockQueues | UnlockQueues | HasQueueLocks => {
+            Row::Unsaid(NO_MEMBERS)
+        }
+        PutTopic | EnsureTopic | DeleteTopic | Topic | Topics | PutGroup | DeleteGroup | Group | Groups => {
+            Row::Unsaid(NO_ADMIN)
+        }
+        Users | User | PutUser | DeleteUser | Roles | PutRole | DeleteRole | Policies | DeletePolicies
+        | ChangeAccess | ExplainAccess | PermitCluster => Row::Unsaid(NO_ADMIN),
+        CreateToken | Audit => Row::Unsaid(NO_WIRE_YET),
+        SessionEnded => Row::Unsaid(OWN_END),
+    }
+}
+
+fn sending(requests: &[&str]) -> Row {
+    asks(&[("Topic:{t}", &[Pub])], Names("Pub Topic:{t}"), requests.iter().copied())
+}
+
+fn receiving(denial: Denial, requests: &[&str]) -> Row {
+    asks(&[("Topic:{t}", &[Sub]), ("Group:{g}", &[Sub])], denial, requests.iter().copied())
+}
+
+fn watching(request: &str) -> Row {
+    asks(&[("Topic:{t}", &[Sub])], Names("Sub Topic:{t}"), [request])
+}

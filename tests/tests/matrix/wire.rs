@@ -1,0 +1,121 @@
+//! The wires, and what can be said and heard on each.
+
+use crate::world::World;
+use crate::{http, remoting, stomp};
+use sluice_broker::Verb;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+/// No answer takes longer.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wire {
+    Remoting,
+    Http,
+    Stomp,
+}
+
+/// What a client shows of itself.
+#[derive(Clone, Debug)]
+pub enum Shown {
+    Nothing,
+    Secret { user: String, secret: String },
+    Token(String),
+}
+
+/// How a request was answered, whatever the wire. The words are for whoever reads a failure.
+#[derive(Debug)]
+#[allow(dead_code)]
+pub enum Answer {
+    /// It was done; what the answer shows.
+    Done(String),
+    /// Who asks is not known, or not any more: the wire's words.
+    Unknown(String),
+    /// Who asks may not: the wire's words.
+    Denied(String),
+    /// Anything else.
+    Failed(String),
+}
+
+/// How a connection ended by itself.
+#[derive(Debug)]
+pub struct Ending {
+    pub after: Duration,
+    /// What came before the end.
+    pub words: String,
+}
+
+/// One connection. A request is a text in the wire's own notation, see `rows`.
+pub trait Speaker {
+    fn ask(&mut self, request: &str) -> Answer;
+
+    /// Reads to the end that the server makes.
+    fn read_to_end(&mut self) -> io::Result<String>;
+}
+
+impl Wire {
+    pub const ALL: [Self; 3] = [Self::Remoting, Self::Http, Self::Stomp];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Remoting => "remoting",
+            Self::Http => "http",
+            Self::Stomp => "stomp",
+        }
+    }
+
+    /// Why a client of this wire cannot show a token, if it cannot.
+    pub const fn no_tokens(self) -> Option<&'static str> {
+        match self {
+            Self::Remoting => Some(
+                "every request is signed with a secret; a client of this wire has nowhere to show a token",
+            ),
+            Self::Http | Self::Stomp => None,
+        }
+    }
+
+    /// What a connection hears last when it is cut because its user is gone.
+    pub const fn last_words(self) -> &'static str {
+        match self {
+            Self::Remoting | Self::Http => "", // neither may answer what was not asked
+            Self::Stomp => "Access refused",
+        }
+    }
+
+    pub fn row(self, verb: Verb) -> crate::rows::Row {
+        match self {
+            Self::Remoting => crate::rows::remoting::row(verb),
+            Self::Http => crate::rows::http::row(verb),
+            Self::Stomp => crate::rows::stomp::row(verb),
+        }
+    }
+
+    /// Connects from an address of this machine, as this user.
+    pub fn connect(self, world: &World, from: Ipv4Addr, shown: Shown) -> Box<dyn Speaker> {
+        let socket = dial(from, world.address(self.name()))
+            .unwrap_or_else(|e| panic!("cannot connect from {from} to {}: {e}", self.name()));
+        match self {
+            Self::Remoting => Box::new(remoting::Remoting::new(socket, shown)),
+            Self::Http => Box::new(http::Http::new(socket, shown)),
+            Self::Stomp => Box::new(stomp::Stomp::new(socket, shown)),
+        }
+    }
+}
+
+fn dial(from: Ipv4Addr, to: SocketAddr) -> io::Result<TcpStream> {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
+    socket.bind(&SocketAddr::from((from, 0)).into())?;
+    socket.connect(&to.into())?;
+    socket.set_tcp_nodelay(true)?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    Ok(socket.into())
+}
+
+/// How long until the server ends this connection, which asks for nothing meanwhile.
+pub fn wait_for_end(speaker: &mut dyn Speaker) -> io::Result<Ending> {
+    let begin = Instant::now();
+    let words = speaker.read_to_end()?;
+    Ok(Ending { after: begin.elapsed(), words })
+}

@@ -1,0 +1,209 @@
+//! The server, its users, and what each cell finds there.
+
+use crate::wire::Shown;
+use sluice_auth::{Action, Command, Credentials, Decision, Mode, Policy, RoleSpec, Session, UserSpec};
+use sluice_broker::{Broker, Lease, PullRequest, ReceiveRequest, SendRequest, StartAt, TopicSpec};
+use sluice_model::{Filter, GroupName, Message, QueueId, TopicName};
+use sluice_tests::TestServer;
+use std::cell::Cell;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+/// Where everybody comes from who is not denied by address: a new address for each connection, because failed logins
+/// slow their source down.
+const NEAR: u8 = 5;
+/// Where those come from who are.
+const FAR: u8 = 66;
+
+/// A running server with users.
+pub struct World {
+    server: TestServer,
+    root: Session,
+    serial: Cell<u32>,
+    sources: Cell<u16>,
+}
+
+/// What one cell works with, so that cells do not disturb each other. Rows speak of it by the names in braces.
+pub struct Stage {
+    /// `{t}`: a topic with one queue and two messages.
+    pub topic: String,
+    /// `{g}`: a group that holds the first message under lease.
+    pub group: String,
+    /// The user who asks.
+    pub user: String,
+    pub secret: String,
+    /// `{v}`: another user, with a policy on a topic of its own name.
+    pub other: String,
+    /// `{r}`: a role that nobody has.
+    pub role: String,
+    /// `{handle}`: of the leased delivery.
+    handle: String,
+    /// `{locator}`: where the first message lies.
+    locator: u64,
+}
+
+impl Stage {
+    /// A row's text with the names of this stage.
+    pub fn fill(&self, text: &str) -> String {
+        text.replace("{t}", &self.topic)
+            .replace("{g}", &self.group)
+            .replace("{v}", &self.other)
+            .replace("{r}", &self.role)
+            .replace("{handle}", &self.handle)
+            .replace("{locator}", &self.locator.to_string())
+    }
+
+    pub fn credentials(&self) -> Shown {
+        Shown::Secret { user: self.user.clone(), secret: self.secret.clone() }
+    }
+
+    pub fn wrong_credentials(&self) -> Shown {
+        Shown::Secret { user: self.user.clone(), secret: "not the secret".to_owned() }
+    }
+}
+
+impl World {
+    pub fn start() -> Self {
+        let server = TestServer::start_with(|config| config.auth.mode = Mode::Acl);
+        let root =
+            UserSpec { superuser: Some(true), secret: Some("roots".into()), ..UserSpec::named("root") };
+        let broker = server.broker().clone();
+        let root = server.block_on(async {
+            broker.change_access_as_operator(Command::PutUser(root)).await.expect("a superuser");
+            let shown = Credentials::Password { user: "root", password: "roots" };
+            broker.login_now(shown, SocketAddr::from((Ipv4Addr::LOCALHOST, 1))).expect("root may log in")
+        });
+        Self { server, root, serial: Cell::new(0), sources: Cell::new(0) }
+    }
+
+    fn broker(&self) -> &Broker {
+        self.server.broker()
+    }
+
+    pub fn address(&self, listener: &str) -> SocketAddr {
+        self.server.address(listener)
+    }
+
+    /// An address that nobody has come from yet.
+    pub fn near(&self) -> Ipv4Addr {
+        self.source(NEAR)
+    }
+
+    /// One that is denied everything.
+    pub fn far(&self) -> Ipv4Addr {
+        self.source(FAR)
+    }
+
+    fn source(&self, net: u8) -> Ipv4Addr {
+        self.sources.set(self.sources.get() + 1);
+        let [high, low] = self.sources.get().to_be_bytes();
+        Ipv4Addr::new(127, net, high, low)
+    }
+
+    fn change(&self, command: Command) {
+        let said = format!("{command:?}");
+        let changed = self.server.block_on(self.broker().change_access_as_operator(command));
+        changed.unwrap_or_else(|e| panic!("{said}: {e}"));
+    }
+
+    pub fn stage(&self) -> Stage {
+        self.serial.set(self.serial.get() + 1);
+        let n = self.serial.get();
+        let name = |kind: &str| format!("{kind}-{n}");
+        let (topic, group, other, role) = (name("topic"), name("group"), name("other"), name("role"));
+        let (handle, locator) = self.server.block_on(self.fill(&topic, &group));
+        let stage =
+            Stage { topic, group, user: name("user"), secret: name("secret"), other, role, handle, locator };
+        for user in [&stage.user, &stage.other] {
+            let spec = UserSpec { secret: Some(stage.secret.as_str().into()), ..UserSpec::named(user) };
+            self.change(Command::PutUser(spec));
+        }
+        self.change(Command::PutRole(RoleSpec::named(&stage.role)));
+        self.allow(&stage.other, &format!("Topic:{}", stage.other), &[Action::Pub]);
+        stage
+    }
+
+    /// A topic with messages, of which the group holds the first.
+    async fn fill(&self, topic: &str, group: &str) -> (String, u64) {
+        let (broker, root) = (self.broker(), &self.root);
+        let (topic, group) = (TopicName::new(topic).expect("a name"), GroupName::new(group).expect("a name"));
+        broker.put_topic(root, &topic, TopicSpec::with_queues(1)).await.expect("a topic");
+        for body in ["first", "second"] {
+            let message = Message { body: Some(body.into()), ..Message::default() };
+            let sent = broker.send(root, SendRequest::one(topic.clone(), message)).expect("it is taken");
+            sent.await.expect("it is stored");
+        }
+        let receive = ReceiveRequest {
+            group: &group,
+            topic: &topic,
+            filter: &Filter::All,
+            max: 1,
+            lease: Lease::For(Duration::from_secs(300)),
+            wait: Duration::ZERO,
+            start: StartAt::Earliest,
+            create: None,
+        };
+        let leased = broker.receive(root, &receive).await.expect("deliveries");
+        let pull = PullRequest {
+            topic: &topic,
+            queue: QueueId(0),
+            offset: Default::default(),
+            max: 1,
+            max_bytes: 1,
+            filter: &Filter::All,
+            group: None,
+            wait: Duration::ZERO,
+        };
+        let pulled = broker.pull(root, &pull).await.expect("messages");
+        (leased[0].receipt.0.to_string(), pulled.messages[0].locator)
+    }
+
+    pub fn allow(&self, user: &str, resource: &str, actions: &[Action]) {
+        self.change(Command::PutPolicy(Policy::allow(user, resource, actions).expect("a policy")));
+    }
+
+    /// Denies a user everything, from far away.
+    pub fn deny_from_far(&self, user: &str) {
+        let policy = Policy {
+            decision: Decision::Deny,
+            source_ips: vec![format!("127.{FAR}.0.0/16").parse().expect("a network")],
+            ..Policy::allow(user, "*", &Action::ALL).expect("a policy")
+        };
+        self.change(Command::PutPolicy(policy));
+    }
+
+    /// Takes away what a user was allowed.
+    pub fn withdraw(&self, user: &str) {
+        self.change(Command::DeletePolicy { subject: user.to_owned(), resource: None });
+    }
+
+    /// A token of this user that has expired.
+    pub fn expired_token(&self, user: &str) -> Shown {
+        let broker = self.broker();
+        let end = broker.now() + 1;
+        let token = self.server.block_on(broker.create_token(&self.root, user, "matrix", Some(end)));
+        while broker.now() < end {
+            std::thread::yield_now();
+        }
+        Shown::Token(token.expect("a token"))
+    }
+
+    /// Ends what a user has, in one of the ways in which that happens. The name of the way.
+    pub fn revoke(&self, stage: &Stage) -> &'static str {
+        let spec = UserSpec::named(&stage.user);
+        match self.serial.get() % 3 {
+            0 => {
+                self.change(Command::DeleteUser(stage.user.clone()));
+                "deleted"
+            }
+            1 => {
+                self.change(Command::PutUser(UserSpec { enabled: Some(false), ..spec }));
+                "disabled"
+            }
+            _ => {
+                self.change(Command::PutUser(UserSpec { secret: Some("another secret".into()), ..spec }));
+                "new secret"
+            }
+        }
+    }
+}

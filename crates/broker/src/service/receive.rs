@@ -75,9 +75,14 @@ impl Broker {
         {
             return Err(Error::invalid(format!("a lease lasts from 1ms to {}", inner.config.max_lease)));
         }
-        let Some(wait) = self.within_quota(session, request.wait).await? else { return Ok(Vec::new()) };
+        let _place = inner.auth.begin(session, Some(request.group))?;
+        let Some(wait) = self.within_quota(session, request.group, request.wait).await? else {
+            return Ok(Vec::new());
+        };
         let got = inner.receive(&ReceiveRequest { wait, ..request.clone() }).await?;
-        inner.auth.debit(session, cost_of(got.iter().map(|delivered| &delivered.message.message)));
+        let cost = cost_of(got.iter().map(|delivered| &delivered.message.message));
+        inner.auth.debit(session, cost);
+        inner.auth.debit_group(request.group, cost);
         Ok(got)
     }
 }
@@ -206,17 +211,26 @@ impl Inner {
         let mut room = self.config.max_fetch_size.bytes();
         let mut moved = false;
         for source in sources {
-            let prospect = self.prospect(group, source, max - got.len());
-            for (offset, count) in prospect.returned {
-                let limits = limits(count.min(max - got.len()), room, None);
-                let Some(batch) = self.read_for(got, source.log, offset, &limits).await? else {
-                    return Ok(moved);
-                };
-                // Nothing there means that retention took it, and that what follows it can be had.
-                moved |= batch.entries.is_empty() && batch.next > offset;
-                self.claim(request, group, source, Some((offset, count)), batch, got, &mut room)?;
-                if got.len() >= max || room == 0 {
-                    return Ok(moved);
+            // In a retry topic messages of other topics may come first, and stay.
+            let look_at = if source.retry { MAX_EXAMINED } else { max - got.len() };
+            let prospect = self.prospect(group, source, look_at);
+            for (mut offset, mut count) in prospect.returned {
+                while count > 0 {
+                    let limits = limits(count.min(max - got.len()), room, None);
+                    let Some(batch) = self.read_for(got, source.log, offset, &limits).await? else {
+                        return Ok(moved);
+                    };
+                    let read = batch.next.saturating_sub(offset);
+                    // Nothing there means that retention took it, and that what follows it can be had.
+                    moved |= batch.entries.is_empty() && read > 0;
+                    // What is settled in place of being delivered leaves room for what follows it.
+                    moved |=
+                        self.claim(request, group, source, Some((offset, count)), batch, got, &mut room)?;
+                    if got.len() >= max || room == 0 {
+                        return Ok(moved);
+                    }
+                    let read = if read == 0 { count } else { count.min(read as usize) };
+                    (offset, count) = (offset + read as u64, count - read);
                 }
             }
             if let Some(cursor) = prospect.cursor {
@@ -271,7 +285,8 @@ impl Inner {
         Prospect { returned, cursor }
     }
 
-    /// Leases what is still free of a batch, and passes over what the consumer does not want.
+    /// Leases what is still free of a batch, and passes over what the consumer does not want. True when deliveries that
+    /// came back were settled in place of being made.
     #[allow(clippy::too_many_arguments, reason = "one step of receive_once, with its state")]
     fn claim(
         &self,
@@ -282,7 +297,7 @@ impl Inner {
         batch: Batch,
         got: &mut Vec<Delivered>,
         room: &mut usize,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let now = self.clock.now();
         let mut core = self.core.lock();
         let until = match request.lease {
@@ -435,7 +450,7 @@ impl<'a> Claim<'a> {
     }
 
     /// Writes the lease and everything else that the batch amounts to, and hands the deliveries over.
-    fn finish(self, next: Offset, got: &mut Vec<Delivered>, room: &mut usize) -> Result<()> {
+    fn finish(self, next: Offset, got: &mut Vec<Delivered>, room: &mut usize) -> Result<bool> {
         let (group, queue) = (self.group.number, self.source.log);
         let (dead_queue, dead) = self.broker.dead_letters(self.core, self.group, &self.dead)?;
         let mut records = Vec::new();
@@ -472,9 +487,10 @@ impl<'a> Claim<'a> {
             lease: self.lease,
             deliveries,
         };
-        let Record::Lease { deliveries, .. } = &lease else { return Ok(()) };
+        let settled = records.iter().any(|record| matches!(record, Record::Settled { .. }));
+        let Record::Lease { deliveries, .. } = &lease else { return Ok(false) };
         if deliveries.is_empty() && records.is_empty() && next == cursor {
-            return Ok(());
+            return Ok(false);
         }
         let copies = dead.iter().map(|message| Item::Message(dead_queue, message));
         let items: Vec<_> = copies.chain(records.iter().chain([&lease]).map(Item::Record)).collect();
@@ -497,6 +513,6 @@ impl<'a> Claim<'a> {
             };
             got.push(Delivered { message, receipt, attempt, redelivered, invisible_until });
         }
-        Ok(())
+        Ok(settled)
     }
 }

@@ -31,6 +31,9 @@ use std::sync::Arc;
 /// unsynced, can hold. So no offset that a consumer has seen is given to another message.
 pub(crate) const ASYNC_GAP: Offset = 65_536;
 
+/// Written again at once.
+const AT_ONCE: usize = 1 << 20;
+
 /// What the log's folder holds.
 pub(crate) struct Survey {
     pub checkpoint: Option<Checkpoint>,
@@ -64,7 +67,13 @@ struct Surveyed {
 
 enum State {
     Sealed(Footer, Vec<(u32, Range)>),
-    Open { end: Lsn, contents: Contents, clean: bool },
+    /// From `safe` on nothing tells that the entries are on the disk, and not only in the system's cache.
+    Open {
+        end: Lsn,
+        safe: Lsn,
+        contents: Contents,
+        clean: bool,
+    },
 }
 
 impl Surveyed {
@@ -251,6 +260,7 @@ impl Survey {
         let mut contents = Contents::default();
         let mut group = Vec::new();
         let mut end = scan.lsn();
+        let mut safe = end;
         let mut clean = false;
         while let Some(scanned) = scan.next().map_err(failed)? {
             let header = scanned.header;
@@ -259,6 +269,7 @@ impl Survey {
                 continue;
             }
             end = scan.lsn();
+            safe = safe.max(header.durable.min(end));
             clean = header.kind == EntryKind::Mark && header.has(flag::CLEAN);
             for header in group.drain(..) {
                 self.take(&header).map_err(|what| {
@@ -273,10 +284,10 @@ impl Survey {
                     format!("its entries should reach to log position {next}, where the next segment starts");
                 Err(damaged(&segment.path, segment.position(end), end, what, Vec::new()))
             }
-            Some(_) => Ok(State::Open { end, contents, clean }),
+            Some(_) => Ok(State::Open { end, safe, contents, clean }),
             None => {
                 self.refuse_damage(segment, &mut scan, end)?;
-                Ok(State::Open { end, contents, clean })
+                Ok(State::Open { end, safe, contents, clean })
             }
         }
     }
@@ -347,6 +358,8 @@ impl Survey {
         dir: &Path,
         store: StoreId,
     ) -> Result<(BTreeMap<Lsn, Known>, QueueIndexes), OpenError> {
+        // What an earlier life could not make safe any more: the names of the store's own files.
+        vfs.sync_dir(dir).map_err(|e| OpenError::io(dir, e))?;
         self.remove_leftovers(vfs, dir)?;
         let mut segments = BTreeMap::new();
         let mut queues = QueueIndexes::default();
@@ -361,7 +374,8 @@ impl Survey {
                     remove(vfs, dir, &segment.path).map_err(failed)?;
                     continue;
                 }
-                State::Open { end, contents, clean } => {
+                State::Open { end, safe, contents, clean } => {
+                    write_again(vfs, &segment, safe, end).map_err(failed)?;
                     let last = n + 1 == count;
                     sealed::seal(vfs, &segment, store, end, clean, last, &contents).map_err(failed)?
                 }
@@ -387,6 +401,23 @@ impl Survey {
         }
         Ok(())
     }
+}
+
+/// Writes entries again that were found. When a sync fails, the system counts what it could not write as written, and
+/// serves it from its cache until the power fails: only what is written anew is carried to the disk by the next sync.
+fn write_again(vfs: &dyn Vfs, segment: &Segment, from: Lsn, to: Lsn) -> io::Result<()> {
+    let file = segment.file(vfs)?;
+    let (mut at, end) = (segment.position(from), segment.position(to));
+    let mut bytes = vec![0; (end.saturating_sub(at) as usize).min(AT_ONCE)];
+    while at < end {
+        let part = &mut bytes[..AT_ONCE.min((end - at) as usize)];
+        if file.read_at(part, at)? != part.len() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        file.write_at(part, at)?;
+        at += part.len() as u64;
+    }
+    Ok(())
 }
 
 fn sealed_state(segment: &Segment, file: &dyn VfsFile, store: StoreId) -> Result<Option<State>, OpenError> {

@@ -177,9 +177,10 @@ impl Look<'_> {
     }
 
     fn delayed(&self, due: Millis) -> Result<(), String> {
-        let waits = self.messages.iter().any(|(queue, message)| {
-            *queue == TIMERS && message.deliver_at.is_some_and(|at| at == due)
-        });
+        let waits = self
+            .messages
+            .iter()
+            .any(|(queue, message)| *queue == TIMERS && message.deliver_at.is_some_and(|at| at == due));
         if waits && due > self.doing.now { Ok(()) } else { Err(format!("a timer for {due} without reason")) }
     }
 

@@ -92,7 +92,8 @@ impl Node {
         let groups: Vec<(u32, GroupName)> =
             self.model.groups.iter().map(|(number, group)| (*number, group.name.clone())).collect();
         for (number, name) in groups {
-            let rows = self.broker.progress(&self.me, &name, None).map_err(|e| format!("no progress: {e:?}"))?;
+            let rows =
+                self.broker.progress(&self.me, &name, None).map_err(|e| format!("no progress: {e:?}"))?;
             let mut found = BTreeMap::new();
             for row in rows {
                 let topic = self.model.topics.get(&row.topic).ok_or("progress on an unknown topic")?;
@@ -133,7 +134,9 @@ impl Node {
         let groups: Vec<GroupName> = self.model.groups.values().map(|group| group.name.clone()).collect();
         let topics: Vec<TopicName> = self.model.topics.keys().cloned().collect();
         for group in &groups {
-            for topic in topics.iter().filter(|t| t.retry_group().is_none() && t.dead_letter_group().is_none()) {
+            for topic in
+                topics.iter().filter(|t| t.retry_group().is_none() && t.dead_letter_group().is_none())
+            {
                 self.consume_all(group, topic)?;
             }
         }

@@ -209,7 +209,8 @@ impl Model {
                 }
             }
             Rec::Extended { group, queue, offset, until, lease } => {
-                if let Some(cell) = self.progress.get_mut(&(group, queue)).and_then(|p| p.cells.get_mut(&offset))
+                if let Some(cell) =
+                    self.progress.get_mut(&(group, queue)).and_then(|p| p.cells.get_mut(&offset))
                 {
                     let previous = match cell.state {
                         CellState::Leased { lease, until: Until::Time(time), .. } => Some((lease, time)),

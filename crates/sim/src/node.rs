@@ -218,7 +218,12 @@ impl Node {
             self.tally.checks += 1;
             self.never_shown(group)?;
             self.model.apply(group, asked.holder);
-            self.trace.note(format_args!(" {}+{} {}", group.begin, group.end - group.begin, group.items.len()));
+            self.trace.note(format_args!(
+                " {}+{} {}",
+                group.begin,
+                group.end - group.begin,
+                group.items.len()
+            ));
         }
         self.history.extend(groups.iter().cloned());
         Ok(groups)
@@ -361,6 +366,18 @@ impl Node {
             let seed = self.dice.number();
             let cut = self.dice.coin();
             self.trace.note(format_args!("stopped while opening, {cut}"));
+            if std::env::var_os("DUMP").is_some() {
+                for (path, bytes) in self.vfs.files() {
+                    let foot = bytes.len().saturating_sub(4096);
+                    let f = &bytes[foot..];
+                    let end = if f.starts_with(b"SLUICEFT") {
+                        u64::from_le_bytes(f[40..48].try_into().unwrap())
+                    } else {
+                        0
+                    };
+                    println!("    {} {} end {end} {:?}", path.display(), bytes.len(), &bytes.get(8144..8160));
+                }
+            }
             self.vfs = if cut { self.vfs.power_cut(seed) } else { self.vfs.restart() };
         }
         open_log(&self.vfs, &self.clock).map_err(|error| format!("the log does not open: {error}"))
@@ -388,7 +405,8 @@ impl Node {
         self.spy = Arc::new(Spy::new(log));
         self.holders.clear();
         self.next_holder = 1;
-        self.broker = open_broker(&self.spy, &self.clock).map_err(|e| format!("the broker does not open: {e:?}"))?;
+        self.broker =
+            open_broker(&self.spy, &self.clock).map_err(|e| format!("the broker does not open: {e:?}"))?;
         let peer = ([127, 0, 0, 1], 1).into();
         self.me = self.broker.login_now(Credentials::Anonymous, peer).map_err(|e| format!("{e:?}"))?;
         self.absorb(&Asked::default())?;

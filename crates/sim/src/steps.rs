@@ -140,13 +140,16 @@ impl Node {
         }
         let n = self.dice.below(self.receipts.len() as u64) as usize;
         // Some are kept, so that what has been settled is asked for again.
-        if self.dice.below(4) == 0 { self.receipts.get(n).cloned() } else { Some(self.receipts.swap_remove(n)) }
+        if self.dice.below(4) == 0 {
+            self.receipts.get(n).cloned()
+        } else {
+            Some(self.receipts.swap_remove(n))
+        }
     }
 
     fn some_receive(&mut self) -> Check {
         let (group, topic) = (self.some_group()?, self.some_topic()?);
-        let filter =
-            if self.dice.below(6) == 0 { Filter::Tags(vec!["red".into()]) } else { Filter::All };
+        let filter = if self.dice.below(6) == 0 { Filter::Tags(vec!["red".into()]) } else { Filter::All };
         let max = 1 + self.dice.below(8) as usize;
         let mut request = ReceiveRequest {
             group: &group,

@@ -106,7 +106,9 @@ impl Node {
             Err(error) if good && distinct.len() == receipts.len() => {
                 self.refused("work", &error, &[ErrorKind::TopicNotFound])
             }
-            Err(error) => self.refused("work", &error, &[ErrorKind::ReceiptExpired, ErrorKind::TopicNotFound]),
+            Err(error) => {
+                self.refused("work", &error, &[ErrorKind::ReceiptExpired, ErrorKind::TopicNotFound])
+            }
         }
     }
 
@@ -170,7 +172,11 @@ impl Node {
                 (min..next).contains(*offset) && cell.is_ready(self.now()) && wanted(**offset)
             });
             if let Some(offset) = fresh.or(returned.map(|(offset, _)| *offset)) {
-                return Err(format!("offset {offset} of queue {queue} is held back from {}", request.group));
+                let cell = progress.cells.get(&offset);
+                return Err(format!(
+                    "offset {offset} of queue {queue} is held back from {}: {cell:?}, cursor {}",
+                    request.group, progress.next
+                ));
             }
         }
         self.tally.checks += 1;
@@ -307,8 +313,7 @@ impl Node {
     }
 
     pub fn reset(&mut self, group: &GroupName, topic: &TopicName, to: StartAt) -> Check {
-        let (broker, me, group, topic) =
-            (self.broker.clone(), self.me.clone(), group.clone(), topic.clone());
+        let (broker, me, group, topic) = (self.broker.clone(), self.me.clone(), group.clone(), topic.clone());
         let call = async move { broker.reset_offsets(&me, &group, &topic, to, false).await };
         let asked = Asked { moves: true, ..Asked::default() };
         let expected = [ErrorKind::TopicNotFound, ErrorKind::GroupNotFound];

@@ -1,13 +1,12 @@
-//! Stock clients: each suite against a plain broker, one with TLS, and one that asks who is there.
+//! Stock clients: each suite against a plain broker, one with TLS, one that asks who is there, and one with both.
 //!
 //! Every step gets a broker of its own on free ports, so that suites side by side cannot disturb each other.
 //! `tests/interop/README.md` has the environment that the suites read.
 
 use super::step::{Prepared, Step};
 use crate::load::{Broker, Settings};
-use crate::shell::{Result, broker, command, root};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use crate::shell::{Result, broker, command, output, root};
+use std::path::Path;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -17,11 +16,27 @@ enum Variant {
     Plain,
     Tls,
     Acl,
+    /// TLS and nothing else, and users: what people have in the end.
+    Secure,
     /// Topics are not made on first use.
     NoCreate,
 }
 
-const VARIANTS: [(Variant, &str); 3] = [(Variant::Plain, ""), (Variant::Tls, " tls"), (Variant::Acl, " acl")];
+const VARIANTS: [(Variant, &str); 4] =
+    [(Variant::Plain, ""), (Variant::Tls, " tls"), (Variant::Acl, " acl"), (Variant::Secure, " tls+acl")];
+
+impl Variant {
+    fn has_tls(self) -> bool {
+        matches!(self, Self::Tls | Self::Secure)
+    }
+
+    fn has_users(self) -> bool {
+        matches!(self, Self::Acl | Self::Secure)
+    }
+}
+
+/// What TLS and users could spoil only together: coming in, being kept out, and some of everything else.
+const SECURE: &str = "passcode|may-not|^1.2/|knows|refuses|publishes|receives|^acl-|^tls-stranger";
 
 /// The two lines of Java clients in use, which speak differently.
 const JAVA_VERSIONS: [&str; 2] = ["5.5.0", "4.9.8"];
@@ -91,29 +106,30 @@ fn prepare(script: &Path, version: &str, variant: Variant, scenarios: &[&str]) -
     let folder = TempDir::new()?;
     let mut settings = Settings::in_folder(folder.path());
     let mut run = command(script, scenarios);
-    match variant {
-        Variant::Plain => {}
-        Variant::NoCreate => {
-            settings.set("SLUICE_TOPICS__AUTO_CREATE", "false");
-            run.env("AUTO_CREATE", "off");
-        }
-        Variant::Tls => {
-            let certificates = Certificates::make(folder.path())?;
-            settings.set("SLUICE_TLS__CERT", &certificates.cert);
-            settings.set("SLUICE_TLS__KEY", &certificates.key);
-            run.env("TLS", "1").env("TLS_CA", &certificates.authority);
-        }
-        Variant::Acl => {
-            let file = folder.path().join("acl.toml");
-            std::fs::write(&file, ACL)?;
-            settings.set("SLUICE_AUTH__MODE", "acl");
-            settings.set("SLUICE_AUTH__FILE", &file);
-            settings.set("SLUICE_AUTH__JWT", JWT);
-            run.env("ACL_USER", "interop-user").env("ACL_SECRET", "interop-secret");
-            run.env("ACL_LIMITED_USER", "interop-limited").env("ACL_LIMITED_SECRET", "limited-secret");
-            run.env("STOMP_LOGIN", "interop-user").env("STOMP_PASSCODE", "interop-secret");
-            run.env("AUTH_USER", "interop-user").env("AUTH_PASSWORD", "interop-secret").env("BEARER", BEARER);
-        }
+    if matches!(variant, Variant::NoCreate) {
+        settings.set("SLUICE_TOPICS__AUTO_CREATE", "false");
+        run.env("AUTO_CREATE", "off");
+    }
+    if variant.has_tls() {
+        make_certificates(folder.path())?;
+        settings.set("SLUICE_TLS__CERT", folder.path().join("server.pem"));
+        settings.set("SLUICE_TLS__KEY", folder.path().join("server.key"));
+        run.env("TLS", "1").env("TLS_CA", folder.path().join("ca.pem"));
+    }
+    if variant.has_users() {
+        let file = folder.path().join("acl.toml");
+        std::fs::write(&file, ACL)?;
+        settings.set("SLUICE_AUTH__MODE", "acl");
+        settings.set("SLUICE_AUTH__FILE", &file);
+        settings.set("SLUICE_AUTH__JWT", JWT);
+        run.env("ACL_USER", "interop-user").env("ACL_SECRET", "interop-secret");
+        run.env("ACL_LIMITED_USER", "interop-limited").env("ACL_LIMITED_SECRET", "limited-secret");
+        run.env("STOMP_LOGIN", "interop-user").env("STOMP_PASSCODE", "interop-secret");
+        run.env("AUTH_USER", "interop-user").env("AUTH_PASSWORD", "interop-secret").env("BEARER", BEARER);
+    }
+    if matches!(variant, Variant::Secure) {
+        settings.set("SLUICE_TLS__MODE", "required");
+        run.env("ONLY", SECURE);
     }
     if !version.is_empty() {
         run.env("CLIENT_VERSION", version);
@@ -125,43 +141,9 @@ fn prepare(script: &Path, version: &str, variant: Variant, scenarios: &[&str]) -
     Ok(Prepared { command: run, guard: Box::new((broker, folder)) })
 }
 
-/// An authority and a certificate of its making for this machine's loopback.
-struct Certificates {
-    authority: PathBuf,
-    cert: PathBuf,
-    key: PathBuf,
-}
-
-impl Certificates {
-    fn make(folder: &Path) -> Result<Self> {
-        let path = |name: &str| folder.join(name);
-        let (authority, authority_key) = (path("authority.pem"), path("authority.key"));
-        let (cert, key, request, names) =
-            (path("cert.pem"), path("key.pem"), path("cert.csr"), path("names.ext"));
-        std::fs::write(&names, "subjectAltName=DNS:localhost,IP:127.0.0.1\n")?;
-        let new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout"];
-
-        let mut root = Command::new("openssl");
-        root.args(["req", "-x509", "-days", "2", "-subj", "/CN=Sluice test authority"]).args(new_key);
-        openssl(root.arg(&authority_key).arg("-out").arg(&authority))?;
-
-        let mut leaf = Command::new("openssl");
-        leaf.args(["req", "-subj", "/CN=localhost"]).args(new_key);
-        openssl(leaf.arg(&key).arg("-out").arg(&request))?;
-
-        let mut sign = Command::new("openssl");
-        sign.args(["x509", "-req", "-days", "2", "-CAcreateserial", "-in"]).arg(&request);
-        sign.arg("-CA").arg(&authority).arg("-CAkey").arg(&authority_key);
-        openssl(sign.arg("-extfile").arg(&names).arg("-out").arg(&cert))?;
-        Ok(Self { authority, cert, key })
-    }
-}
-
-fn openssl(command: &mut Command) -> Result {
-    let output =
-        command.output().map_err(|error| format!("openssl: {error}; tests/interop/setup.sh installs it"))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    Err(format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr)).into())
+/// Makes an authority and certificates as people do for a first try.
+fn make_certificates(folder: &Path) -> Result {
+    let mut make = command(broker(), &["cert", "dev", "--dir"]);
+    make.arg(folder);
+    output(make).map(drop)
 }

@@ -7,11 +7,14 @@
 //! - `codes` — the numbers; `errors` — which one a failure gets
 //! - `session` — one connection; `auth` — who sent a request
 //! - `handlers` — one file per command or family; `convert` — between the wire's message and the model's
+//! - `clients` — who is connected, and questions to them
+//! - `meter` — how much went out lately
 //! - `node` — what all connections share; `response` — an answer before it is bytes
 //!
 //! Rules are not here (`broker`), nor sockets (`net`), nor which queues a topic has (`broker` and `namesrv`).
 
 mod auth;
+mod clients;
 pub mod codec;
 mod codes;
 mod config;
@@ -19,6 +22,7 @@ mod convert;
 mod errors;
 mod handlers;
 mod ids;
+mod meter;
 mod node;
 mod properties;
 mod record;

@@ -1,13 +1,16 @@
 //! What every connection of this front-end shares: the broker, who we say we are, and where we say we are.
 
+use crate::clients::Clients;
 use crate::config::Config;
 use crate::convert::Marks;
+use crate::meter::Meter;
 use bytestring::ByteString;
 use sluice_broker::Broker;
 use sluice_namesrv::{BrokerIdentity, RouteTable};
 use sluice_net::{Advertised, Asked};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// The front-end's shared state.
 pub(crate) struct Node {
@@ -16,6 +19,11 @@ pub(crate) struct Node {
     pub(crate) routes: RouteTable,
     pub(crate) marks: Marks,
     pub(crate) started: u64,
+    pub(crate) clients: Arc<Clients>,
+    /// Messages that went out by this wire.
+    pub(crate) got: Meter,
+    /// Routes say that the broker takes no messages: a tool has asked for it.
+    pub(crate) write_wiped: AtomicBool,
     advertised: Arc<Advertised>,
 }
 
@@ -38,6 +46,9 @@ impl Node {
             routes: RouteTable::new(identity.clone(), broker.config().auto_create),
             marks: Marks { broker: identity, region: config.region.as_str().into() },
             started: broker.now(),
+            clients: Arc::default(),
+            got: Meter::default(),
+            write_wiped: AtomicBool::new(false),
             broker,
             config,
             advertised,

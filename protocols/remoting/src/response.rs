@@ -130,17 +130,23 @@ impl From<Failure> for Response {
 }
 
 /// A request of ours to a client that wants no answer.
-pub(crate) fn one_way_request(code: i32, ext: &[(&'static str, Value)]) -> Output {
+pub(crate) fn one_way_request(code: i32, ext: &[(&str, Value)]) -> Output {
+    request_to_client(code, FLAG_ONE_WAY, ext, Vec::new()).1
+}
+
+/// A request of ours to a client, and the number that its answer will have.
+pub(crate) fn request_to_client(
+    code: i32,
+    flag: i32,
+    ext: &[(&str, Value)],
+    body: Vec<Bytes>,
+) -> (i32, Output) {
     static OPAQUE: AtomicI32 = AtomicI32::new(1);
-    let head = Head {
-        code,
-        language: JAVA,
-        version: OUR_VERSION,
-        opaque: OPAQUE.fetch_add(1, Ordering::Relaxed),
-        flag: FLAG_ONE_WAY,
-        remark: None,
-    };
-    Output::from(codec::encode_head(&head, ext.iter().map(|(n, v)| (*n, v)), Spelling::Json, 0))
+    let opaque = OPAQUE.fetch_add(1, Ordering::Relaxed);
+    let head = Head { code, language: JAVA, version: OUR_VERSION, opaque, flag, remark: None };
+    let length = body.iter().map(Bytes::len).sum();
+    let head = codec::encode_head(&head, ext.iter().map(|(n, v)| (*n, v)), Spelling::Json, length).freeze();
+    (opaque, std::iter::once(head).chain(body).collect::<Vec<_>>().into())
 }
 
 #[cfg(test)]

@@ -4,18 +4,19 @@
 //! [`Client`], whose end (with the connection) leaves every group, and whose events become one-way requests of ours.
 
 use crate::auth::Authenticator;
+use crate::clients::{Known, NoAnswer, Place, Questions};
 use crate::codec::{self, Frame};
 use crate::codes::request;
 use crate::handlers::{self, Answer, Call};
 use crate::node::{Here, Node};
 use crate::response::{Response, Value, one_way_request};
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 use sluice_auth::Session;
 use sluice_broker::{Client, ClientEvent, SessionWatch};
 use sluice_net::{Closing, Connection, Decoded, FramedHandler, Outbox, Outcome, Reply};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -25,12 +26,25 @@ pub(crate) struct Link {
     /// Where this client reaches the broker.
     pub(crate) here: Here,
     client: Mutex<Option<Arc<Client>>>,
+    /// Among the clients that are known by their id.
+    place: Mutex<Option<Place>>,
+    /// The way to a client that has sent a heartbeat.
+    out: OnceLock<Outbox>,
+    questions: Questions,
     closing: watch::Sender<bool>,
 }
 
 impl Link {
     pub(crate) fn new(peer: SocketAddr, here: Here) -> Self {
-        Self { peer, here, client: Mutex::new(None), closing: watch::Sender::new(false) }
+        Self {
+            peer,
+            here,
+            client: Mutex::default(),
+            place: Mutex::default(),
+            out: OnceLock::new(),
+            questions: Questions::default(),
+            closing: watch::Sender::new(false),
+        }
     }
 
     /// The connection as the broker knows it, made at the first heartbeat.
@@ -44,11 +58,39 @@ impl Link {
         self.client.lock().clone()
     }
 
+    /// A heartbeat has told who the client is.
+    pub(crate) fn heard(self: &Arc<Self>, node: &Node, known: Known) {
+        node.clients.heard(&mut self.place.lock(), self, known);
+    }
+
+    /// The client is no longer a producer of this group.
+    pub(crate) fn no_producer(&self, node: &Node, group: &str) {
+        if let Some(place) = &*self.place.lock() {
+            node.clients.no_producer(place, group);
+        }
+    }
+
+    /// Asks the client something, and gives its answer, whatever that says.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(crate) async fn ask(
+        &self,
+        code: i32,
+        ext: &[(&str, Value)],
+        body: Vec<Bytes>,
+    ) -> Result<Frame, NoAnswer> {
+        let out = self.out.get().ok_or(NoAnswer::NotConnected)?;
+        self.questions.ask(out, code, ext, body).await
+    }
+
     /// No further request will be handled: long waits end, and the groups are left at once, so that nobody counts on a
     /// client that is going while its last requests are answered.
     pub(crate) fn end(&self) {
         self.closing.send_replace(true);
         self.client.lock().take();
+        self.place.lock().take();
+        self.questions.end();
     }
 
     /// Resolves when no further request will be handled, and long waits should end.
@@ -120,8 +162,10 @@ impl FramedHandler for RemotingSession {
 
     fn handle(&mut self, frame: Frame, out: &Outbox) -> Outcome {
         if frame.head.is_response() {
-            // We ask clients only what they need not answer.
-            tracing::debug!(peer = %self.link.peer, opaque = frame.head.opaque, "answer to nothing");
+            let opaque = frame.head.opaque;
+            if !self.link.questions.answered(frame) {
+                tracing::debug!(peer = %self.link.peer, opaque, "answer to nothing, or too late");
+            }
             return Outcome::Nothing;
         }
         let (opaque, spelling, one_way) = (frame.head.opaque, frame.spelling, frame.head.is_one_way());
@@ -137,6 +181,9 @@ impl FramedHandler for RemotingSession {
         if self.watch.is_news(&session) {
             let out = out.clone();
             self.watch.follow(&self.node.broker, &session, move || out.revoke());
+        }
+        if heartbeat {
+            self.link.out.get_or_init(|| out.clone());
         }
         let (node, link) = (Arc::clone(&self.node), Arc::clone(&self.link));
         let answer = handlers::dispatch(Call { node, link, session, frame });

@@ -7,7 +7,8 @@ use super::Broker;
 use super::log::blocking;
 use crate::Removed;
 use sluice_auth::{
-    Action, Auth, Command, Mode, Policy, ResourcePattern, RoleSpec, RoleView, Session, UserSpec, UserView,
+    Action, Auth, Command, GroupQuota, Mode, Policy, ResourcePattern, RoleSpec, RoleView, Session, UserSpec,
+    UserView,
 };
 use sluice_model::Result;
 use std::sync::Arc;
@@ -15,6 +16,15 @@ use std::sync::Arc;
 const SEE_CLUSTER: [Action; 2] = [Action::Get, Action::List];
 
 impl Broker {
+    /// Asks whether a session may do something to the broker as a whole, for what a front-end itself keeps or knows.
+    /// Permit: that action on the cluster.
+    ///
+    /// # Errors
+    /// `PermissionDenied`.
+    pub fn permit_cluster(&self, session: &Session, action: Action) -> Result<()> {
+        self.0.cluster(session, &[action]).map(drop)
+    }
+
     /// Some users by name, without secrets: at most `limit` after the one named `after`. Permit: Get or List on the
     /// cluster.
     ///
@@ -89,6 +99,15 @@ impl Broker {
     pub fn roles(&self, session: &Session) -> Result<Vec<RoleView>> {
         let permit = self.0.cluster(session, &SEE_CLUSTER)?;
         Ok(self.0.under(&permit).auth.roles())
+    }
+
+    /// The quotas of consumer groups, by name. Permit: Get or List on the cluster.
+    ///
+    /// # Errors
+    /// `PermissionDenied`.
+    pub fn group_quotas(&self, session: &Session) -> Result<Vec<GroupQuota>> {
+        let permit = self.0.cluster(session, &SEE_CLUSTER)?;
+        Ok(self.0.under(&permit).auth.group_quotas())
     }
 
     /// Makes a role, or changes one. True when it is new. Permit: Update on the cluster.

@@ -1,4 +1,4 @@
-//! Consumer groups: their settings (201, 352), making and deleting them (200, 207).
+//! Consumer groups: their settings (201, 352), making and deleting them (200, 225, 207).
 
 use super::json::{DataVersion, write};
 use super::{Call, Result};
@@ -8,6 +8,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use sluice_broker::{GroupSpec, GroupView};
 use sluice_model::{ErrorKind, GroupName};
+
+/// Groups in one request: each is a write to the log.
+const MAX_LIST: usize = 1000;
 
 /// 201: all groups with their settings.
 pub(super) fn all(call: &Call) -> Result<Response> {
@@ -59,9 +62,32 @@ struct GroupConfig {
     retry_max_times: Option<i64>,
 }
 
-/// 200: makes a group or changes one. Settings that the model does not have keep the value that 352 shows.
+/// 200: makes a group or changes one.
 pub(super) async fn put(call: Call) -> Result<Response> {
-    let config: GroupConfig = call.body()?;
+    put_one(&call, call.body()?).await?;
+    Ok(Response::success())
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct GroupConfigs {
+    group_config_list: Vec<GroupConfig>,
+}
+
+/// 225: the same for several, one after the other, until one is refused.
+pub(super) async fn put_list(call: Call) -> Result<Response> {
+    let configs: GroupConfigs = call.body()?;
+    if configs.group_config_list.len() > MAX_LIST {
+        return Err(Failure::invalid(format!("at most {MAX_LIST} groups in one request")));
+    }
+    for config in configs.group_config_list {
+        put_one(&call, config).await?;
+    }
+    Ok(Response::success())
+}
+
+/// Settings that the model does not have keep the value that 352 shows.
+async fn put_one(call: &Call, config: GroupConfig) -> Result<()> {
     let group = GroupName::new(config.group_name)?;
     let (broker, session) = (&call.node.broker, &call.session);
     let mut spec = match broker.group(session, &group) {
@@ -77,7 +103,7 @@ pub(super) async fn put(call: Call) -> Result<Response> {
     spec.enabled = config.consume_enable.unwrap_or(spec.enabled);
     spec.broadcast = config.consume_broadcast_enable.unwrap_or(spec.broadcast);
     broker.put_group(session, &group, spec).await?;
-    Ok(Response::success())
+    Ok(())
 }
 
 /// 207: deletes a group and its progress.

@@ -5,9 +5,10 @@
 
 use super::pull::condition;
 use super::{Call, Result};
+use crate::clients::Known;
 use crate::codec::language_name;
-use crate::response::Response;
 use crate::codes::response::SUBSCRIPTION_PARSE_FAILED;
+use crate::response::Response;
 use serde::Deserialize;
 use sluice_broker::{Broker, Fetching, Membership, Sharing, StartAt, Subscription};
 use sluice_model::{GroupName, TopicName};
@@ -25,9 +26,17 @@ struct Heartbeat {
     #[serde(default)]
     consumer_data_set: Vec<Consumer>,
     #[serde(default)]
+    producer_data_set: Vec<Producer>,
+    #[serde(default)]
     heartbeat_fingerprint: i64,
     #[serde(default)]
     without_sub: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Producer {
+    group_name: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -59,12 +68,14 @@ pub(super) struct SubscriptionData {
 
 pub(super) fn handle(call: &Call) -> Result<Response> {
     let beat: Heartbeat = call.body()?;
-    if beat.consumer_data_set.len() > MAX_GROUPS {
+    if beat.consumer_data_set.len() + beat.producer_data_set.len() > MAX_GROUPS {
         return Err(crate::errors::Failure::invalid(format!(
             "a heartbeat may name at most {MAX_GROUPS} groups"
         )));
     }
+    let known = beat.known(call);
     let client = call.link.client(&call.node, &call.session);
+    call.link.heard(&call.node, known);
     // Older clients do not read the answer; newer ones leave subscriptions out only after a "false".
     let mut wanted = beat.heartbeat_fingerprint == 0;
     for consumer in &beat.consumer_data_set {
@@ -72,6 +83,21 @@ pub(super) fn handle(call: &Call) -> Result<Response> {
         wanted |= !joined.subscriptions_known;
     }
     Ok(Response::success().field("IS_SUB_CHANGE", wanted).field("IS_SUPPORT_HEART_BEAT_V2", true))
+}
+
+impl Heartbeat {
+    /// A producer's group needs no permission, and one that is no name is nobody's to ask for.
+    fn known(&self, call: &Call) -> Known {
+        let producers = self.producer_data_set.iter().filter_map(|p| GroupName::new(&p.group_name[..]).ok());
+        Known {
+            client_id: self.client_id.as_str().into(),
+            peer: call.link.peer,
+            language: call.frame.head.language,
+            version: call.frame.head.version,
+            producers: producers.collect(),
+            seen: call.node.broker.now(),
+        }
+    }
 }
 
 impl Consumer {
@@ -125,6 +151,7 @@ impl SubscriptionData {
     /// `SUBSCRIPTION_PARSE_FAILED` for a condition that is none.
     pub(super) fn parsed(&self, broker: &Broker) -> Result<Subscription> {
         let expression = self.sub_string.clone().unwrap_or_default();
+        let kind = self.expression_type.as_deref().unwrap_or_default();
         Ok(Subscription {
             topic: TopicName::new(self.topic.clone())?,
             filter: condition(broker, kind, &expression)?,
@@ -133,4 +160,3 @@ impl SubscriptionData {
         })
     }
 }
-        let kind = self.expression_type.as_deref().unwrap_or_default();

@@ -23,7 +23,8 @@ pub(super) fn list(call: &Call) -> Result<Response> {
     Ok(Response::success().body(super::json::write(&json!({ "consumerIdList": ids }))?))
 }
 
-fn members(call: &Call, group: &GroupName) -> Result<Vec<Member>> {
+/// The live members; an unknown group has none.
+pub(super) fn members(call: &Call, group: &GroupName) -> Result<Vec<Member>> {
     match call.node.broker.members(&call.session, group) {
         Ok(members) => Ok(members),
         Err(error) if error.kind() == ErrorKind::GroupNotFound => Ok(Vec::new()),
@@ -37,6 +38,9 @@ pub(super) fn unregister(call: &Call) -> Result<Response> {
         && call.frame.ext.get("consumerGroup").is_some_and(|g| !g.is_empty())
     {
         client.leave(&call.group("consumerGroup")?);
+    }
+    if let Some(group) = call.frame.ext.get("producerGroup") {
+        call.link.no_producer(&call.node, group);
     }
     Ok(Response::success())
 }
@@ -90,16 +94,16 @@ fn connection(member: &Member) -> Value {
     })
 }
 
-fn subscription(subscription: &Subscription) -> Value {
+pub(super) fn subscription(subscription: &Subscription) -> Value {
     let tags: Vec<&str> = match &subscription.filter {
         Filter::All | Filter::Sql(_) => Vec::new(),
         Filter::Tags(tags) => tags.iter().map(|t| &t[..]).collect(),
     };
+    let kind = if subscription.filter.looks_inside() { "SQL92" } else { "TAG" };
     json!({
         "classFilterMode": false,
         "codeSet": tags.iter().map(|t| tag_hash(t) as i32).collect::<Vec<_>>(),
         "expressionType": kind,
-    let kind = if subscription.filter.looks_inside() { "SQL92" } else { "TAG" };
         "subString": &subscription.expression[..],
         "subVersion": subscription.version,
         "tagsSet": tags,

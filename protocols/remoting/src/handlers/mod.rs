@@ -82,7 +82,7 @@ pub(crate) fn dispatch(call: Call) -> Answer {
         VIEW_MESSAGE_BY_ID => Answer::later(view::handle(call)),
         GET_ROUTEINFO_BY_TOPIC => Answer::now(route::handle(&call)),
         GET_BROKER_CLUSTER_INFO => Answer::now(cluster::info(&call)),
-        GET_BROKER_RUNTIME_INFO => Answer::now(cluster::runtime(&call)),
+        GET_BROKER_RUNTIME_INFO => Answer::later(cluster::runtime(call)),
         GET_BROKER_CONFIG => Answer::now(cluster::settings(&call)),
         GET_ALL_TOPIC_LIST_FROM_NAMESERVER => Answer::now(topics::names(&call)),
         GET_SYSTEM_TOPIC_LIST_FROM_NS | GET_SYSTEM_TOPIC_LIST_FROM_BROKER => {
@@ -90,8 +90,8 @@ pub(crate) fn dispatch(call: Call) -> Answer {
         }
         GET_ALL_TOPIC_CONFIG => Answer::now(topics::all(&call)),
         GET_TOPIC_CONFIG => Answer::now(topics::one(&call)),
-        GET_TOPIC_STATS_INFO => Answer::now(stats::topic(&call)),
-        GET_CONSUME_STATS => Answer::now(stats::group(&call)),
+        GET_TOPIC_STATS_INFO => Answer::later(stats::topic(call)),
+        GET_CONSUME_STATS => Answer::later(stats::group(call)),
         INVOKE_BROKER_TO_RESET_OFFSET => Answer::later(offsets::reset(call)),
         UPDATE_AND_CREATE_TOPIC => Answer::later(topics::put(call)),
         DELETE_TOPIC_IN_BROKER => Answer::later(topics::delete(call)),
@@ -101,7 +101,6 @@ pub(crate) fn dispatch(call: Call) -> Answer {
         GET_ALL_SUBSCRIPTIONGROUP_CONFIG => Answer::now(groups::all(&call)),
         GET_SUBSCRIPTIONGROUP_CONFIG => Answer::now(groups::one(&call)),
         END_TRANSACTION => Answer::now(Err(admin::no_transactions())),
-        UPDATE_BROKER_CONFIG => Answer::now(Err(admin::no_setting_of_the_broker())),
         _ => tools::dispatch(call),
     }
 }

@@ -151,6 +151,9 @@ fn answer(call: &Call, asked: Offset, pulled: &Pulled) -> Response {
         .field("nextBeginOffset", next)
         .field("minOffset", pulled.min)
         .field("maxOffset", pulled.max);
+    if !pulled.messages.is_empty() {
+        call.node.got.add(pulled.messages.len() as u64, call.node.broker.now());
+    }
     let host = call.link.here.host;
     let mut records = Records::default();
     for stored in &pulled.messages {

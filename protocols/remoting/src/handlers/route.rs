@@ -6,32 +6,40 @@ use crate::errors::Failure;
 use crate::response::Response;
 use serde_json::json;
 use sluice_model::{ErrorKind, TopicName};
-use sluice_namesrv::Queues;
+use sluice_namesrv::{Queues, perm};
+use std::sync::atomic::Ordering;
 
 pub(super) fn handle(call: &Call) -> Result<Response> {
     let topic = call.topic("topic")?;
-    let queues = queues(call, &topic)?;
+    let (queues, order) = queues(call, &topic)?;
     let broker = &call.node.marks.broker;
-    let body = json!({
+    let mut body = json!({
         "brokerDatas": [broker_data(call)],
         "filterServerTable": {},
         "queueDatas": [{
             "brokerName": &broker.name[..],
-            "perm": queues.perm,
+            "perm": if call.node.write_wiped.load(Ordering::Relaxed) { queues.perm & !perm::WRITE } else { queues.perm },
             "readQueueNums": queues.count,
             "topicSysFlag": 0,
             "writeQueueNums": queues.count,
         }],
     });
+    if let (Some(order), Some(body)) = (order, body.as_object_mut()) {
+        body.insert("orderTopicConf".into(), order.into());
+    }
     Ok(Response::success().body(super::json::write(&body)?))
 }
 
-fn queues(call: &Call, topic: &TopicName) -> Result<Queues> {
+/// A topic's queues, and its order when it has one.
+fn queues(call: &Call, topic: &TopicName) -> Result<(Queues, Option<String>)> {
     match call.node.broker.topic(&call.session, topic) {
-        Ok(view) => Ok(Queues { count: view.spec.queues, perm: view.spec.perm }),
+        Ok(view) => {
+            let order = super::topics::order_of(&view.spec).map(str::to_owned);
+            Ok((Queues { count: view.spec.queues, perm: view.spec.perm }, order))
+        }
         // A template says nothing but where the broker is, so it needs no permission.
         Err(error) => match (call.node.routes.template(topic.as_str()), error.kind()) {
-            (Some(template), ErrorKind::TopicNotFound | ErrorKind::PermissionDenied) => Ok(template),
+            (Some(template), ErrorKind::TopicNotFound | ErrorKind::PermissionDenied) => Ok((template, None)),
             (None, ErrorKind::TopicNotFound) => Err(no_route(topic)),
             _ => Err(error.into()),
         },

@@ -1,16 +1,29 @@
-//! Topics: their names (206, 304, 305), their settings (21, 351), making and deleting them (17, 215, 216).
+//! Topics: their names (206, 304, 305), their settings (21, 351), making and deleting them (17, 18, 215, 216).
 
 use super::json::{DataVersion, TopicList, write};
 use super::{Call, Result};
 use crate::codes::response::SYSTEM_ERROR;
 use crate::errors::Failure;
 use crate::response::Response;
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use sluice_broker::{TopicSpec, TopicView};
-use sluice_model::{ErrorKind, MessageType};
+use sluice_model::{ErrorKind, MessageType, TopicName};
+use std::collections::BTreeMap;
+
+/// Topics in one request: each is a write to the log.
+const MAX_LIST: usize = 1000;
 
 /// The attribute of stock brokers that fixes a topic's kind of message.
 const MESSAGE_TYPE: &str = "message.type";
+/// Our attribute for which broker has how many queues of an ordered topic, as `broker:4;other:4`. It is told with the
+/// route, and not shown among the attributes, which stock tools set by other means.
+pub(super) const ORDER: &str = "order.conf";
+
+/// A topic's order, when it has one.
+pub(super) fn order_of(spec: &TopicSpec) -> Option<&str> {
+    spec.attributes.iter().find(|(name, _)| name == ORDER).map(|(_, order)| &order[..])
+}
 
 /// 206: every topic that this client may see.
 pub(super) fn names(call: &Call) -> Result<Response> {
@@ -44,7 +57,7 @@ pub(super) fn all(call: &Call) -> Result<Response> {
     Ok(Response::success().field("totalTopicNum", topics.len()).body(write(&body)?))
 }
 
-fn every(call: &Call) -> Result<Vec<TopicView>> {
+pub(super) fn every(call: &Call) -> Result<Vec<TopicView>> {
     Ok(call.node.broker.topics(&call.session, None, usize::MAX)?)
 }
 
@@ -56,14 +69,15 @@ pub(super) fn one(call: &Call) -> Result<Response> {
 }
 
 fn settings(topic: &TopicView) -> Value {
+    let shown = topic.spec.attributes.iter().filter(|(name, _)| name != ORDER);
     let mut attributes: Map<String, Value> =
-        topic.spec.attributes.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
+        shown.map(|(name, value)| (name.clone(), value.clone().into())).collect();
     if let Some(kind) = topic.spec.kind {
         attributes.insert(MESSAGE_TYPE.into(), kind_name(kind).into());
     }
     json!({
         "attributes": attributes,
-        "order": false,
+        "order": order_of(&topic.spec).is_some(),
         "perm": topic.spec.perm,
         "readQueueNums": topic.spec.queues,
         "topicFilterType": "SINGLE_TAG",
@@ -82,29 +96,71 @@ fn kind_name(kind: MessageType) -> &'static str {
     }
 }
 
+/// A topic as a tool wants it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct TopicConfig {
+    topic_name: String,
+    read_queue_nums: u32,
+    write_queue_nums: u32,
+    perm: u8,
+    /// With the sign of what to do: `{"+message.type": "FIFO"}`.
+    #[serde(default)]
+    attributes: BTreeMap<String, String>,
+}
+
 /// 17: makes a topic or changes one.
 pub(super) async fn put(call: Call) -> Result<Response> {
-    let topic = call.topic("topic")?;
+    let config = TopicConfig {
+        topic_name: call.text("topic")?.to_string(),
+        read_queue_nums: call.number("readQueueNums")?,
+        write_queue_nums: call.number("writeQueueNums")?,
+        perm: call.number("perm")?,
+        attributes: BTreeMap::new(),
+    };
+    put_one(&call, config, call.frame.ext.get("attributes").map(|a| &a[..]).unwrap_or_default()).await?;
+    Ok(Response::success())
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct TopicConfigs {
+    topic_config_list: Vec<TopicConfig>,
+}
+
+/// 18: the same for several, one after the other, until one is refused.
+pub(super) async fn put_list(call: Call) -> Result<Response> {
+    let configs: TopicConfigs = call.body()?;
+    if configs.topic_config_list.len() > MAX_LIST {
+        return Err(Failure::invalid(format!("at most {MAX_LIST} topics in one request")));
+    }
+    for config in configs.topic_config_list {
+        let attributes: Vec<String> = config.attributes.iter().map(|(n, v)| format!("{n}={v}")).collect();
+        put_one(&call, config, &attributes.join(",")).await?;
+    }
+    Ok(Response::success())
+}
+
+async fn put_one(call: &Call, config: TopicConfig, attributes: &str) -> Result<()> {
+    let topic = TopicName::new(config.topic_name)?;
     if call.node.routes.template(topic.as_str()).is_some() {
         return Err(Failure::invalid(format!("The topic[{topic}] is conflict with system topic.")));
     }
-    let (read, write): (u32, u32) = (call.number("readQueueNums")?, call.number("writeQueueNums")?);
-    if read != write {
+    if config.read_queue_nums != config.write_queue_nums {
         return Err(Failure::invalid("a topic has as many queues for reading as for writing"));
     }
+    let queues = config.read_queue_nums;
     let (broker, session) = (&call.node.broker, &call.session);
     let mut spec = match broker.topic(session, &topic) {
         Ok(view) => view.spec,
-        Err(error) if error.kind() == ErrorKind::TopicNotFound => TopicSpec::with_queues(read),
+        Err(error) if error.kind() == ErrorKind::TopicNotFound => TopicSpec::with_queues(queues),
         Err(error) => return Err(error.into()),
     };
-    spec.queues = read;
-    spec.perm = call.number("perm")?;
-    if let Some(changes) = call.frame.ext.get("attributes") {
-        change_attributes(&mut spec, changes)?;
-    }
+    spec.queues = queues;
+    spec.perm = config.perm;
+    change_attributes(&mut spec, attributes)?;
     broker.put_topic(session, &topic, spec).await?;
-    Ok(Response::success())
+    Ok(())
 }
 
 /// Applies `+name=value,-name`.

@@ -2,8 +2,8 @@
 
 mod access;
 mod consuming;
-mod filters;
 mod every_code;
+mod filters;
 mod sending;
 mod socket;
 mod tools;

@@ -4,9 +4,13 @@
 //! does not have, or does not do yet, is refused with the code's name.
 
 mod acls;
+mod broker;
+mod clients;
+mod consuming;
+mod name_server;
 mod users;
 
-use super::{Answer, Call, not_supported};
+use super::{Answer, Call, groups, not_supported, topics};
 use crate::codes::{request::*, response::REQUEST_CODE_NOT_SUPPORTED};
 use crate::errors::Failure;
 use sluice_model::{Error, ErrorKind};
@@ -23,6 +27,31 @@ pub(super) fn dispatch(call: Call) -> Answer {
         AUTH_DELETE_ACL => Answer::later(acls::delete(call)),
         AUTH_GET_ACL => Answer::later(acls::get(call)),
         AUTH_LIST_ACL => Answer::later(acls::list(call)),
+        UPDATE_AND_CREATE_TOPIC_LIST => Answer::later(topics::put_list(call)),
+        UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST => Answer::later(groups::put_list(call)),
+        GET_PRODUCER_CONNECTION_LIST => Answer::now(clients::producers(&call)),
+        GET_ALL_PRODUCER_INFO => Answer::now(clients::all_producers(&call)),
+        GET_CONSUMER_RUNNING_INFO => Answer::later(clients::running_info(call)),
+        CONSUME_MESSAGE_DIRECTLY => Answer::later(clients::consume(call)),
+        QUERY_TOPIC_CONSUME_BY_WHO => Answer::now(consuming::groups_of_topic(&call)),
+        QUERY_TOPICS_BY_CONSUMER => Answer::now(consuming::topics_of_group(&call)),
+        QUERY_SUBSCRIPTION_BY_CONSUMER => Answer::now(consuming::subscription(&call)),
+        QUERY_CONSUME_TIME_SPAN => Answer::later(consuming::time_span(call)),
+        CLONE_GROUP_OFFSET => Answer::later(consuming::clone_offsets(call)),
+        GET_BROKER_CONSUME_STATS => Answer::later(consuming::lagging(call)),
+        SET_MESSAGE_REQUEST_MODE => Answer::now(consuming::request_mode(&call)),
+        PUT_KV_CONFIG => Answer::later(name_server::put_kv(call)),
+        GET_KV_CONFIG => Answer::now(name_server::get_kv(&call)),
+        DELETE_KV_CONFIG => Answer::later(name_server::delete_kv(call)),
+        GET_KVLIST_BY_NAMESPACE => Answer::now(name_server::list_kv(&call)),
+        WIPE_WRITE_PERM_OF_BROKER => Answer::now(name_server::write_permission(&call, false)),
+        ADD_WRITE_PERM_OF_BROKER => Answer::now(name_server::write_permission(&call, true)),
+        GET_TOPICS_BY_CLUSTER => Answer::now(name_server::topics_of_cluster(&call)),
+        GET_NAMESRV_CONFIG => Answer::now(name_server::settings(&call)),
+        UPDATE_NAMESRV_CONFIG => Answer::now(Err(name_server::change_settings())),
+        UPDATE_BROKER_CONFIG => Answer::now(Err(broker::change_settings(&call))),
+        VIEW_BROKER_STATS_DATA => Answer::later(broker::statistics(call)),
+        CLEAN_EXPIRED_CONSUMEQUEUE | CLEAN_UNUSED_TOPIC => Answer::now(broker::clean(&call)),
         UPDATE_AND_CREATE_ACL_CONFIG..=GET_BROKER_CLUSTER_ACL_CONFIG => Answer::now(Err(acl_1(&call))),
         code => Answer::now(Err(not_supported(code))),
     }

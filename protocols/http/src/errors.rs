@@ -63,12 +63,14 @@ codes! {
     PolicyNotFound = 404, "policy-not-found", "Policy not found";
     UnknownHandle = 404, "unknown-handle", "Unknown handle";
     MethodNotAllowed = 405, "method-not-allowed", "Method not allowed";
+    TransactionNotFound = 404, "transaction-not-found", "Transaction not found";
     NotAcceptable = 406, "not-acceptable", "Not acceptable";
     RequestTimeout = 408, "request-timeout", "Request timeout";
     Conflict = 409, "conflict", "Conflict";
     GroupActive = 409, "group-active", "Group has members";
     LeaseExpired = 410, "lease-expired", "Lease expired";
     MessageTooLarge = 413, "message-too-large", "Message too large";
+    TransactionDecided = 409, "transaction-decided", "Transaction has ended the other way";
     BatchTooLarge = 413, "batch-too-large", "Batch too large";
     BodyTooLarge = 413, "body-too-large", "Request body too large";
     UriTooLong = 414, "uri-too-long", "Request target too long";

@@ -244,7 +244,7 @@ fn messages() -> Schemas {
         "correlationId": text, "replyTo": text, "keyBase64": text, "body": {}, "bodyBase64": text, "bodyCodec": text,
         "type": text, "bornAt": time, "storedAt": time, "publishedAt": time, "deliverAt": time, "expiresAt": time,
         "protocol": text, "producer": text, "deliveries": number, "handle": text, "leaseUntil": time,
-        "reason": text, "originalMessageId": text,
+        "reason": text, "originalMessageId": text, "transactionId": text, "checks": number,
     });
     let mut browsed = list("messages", "Message");
     for name in ["nextOffset", "beginOffset", "endOffset"] {
@@ -276,6 +276,29 @@ fn messages() -> Schemas {
             "Message",
             object(message, &["messageId", "topic", "queue", "offset", "properties", "bornAt", "storedAt"]),
         ),
+        ("PublishedOrPrepared", json!({"anyOf": [reference("Published"), reference("Prepared")]})),
+        (
+            "Prepared",
+            object(
+                json!({
+                    "transactionId": text, "messageId": text, "topic": text, "queue": number, "preparedAt": time,
+                    "expiresAt": time,
+                }),
+                &["transactionId", "messageId", "topic", "queue", "preparedAt", "expiresAt"],
+            ),
+        ),
+        (
+            "Transaction",
+            object(
+                json!({
+                    "transactionId": text, "messageId": text, "topic": text, "queue": number, "producerGroup": text,
+                    "preparedAt": time, "expiresAt": time, "checks": number, "checkAt": time, "asking": flag,
+                }),
+                &["transactionId", "messageId", "topic", "queue", "producerGroup", "preparedAt", "checks"],
+            ),
+        ),
+        ("Transactions", list("items", "Transaction")),
+        ("Checks", list("messages", "Message")),
         ("Messages", browsed),
         ("DeadLetters", list("items", "Message")),
     ]

@@ -10,10 +10,9 @@ use std::ops::RangeInclusive;
 use std::time::{Duration, UNIX_EPOCH};
 
 /// What the reference describes and this version does not offer; asking for it must not pass silently.
-const NOT_OFFERED: [&str; 22] = [
+const NOT_OFFERED: [&str; 19] = [
     "access_token",
     "attempt",
-    "checkAfter",
     "dryRun",
     "ifEmpty",
     "ifUnused",
@@ -25,10 +24,8 @@ const NOT_OFFERED: [&str; 22] = [
     "ns",
     "order",
     "pretty",
-    "producerGroup",
     "since",
     "timeout",
-    "transaction",
     "type",
     "idempotencyKey",
     "dedupId",

@@ -55,7 +55,11 @@ const LIMIT: Param = p("limit", Kind::Number, "At most so many entries, 1 to 100
 const CURSOR: Param = p("cursor", Kind::Text, "The `next` of the page before.");
 const TOPIC: Param = p("topic", Kind::Text, "The topic.");
 const FILTER: Param = p("filter", Kind::Text, "A tag expression: `*`, or `a||b`.");
-const SQL: Param = p("sql", Kind::Text, "An SQL-92 expression over properties, in place of `filter`: `TAGS = 'a' AND price > 10`.");
+const SQL: Param = p(
+    "sql",
+    Kind::Text,
+    "An SQL-92 expression over properties, in place of `filter`: `TAGS = 'a' AND price > 10`.",
+);
 const BODY: Param =
     p("body", Kind::OneOf(&["auto", "json", "base64", "none"]), "How bodies are shown in JSON.");
 const FROM: Param = p("from", Kind::Text, "Where to begin: `earliest`, `latest`, or a time.");
@@ -86,6 +90,17 @@ const PUBLISH: &[Param] = &[
     p("queue", Kind::Number, "The queue; otherwise chosen by sharding key, or in turn."),
     STORED,
     CREATE,
+    p(
+        "transaction",
+        Kind::OneOf(&["prepare"]),
+        "`prepare` keeps the message invisible until its transaction is ended.",
+    ),
+    p("producerGroup", Kind::Text, "Who is asked for the outcome of the transaction; `HTTP` when left out."),
+    p(
+        "checkAfter",
+        Kind::Span,
+        "How long until the outcome is asked for; the broker's setting when left out.",
+    ),
 ];
 
 const RECEIVE: &[Param] = &[
@@ -156,6 +171,14 @@ const TAIL: &[Param] = &[
     p("lastEventId", Kind::Text, "Go on after this event; header `Last-Event-ID`."),
 ];
 
+const TRANSACTIONS: &[Param] = &[p("topic", Kind::Text, "Only those of this topic."), LIMIT, CURSOR];
+
+const CHECKS: &[Param] = &[
+    p("max", Kind::Number, "At most so many, 1 to 256; 1 when left out."),
+    p("wait", Kind::Span, "How long to wait for the first; not at all when left out."),
+    BODY,
+];
+
 const STREAMS: &[(u16, &str, &str)] = &[(200, EVENT_STREAM, "Message"), (200, NDJSON, "Message")];
 const HANDLES: &[Media] = &[(JSON, "Handles")];
 const RESULTS: &[(u16, &str, &str)] = &[(200, JSON, "Results")];
@@ -167,7 +190,7 @@ const BATCHED: &[(u16, &str, &str)] = &[
     (200, NDJSON, "BatchResult"),
 ];
 const PUBLISHED: &[(u16, &str, &str)] =
-    &[(201, JSON, "Published"), (201, TEXT, "Text"), (202, JSON, "Published"), (202, TEXT, "Text")];
+    &[(201, JSON, "Published"), (201, TEXT, "Text"), (202, JSON, "PublishedOrPrepared"), (202, TEXT, "Text")];
 
 macro_rules! routes {
     ($($method:ident $path:literal $summary:literal $public:ident $query:expr, $body:expr, $answers:expr => $handler:path;)*) => {
@@ -213,6 +236,13 @@ routes! {
         GROUP_STREAM, &[], STREAMS => stream::group;
     GET "/v1/topics/{topic}/stream" "Read a topic as it grows, without a group." login
         TAIL, &[], STREAMS => stream::topic;
+
+    GET "/v1/transactions" "Open transactions." login
+        TRANSACTIONS, &[], &[(200, JSON, "Transactions")] => transactions::list;
+    POST "/v1/transactions/{end}" "End a transaction: `{id}:commit` or `{id}:rollback`." login
+        &[], &[], &[(204, "", "")] => transactions::end;
+    POST "/v1/producer-groups/{group}/checks:receive" "Transactions whose outcome is asked for." login
+        CHECKS, &[], &[(200, JSON, "Checks")] => transactions::checks;
 
     GET "/v1/topics/{topic}/queues/{queue}/messages" "Browse a queue by offset." login
         BROWSE, &[], &[(200, JSON, "Messages")] => browse::browse;

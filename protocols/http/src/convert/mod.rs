@@ -7,7 +7,7 @@ mod incoming;
 mod outgoing;
 
 pub(crate) use incoming::{NewMessage, Ready, Sender, Time, from_json, from_raw};
-pub(crate) use outgoing::{BodyMode, Lease, dead_letter_json, message_json, raw_message};
+pub(crate) use outgoing::{BodyMode, Lease, check_json, dead_letter_json, message_json, raw_message};
 
 use crate::errors::{Code, Problem};
 use crate::params::{self, Query};
@@ -38,9 +38,9 @@ pub(crate) fn filter(query: &Query, broker: &Broker) -> Result<Filter, Problem> 
         (Some(_), Some(_)) => {
             Err(params::invalid("sql", "give filter or sql, not both; sql may test TAGS, as in TAGS = 'a'"))
         }
-        (_, Some(sql)) => broker
-            .sql_filter(sql, Dialect::RocketMq)
-            .map_err(|error| params::invalid("sql", error.message())),
+        (_, Some(sql)) => {
+            broker.sql_filter(sql, Dialect::RocketMq).map_err(|error| params::invalid("sql", error.message()))
+        }
         (tags, None) => Ok(Filter::tags(tags.unwrap_or("*"))?),
     }
 }

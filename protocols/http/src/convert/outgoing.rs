@@ -124,6 +124,10 @@ struct View<'a> {
     reason: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     original_message_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transaction_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checks: Option<u32>,
 }
 
 /// The first text value of each name.
@@ -173,6 +177,20 @@ pub(crate) fn dead_letter_json(
     to_raw(&view)
 }
 
+/// A half message whose transaction's outcome is asked for. Its offset is the one among half messages.
+pub(crate) fn check_json(
+    stored: &StoredMessage,
+    transaction: &str,
+    checks: u32,
+    mode: BodyMode,
+    max_body: usize,
+) -> Result<Box<RawValue>, Problem> {
+    let mut view = view(stored, mode, max_body)?;
+    view.transaction_id = Some(transaction);
+    view.checks = Some(checks);
+    to_raw(&view)
+}
+
 fn to_raw(value: &impl Serialize) -> Result<Box<RawValue>, Problem> {
     serde_json::value::to_raw_value(value).map_err(|e| Problem::from(sluice_model::Error::internal(e)))
 }
@@ -213,6 +231,8 @@ fn view(stored: &StoredMessage, mode: BodyMode, max_body: usize) -> Result<View<
         lease_until: None,
         reason: None,
         original_message_id: None,
+        transaction_id: None,
+        checks: None,
     })
 }
 

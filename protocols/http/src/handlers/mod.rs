@@ -15,3 +15,4 @@ pub(crate) mod stream;
 pub(crate) mod topics;
 pub(crate) mod upload;
 pub(crate) mod users;
+pub(crate) mod transactions;

@@ -1,5 +1,6 @@
 //! Publishing one message: the raw body is the message.
 
+use super::transactions;
 use crate::call::{Call, JSON, TEXT, json_response};
 use crate::convert::{self, Ready, Sender};
 use crate::errors::{Code, Problem};
@@ -107,6 +108,9 @@ pub(crate) async fn raw(mut call: Call) -> Result<Response, Problem> {
     let limit = call.broker().config().max_message_size.bytes();
     let body = call.body.read(limit, Code::MessageTooLarge).await?;
     let ready = convert::from_raw(body, &call.headers, &call.query, &sender(&call)?)?;
+    if let Some(plan) = transactions::Plan::of(&call)? {
+        return transactions::prepare(&call, plan, request(topic, ready, create, level), format).await;
+    }
     let deliver_at = ready.message.deliver_at;
     let promise = call
         .broker()

@@ -13,7 +13,7 @@ use sluice_broker::{Lease as LeaseTime, ReceiveRequest, StartAt};
 use sluice_model::{Delivered, Filter, GroupName, TopicName};
 use std::time::Duration;
 
-const MAX_MESSAGES: u64 = 256;
+pub(super) const MAX_MESSAGES: u64 = 256;
 /// A lease shorter than a round trip helps nobody.
 pub(crate) const MIN_LEASE: Duration = Duration::from_secs(1);
 /// Each topic of a call waits for itself.

@@ -57,6 +57,11 @@ impl NewToken {
         (text, Self { user: user.to_owned(), token })
     }
 
+    /// The id of a token, as it is listed, from its text.
+    pub fn id_of(text: &str) -> String {
+        id_of(&hash(text))
+    }
+
     /// Its id, as it will be listed.
     pub fn id(&self) -> String {
         self.token.id()
@@ -76,7 +81,7 @@ impl NewToken {
 
 impl ApiToken {
     pub(crate) fn id(&self) -> String {
-        hex::encode(self.hash.get(..ID_BYTES).unwrap_or_default())
+        id_of(&self.hash)
     }
 
     pub(crate) fn view(&self) -> ApiTokenView {
@@ -87,6 +92,10 @@ impl ApiToken {
             expires: self.expires,
         }
     }
+}
+
+fn id_of(hash: &TokenHash) -> String {
+    hex::encode(hash.get(..ID_BYTES).unwrap_or_default())
 }
 
 /// True for what looks like a token of ours.

@@ -16,16 +16,17 @@ use crate::data_key::{self, DataKey};
 use crate::directory::{Directory, Entry};
 use crate::judge::{Asker, Verdict, judge, standing};
 use crate::password::Passwords;
+use crate::places::{Places, What};
 use crate::reason::Reason;
 use crate::slowdown::Slowdown;
 use crate::token::Issuers;
 use crate::{
-    Action, AuditEvent, AuditKind, Command, Config, Cost, Credentials, Explanation, Mode, Permit, Policy,
-    Principal, Resource, RoleView, Session, UserView,
+    Action, AuditEvent, AuditKind, Command, Config, Cost, Credentials, Explanation, GroupQuota, Mode, Permit,
+    Place, Policy, Principal, Resource, RoleView, Session, UserView,
 };
 use parking_lot::{Mutex, RwLock};
 use prove::{Proof, kind_of, name_of};
-use sluice_model::{Clock, Error, ErrorKind, Millis, Result};
+use sluice_model::{Clock, Error, ErrorKind, GroupName, Millis, Result};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -55,6 +56,7 @@ struct Acl {
     data_key: Option<DataKey>,
     accept_lost_secrets: bool,
     signature_window: Millis,
+    places: Arc<Places>,
     /// False while nobody has a quota: then charging costs nothing.
     has_quotas: AtomicBool,
 }
@@ -82,6 +84,7 @@ impl Auth {
             data_key: None,
             accept_lost_secrets: config.accept_lost_secrets,
             signature_window: config.signature_window.as_millis(),
+            places: Arc::default(),
             has_quotas: AtomicBool::new(false),
         };
         Ok(Self::with(Some(acl)))
@@ -228,7 +231,7 @@ impl Auth {
     pub fn charge(&self, session: &Session, cost: Cost) -> Result<()> {
         self.metered(|directory, now| {
             let meters = || directory.meters_of(Acl::record_of(directory, session), &session.roles);
-            meters().try_for_each(|(whose, meter)| meter.check(&whose, now))?;
+            meters().try_for_each(|(whose, meter)| meter.check(&whose, now)).inspect_err(count_throttled)?;
             meters().for_each(|(_, meter)| meter.take(cost, now));
             Ok(())
         })
@@ -241,6 +244,57 @@ impl Auth {
             let meters = directory.meters_of(Acl::record_of(directory, session), &session.roles);
             meters.for_each(|(_, meter)| meter.take(cost, now));
         });
+    }
+
+    /// Like [`Auth::charge`] for what a consumer group receives, before it does.
+    ///
+    /// # Errors
+    /// As for [`Auth::charge`].
+    pub fn charge_group(&self, group: &GroupName) -> Result<()> {
+        self.metered(|directory, now| match directory.meter_of_group(group.as_str()) {
+            Some((_, meter)) => meter.check(&Resource::Group(group), now).inspect_err(count_throttled),
+            None => Ok(()),
+        })
+        .unwrap_or(Ok(()))
+    }
+
+    /// Like [`Auth::debit`] for what a consumer group has received.
+    pub fn debit_group(&self, group: &GroupName, cost: Cost) {
+        self.metered(|directory, now| {
+            if let Some((_, meter)) = directory.meter_of_group(group.as_str()) {
+                meter.take(cost, now);
+            }
+        });
+    }
+
+    /// A place among the connections of the session's user and roles, kept while the connection acts for it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Throttled`] with an [`OverQuota`](crate::OverQuota) as its source, when there is none left.
+    pub fn connect(&self, session: &Session) -> Result<Option<Place>> {
+        let Some(acl) = &self.acl else { return Ok(None) };
+        let directory = acl.directory.read();
+        let entry = Acl::record_of(&directory, session);
+        let whose = directory.quotas_of(&session.principal.name, entry, &session.roles);
+        acl.places.take(What::Connections, whose).map(Some).inspect_err(count_throttled)
+    }
+
+    /// A place among the requests of the session's user and roles, and of a consumer group, kept until it is answered.
+    ///
+    /// # Errors
+    /// As for [`Auth::connect`].
+    pub fn begin(&self, session: &Session, group: Option<&GroupName>) -> Result<Option<Place>> {
+        self.metered(|directory, _| {
+            let entry = Acl::record_of(directory, session);
+            let own = directory.quotas_of(&session.principal.name, entry, &session.roles);
+            let own = own.map(|(whose, quota)| (whose.to_string(), quota));
+            let group = group.and_then(|group| directory.groups().get(group.as_str()));
+            let group = group.map(|entry| (format!("Group:{}", entry.quota.group), entry.quota.quota));
+            let limited: Vec<_> = own.chain(group).filter(|(_, quota)| quota.in_flight.is_some()).collect();
+            let Some(acl) = self.acl.as_ref().filter(|_| !limited.is_empty()) else { return Ok(None) };
+            acl.places.take(What::Requests, limited.into_iter()).map(Some).inspect_err(count_throttled)
+        })
+        .unwrap_or(Ok(None))
     }
 
     fn metered<T>(&self, with: impl FnOnce(&Directory, Millis) -> T) -> Option<T> {
@@ -303,7 +357,8 @@ impl Auth {
     pub fn is_in_force(&self, change: &Change) -> bool {
         let Some(acl) = &self.acl else { return false };
         match acl.opened(change) {
-            Kind::ReplaceFile(file) => acl.directory.read().has_file(&file),
+            Kind::ReplaceFile(file) => acl.directory.read().has_file(&file, &[]),
+            Kind::ReplaceFileWithGroups(file, groups) => acl.directory.read().has_file(&file, &groups),
             _ => false,
         }
     }
@@ -340,6 +395,11 @@ impl Auth {
     /// All roles, by name.
     pub fn roles(&self) -> Vec<RoleView> {
         self.read(|directory| directory.roles().values().map(|entry| entry.role.view()).collect())
+    }
+
+    /// The quotas of consumer groups, by name.
+    pub fn group_quotas(&self) -> Vec<GroupQuota> {
+        self.read(|directory| directory.groups().values().map(|entry| entry.quota.clone()).collect())
     }
 
     /// All policies, by the name of their user, then those of roles.
@@ -392,6 +452,10 @@ impl Acl {
             _ => Error::new(ErrorKind::PermissionDenied, message),
         }
     }
+}
+
+fn count_throttled(_: &Error) {
+    metrics::counter!("sluice_throttled_total").increment(1);
 }
 
 /// Why a session may not.

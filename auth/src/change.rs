@@ -3,6 +3,7 @@
 //! [`crate::Auth::plan`] turns a [`Command`] into a [`Change`]: passwords are hashed and doubts are settled before
 //! anything is written, so applying a change needs no clock, no randomness, and cannot fail.
 
+use crate::quota::{GroupQuota, GroupQuotaSpec};
 use crate::record::UserV1;
 use crate::role::{Role, Subject};
 use crate::user::User;
@@ -44,6 +45,8 @@ pub enum Command {
     PutRole(RoleSpec),
     /// Removes a role that nobody has, and the policies about it.
     DeleteRole(String),
+    /// Limits what a consumer group receives.
+    PutGroupQuota(GroupQuotaSpec),
     /// Makes a policy, or replaces the one with the same subject, resource and decision.
     PutPolicy(Policy),
     /// Removes the policies of a subject, all of them or those with this very resource pattern.
@@ -99,6 +102,10 @@ pub(crate) enum Kind {
     ReplaceFile(FileContent),
     PutRole(Role),
     DeleteRole(String),
+    /// An empty quota takes it away.
+    PutGroupQuota(GroupQuota),
+    /// Written only when the file limits groups.
+    ReplaceFileWithGroups(FileContent, Vec<GroupQuota>),
 }
 
 /// All that the operator's file says.
@@ -119,7 +126,7 @@ impl Kind {
     pub(crate) fn users_mut(&mut self) -> &mut [User] {
         match self {
             Self::PutUser(user) => std::slice::from_mut(user),
-            Self::ReplaceFile(file) => &mut file.users,
+            Self::ReplaceFile(file) | Self::ReplaceFileWithGroups(file, _) => &mut file.users,
             _ => &mut [],
         }
     }
@@ -144,7 +151,11 @@ impl fmt::Display for Change {
             Kind::ReplaceFileV1 { users, policies } => {
                 write!(f, "replace the file's {} users and {} policies", users.len(), policies.len())
             }
-            Kind::ReplaceFile(file) => {
+            Kind::PutGroupQuota(group) if group.quota.is_none() => {
+                write!(f, "delete quota of Group:{}", group.group)
+            }
+            Kind::PutGroupQuota(group) => write!(f, "put quota of Group:{}", group.group),
+            Kind::ReplaceFile(file) | Kind::ReplaceFileWithGroups(file, _) => {
                 let (roles, users, policies) = (file.roles.len(), file.users.len(), file.policies.len());
                 write!(f, "replace the file's {users} users, {roles} roles and {policies} policies")
             }

@@ -2,7 +2,7 @@
 
 use crate::api_token::{ApiToken, TokenHash};
 use crate::change::{FileContent, Kind};
-use crate::quota::{Meter, Quota};
+use crate::quota::{GroupQuota, Meter, Quota};
 use crate::role::{Role, Subject};
 use crate::rules::{RuleSet, Rules};
 use crate::user::User;
@@ -10,6 +10,7 @@ use crate::{Policy, Principal, ResourcePattern, Secret};
 use foldhash::fast::RandomState;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::BuildHasher;
+use std::iter;
 use std::sync::Arc;
 
 #[derive(Default)]
@@ -20,6 +21,7 @@ pub(crate) struct Directory {
     /// The hash of an API token to user name.
     tokens: HashMap<TokenHash, String, RandomState>,
     roles: BTreeMap<String, RoleEntry>,
+    groups: BTreeMap<String, GroupEntry>,
     pub prints: Prints,
     last_id: u64,
     policies: usize,
@@ -64,6 +66,11 @@ impl Prints {
 pub(crate) struct RoleEntry {
     pub role: Role,
     pub rules: Rules,
+    meter: Option<Meter>,
+}
+
+pub(crate) struct GroupEntry {
+    pub quota: GroupQuota,
     meter: Option<Meter>,
 }
 
@@ -142,9 +149,31 @@ impl Directory {
             .chain(roles.filter_map(|role| Some((Subject::Role(&role.role.name), role.meter.as_ref()?))))
     }
 
+    /// A group's quota and its meter, when it is limited.
+    pub(crate) fn meter_of_group(&self, group: &str) -> Option<(&GroupQuota, &Meter)> {
+        let entry = self.groups.get(group)?;
+        Some((&entry.quota, entry.meter.as_ref()?))
+    }
+
+    /// Whose places what a user does takes, with each one's limits; those without limits too.
+    pub(crate) fn quotas_of<'s>(
+        &'s self,
+        name: &'s str,
+        entry: Option<&'s Entry>,
+        more_roles: &'s [String],
+    ) -> impl Iterator<Item = (Subject<'s>, Quota)> {
+        let own = (Subject::User(name), entry.map_or(Quota::default(), |entry| entry.user.quota));
+        let roles = self.roles_of(entry, more_roles);
+        iter::once(own).chain(roles.map(|role| (Subject::Role(&role.role.name), role.role.quota)))
+    }
+
+    pub(crate) fn groups(&self) -> &BTreeMap<String, GroupEntry> {
+        &self.groups
+    }
+
     /// True when somebody is limited.
     pub(crate) fn has_meters(&self) -> bool {
-        self.meters > 0
+        self.meters > 0 || !self.groups.is_empty()
     }
 
     fn roles_of<'s>(
@@ -189,8 +218,17 @@ impl Directory {
             Kind::ReplaceFileV1 { users, policies } => {
                 let users: Vec<User> = users.iter().cloned().map(User::from).collect();
                 self.replace_file(&[], &users, policies);
+                self.keep_file_groups(&[]);
             }
-            Kind::ReplaceFile(file) => self.replace_file(&file.roles, &file.users, &file.policies),
+            Kind::ReplaceFile(file) => {
+                self.replace_file(&file.roles, &file.users, &file.policies);
+                self.keep_file_groups(&[]);
+            }
+            Kind::ReplaceFileWithGroups(file, groups) => {
+                self.replace_file(&file.roles, &file.users, &file.policies);
+                self.keep_file_groups(groups);
+            }
+            Kind::PutGroupQuota(group) => self.put_group(group),
         }
     }
 
@@ -317,14 +355,44 @@ impl Directory {
         }
     }
 
+    fn put_group(&mut self, new: &GroupQuota) {
+        if new.quota.is_none() {
+            self.groups.remove(&new.group);
+            return;
+        }
+        match self.groups.get_mut(&new.group) {
+            Some(entry) => {
+                renew(&mut entry.meter, new.quota);
+                entry.quota = new.clone();
+            }
+            None => {
+                let entry = GroupEntry { quota: new.clone(), meter: Meter::new(new.quota) };
+                self.groups.insert(new.group.clone(), entry);
+            }
+        }
+    }
+
+    /// Makes these the quotas of the file.
+    fn keep_file_groups(&mut self, groups: &[GroupQuota]) {
+        let stay: HashSet<&str> = groups.iter().map(|group| group.group.as_str()).collect();
+        self.groups.retain(|name, entry| !entry.quota.from_file || stay.contains(name.as_str()));
+        groups.iter().for_each(|group| self.put_group(group));
+    }
+
+    fn has_file_groups(&self, groups: &[GroupQuota]) -> bool {
+        self.groups.values().filter(|entry| entry.quota.from_file).count() == groups.len()
+            && groups.iter().all(|group| self.groups.get(&group.group).is_some_and(|own| own.quota == *group))
+    }
+
     /// True when the operator's file says what is in force already.
-    pub(crate) fn has_file(&self, file: &FileContent) -> bool {
+    pub(crate) fn has_file(&self, file: &FileContent, groups: &[GroupQuota]) -> bool {
         let users = self.users.values().filter(|entry| entry.user.from_file).count();
         let roles = self.roles.values().filter(|entry| entry.role.from_file).count();
         let policies: usize = self.all_rules().map(|rules| rules.file.len()).sum();
         let mut by_subject: HashMap<&str, Vec<&Policy>> = HashMap::new();
         file.policies.iter().for_each(|policy| by_subject.entry(&policy.subject).or_default().push(policy));
-        (users, roles, policies) == (file.users.len(), file.roles.len(), file.policies.len())
+        self.has_file_groups(groups)
+            && (users, roles, policies) == (file.users.len(), file.roles.len(), file.policies.len())
             && file.users.iter().all(|user| self.entry(&user.name).is_some_and(|entry| entry.user == *user))
             && file.roles.iter().all(|role| self.role(&role.name).is_some_and(|entry| entry.role == *role))
             && by_subject.iter().all(|(subject, policies)| {
@@ -349,6 +417,7 @@ impl Directory {
             self.roles.values().map(|entry| Kind::PutRole(entry.role.clone())).collect();
         changes.extend(self.sorted().into_iter().map(|entry| Kind::PutUser(entry.user.clone())));
         let put = |policy: &Policy, from_file| Kind::PutPolicy { policy: policy.clone(), from_file };
+        changes.extend(self.groups.values().map(|entry| Kind::PutGroupQuota(entry.quota.clone())));
         for rules in self.all_rules() {
             changes.extend(rules.own.iter().map(|policy| put(policy, false)));
             changes.extend(rules.file.iter().map(|policy| put(policy, true)));

@@ -1,6 +1,6 @@
 //! The operator's file of users and policies, `acl.toml`.
 
-use crate::{Policy, RoleSpec, UserSpec};
+use crate::{GroupQuotaSpec, Policy, RoleSpec, UserSpec};
 use serde::{Deserialize, Serialize};
 use sluice_model::{Error, Result};
 use std::collections::HashSet;
@@ -13,6 +13,8 @@ pub struct AclFile {
     pub users: Vec<UserSpec>,
     /// The roles of the file.
     pub roles: Vec<RoleSpec>,
+    /// The quotas of consumer groups.
+    pub groups: Vec<GroupQuotaSpec>,
     /// Its policies, about its own users and roles or about those in the store.
     pub policies: Vec<Policy>,
 }
@@ -41,6 +43,13 @@ impl AclFile {
             role.check()?;
             if !roles.insert(&role.name) {
                 return Err(Error::invalid(format!("role {:?} is given twice", role.name)));
+            }
+        }
+        let mut groups = HashSet::new();
+        for group in &file.groups {
+            group.check()?;
+            if !groups.insert(&group.group) {
+                return Err(Error::invalid(format!("the quota of group {:?} is given twice", group.group)));
             }
         }
         Ok(file)
@@ -79,6 +88,8 @@ mod tests {
             ("[[user]]\nname = \"a\"".to_owned(), "line 1: unknown field `user`"),
             (format!("{user}password = 7"), "line 3: invalid type: integer `7`"),
             ("[[roles]]\nname = \"r\"\n".repeat(2), "role \"r\" is given twice"),
+            ("[[groups]]\ngroup = \"g\"\nquota = { in_flight = 1 }\n".repeat(2), "group \"g\" is given twice"),
+            ("[[groups]]\ngroup = \"g\"\nquota = { connections = 1 }\n".to_owned(), "no connections of its own"),
             (format!("{user}{user}"), "user \"a\" is given twice"),
             (format!("{user}password = \"p\"\npassword_hash = \"h\""), "not both"),
             ("[[policies]]\nsubject = \"a\"\nresource = \"Topic:a*b\"\nactions = [\"Pub\"]".to_owned(), "line 3: resource"),

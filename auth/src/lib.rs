@@ -14,7 +14,7 @@
 //! - `password`, `signature`, `token`, `api_token`, `certificate` — one kind of proof each
 //! - `secret`, `data_key` — how secrets are kept from being shown, and how they rest
 //! - `audit`, `reason` — what happened, for whoever must know; `slowdown` — what failing costs
-//! - `quota` — how much, not what
+//! - `quota`, `places` — how much, not what
 //! - `config`, `file` — what the operator writes; `plain_acl` — what they wrote for RocketMQ's ACL 1.0
 
 mod access;
@@ -31,6 +31,7 @@ mod explain;
 mod file;
 mod judge;
 mod password;
+mod places;
 mod plain_acl;
 mod policy;
 mod quota;
@@ -57,9 +58,10 @@ pub use credentials::{Credentials, HmacAlgorithm, SigningKey};
 pub use data_key::DataKey;
 pub use explain::{Explanation, RuleNote, RulePart};
 pub use file::AclFile;
+pub use places::Place;
 pub use plain_acl::PlainAcl;
 pub use policy::{Decision, NamePattern, Policy, ResourceKind, ResourcePattern};
-pub use quota::{Cost, OverQuota, Quota};
+pub use quota::{Cost, GroupQuota, GroupQuotaSpec, OverQuota, Quota};
 pub use role::{RoleSpec, RoleView};
 pub use secret::{Secret, random_password};
 pub use session::{Principal, Session};

@@ -1,16 +1,19 @@
-//! Quotas: how many messages and bytes a second a user, and all who have a role together, may send and receive.
+//! Quotas: how many messages and bytes a second a user, all who have a role together, and all consumers of a group
+//! together may send and receive; and how much of it at once, which `places` counts.
 //!
 //! A bucket for each limit fills at the rate and holds one second's worth. Whoever finds it not empty may go on, and
 //! takes out what the request costs even if that is more than there is: so a message larger than a second's worth still
 //! passes, and is paid for by waiting afterwards. What was delivered is taken out after the fact in the same way.
 //!
-//! A user's own buckets and those of all its roles must agree. A role's buckets are shared by everyone who has it.
+//! A user's own buckets and those of all its roles must agree, and for a consumer those of its group. A role's buckets
+//! are shared by everyone who has it.
 //! Sending and receiving count together; a message counts with its body.
 
+use crate::record::RoleRecord;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use sluice_model::units::ByteSize;
-use sluice_model::{Error, ErrorKind, Millis, Result};
+use sluice_model::{Error, ErrorKind, GroupName, Millis, Result};
 use std::fmt;
 
 /// Limits; what is left out is not limited.
@@ -23,6 +26,44 @@ pub struct Quota {
     /// Messages a second.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub messages_per_second: Option<u64>,
+    /// Connections at once. A connection that carries requests of several users, a proxy's, counts for none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connections: Option<u32>,
+    /// Requests to send or receive at once, those that wait for messages included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub in_flight: Option<u32>,
+}
+
+/// The quota of a consumer group, as an operator writes it: all of its consumers together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GroupQuotaSpec {
+    /// The group's name; it need not exist yet.
+    pub group: String,
+    /// How much it may receive; an empty one takes limits away.
+    pub quota: Quota,
+}
+
+impl GroupQuotaSpec {
+    pub(crate) fn check(&self) -> Result<()> {
+        GroupName::new(self.group.as_str())?;
+        if self.quota.connections.is_some() {
+            return Err(Error::invalid("a group has no connections of its own; limit those of its users"));
+        }
+        self.quota.check()
+    }
+}
+
+/// The quota of a consumer group as it is remembered, and shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "RoleRecord", into = "RoleRecord")]
+pub struct GroupQuota {
+    /// The group's name.
+    pub group: String,
+    /// How much all of its consumers may receive together.
+    pub quota: Quota,
+    /// Belongs to the operator's file.
+    pub from_file: bool,
 }
 
 /// What a request costs.
@@ -56,7 +97,11 @@ impl Quota {
     }
 
     pub(crate) fn check(&self) -> Result<()> {
-        if self.bytes_per_second == Some(ByteSize(0)) || self.messages_per_second == Some(0) {
+        let at_once = [self.connections, self.in_flight];
+        if self.bytes_per_second == Some(ByteSize(0))
+            || self.messages_per_second == Some(0)
+            || at_once.contains(&Some(0))
+        {
             return Err(Error::invalid(
                 "a quota of 0 would stop everything; take away the permission instead",
             ));

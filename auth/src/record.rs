@@ -5,7 +5,7 @@
 //! there were facts is `UserV1`.
 
 use crate::api_token::ApiToken;
-use crate::quota::Quota;
+use crate::quota::{GroupQuota, Quota};
 use crate::role::Role;
 use crate::user::User;
 use crate::{AccessKey, Secret};
@@ -36,6 +36,8 @@ enum UserFact {
     Token(ApiToken),
     BytesPerSecond(u64),
     MessagesPerSecond(u64),
+    Connections(u32),
+    InFlight(u32),
 }
 
 impl From<User> for UserRecord {
@@ -60,6 +62,8 @@ impl From<User> for UserRecord {
         facts.extend(user.tokens.into_iter().map(UserFact::Token));
         facts.extend(user.quota.bytes_per_second.map(|rate| UserFact::BytesPerSecond(rate.0)));
         facts.extend(user.quota.messages_per_second.map(UserFact::MessagesPerSecond));
+        facts.extend(user.quota.connections.map(UserFact::Connections));
+        facts.extend(user.quota.in_flight.map(UserFact::InFlight));
         facts.extend(user.roles.into_iter().map(UserFact::Role));
         Self { name: user.name, facts }
     }
@@ -86,6 +90,8 @@ impl From<UserRecord> for User {
                 UserFact::Token(token) => user.tokens.push(token),
                 UserFact::BytesPerSecond(rate) => user.quota.bytes_per_second = Some(ByteSize(rate)),
                 UserFact::MessagesPerSecond(rate) => user.quota.messages_per_second = Some(rate),
+                UserFact::Connections(limit) => user.quota.connections = Some(limit),
+                UserFact::InFlight(limit) => user.quota.in_flight = Some(limit),
             }
         }
         user
@@ -99,35 +105,65 @@ pub(crate) struct RoleRecord {
     facts: Vec<RoleFact>,
 }
 
-/// Something about a role. Append only.
+/// Something about a role, or about a group's quota. Append only.
 #[derive(Debug, Serialize, Deserialize)]
 enum RoleFact {
     FromFile,
     BytesPerSecond(u64),
     MessagesPerSecond(u64),
+    Connections(u32),
+    InFlight(u32),
+}
+
+impl RoleRecord {
+    fn new(name: String, quota: Quota, from_file: bool) -> Self {
+        let mut facts = Vec::new();
+        facts.extend(from_file.then_some(RoleFact::FromFile));
+        facts.extend(quota.bytes_per_second.map(|rate| RoleFact::BytesPerSecond(rate.0)));
+        facts.extend(quota.messages_per_second.map(RoleFact::MessagesPerSecond));
+        facts.extend(quota.connections.map(RoleFact::Connections));
+        facts.extend(quota.in_flight.map(RoleFact::InFlight));
+        Self { name, facts }
+    }
+
+    fn parts(self) -> (String, Quota, bool) {
+        let (mut quota, mut from_file) = (Quota::default(), false);
+        for fact in self.facts {
+            match fact {
+                RoleFact::FromFile => from_file = true,
+                RoleFact::BytesPerSecond(rate) => quota.bytes_per_second = Some(ByteSize(rate)),
+                RoleFact::MessagesPerSecond(rate) => quota.messages_per_second = Some(rate),
+                RoleFact::Connections(limit) => quota.connections = Some(limit),
+                RoleFact::InFlight(limit) => quota.in_flight = Some(limit),
+            }
+        }
+        (self.name, quota, from_file)
+    }
 }
 
 impl From<Role> for RoleRecord {
     fn from(role: Role) -> Self {
-        let mut facts = Vec::new();
-        facts.extend(role.from_file.then_some(RoleFact::FromFile));
-        facts.extend(role.quota.bytes_per_second.map(|rate| RoleFact::BytesPerSecond(rate.0)));
-        facts.extend(role.quota.messages_per_second.map(RoleFact::MessagesPerSecond));
-        Self { name: role.name, facts }
+        Self::new(role.name, role.quota, role.from_file)
     }
 }
 
 impl From<RoleRecord> for Role {
     fn from(record: RoleRecord) -> Self {
-        let mut role = Self { name: record.name, quota: Quota::default(), from_file: false };
-        for fact in record.facts {
-            match fact {
-                RoleFact::FromFile => role.from_file = true,
-                RoleFact::BytesPerSecond(rate) => role.quota.bytes_per_second = Some(ByteSize(rate)),
-                RoleFact::MessagesPerSecond(rate) => role.quota.messages_per_second = Some(rate),
-            }
-        }
-        role
+        let (name, quota, from_file) = record.parts();
+        Self { name, quota, from_file }
+    }
+}
+
+impl From<GroupQuota> for RoleRecord {
+    fn from(group: GroupQuota) -> Self {
+        Self::new(group.group, group.quota, group.from_file)
+    }
+}
+
+impl From<RoleRecord> for GroupQuota {
+    fn from(record: RoleRecord) -> Self {
+        let (group, quota, from_file) = record.parts();
+        Self { group, quota, from_file }
     }
 }
 

@@ -4,7 +4,10 @@ use crate::change::{Command, FileContent, Kind};
 use crate::directory::Directory;
 use crate::role::{Role, Subject};
 use crate::user::{User, check_secret};
-use crate::{AclFile, NewToken, Policy, ResourcePattern, RoleSpec, Secret, UserSpec, WhichSecret, password};
+use crate::{
+    AclFile, GroupQuota, GroupQuotaSpec, NewToken, Policy, ResourcePattern, RoleSpec, Secret, UserSpec,
+    WhichSecret, password,
+};
 use parking_lot::RwLock;
 use sluice_model::{Error, ErrorKind, Result};
 use std::collections::{HashMap, HashSet};
@@ -19,6 +22,8 @@ const MAX_POLICIES: usize = 500_000;
 const MAX_TOKENS_PER_USER: usize = 64;
 /// A name for every kind of work; they are all shown at once.
 const MAX_ROLES: usize = 1_000;
+/// All of them are kept in memory; whoever needs more sets the quotas of users.
+const MAX_GROUP_QUOTAS: usize = 10_000;
 /// The administrator that a first start makes.
 const ADMINISTRATOR: &str = "admin";
 
@@ -32,6 +37,7 @@ pub(super) fn plan(directory: &RwLock<Directory>, command: Command) -> Result<Ki
         Command::DeleteToken { user, id } => delete_token(&directory.read(), &user, &id),
         Command::PutRole(spec) => put_role(&directory.read(), spec),
         Command::DeleteRole(name) => delete_role(&directory.read(), name),
+        Command::PutGroupQuota(spec) => put_group_quota(&directory.read(), spec),
         Command::PutPolicy(policy) => put_policy(&directory.read(), policy),
         Command::DeletePolicy { subject, resource } => delete_policy(&directory.read(), subject, resource),
         Command::ReplaceFile(file) => replace_file(directory, file),
@@ -172,6 +178,25 @@ fn delete_role(directory: &Directory, name: String) -> Result<Kind> {
     Ok(Kind::DeleteRole(name))
 }
 
+fn put_group_quota(directory: &Directory, spec: GroupQuotaSpec) -> Result<Kind> {
+    spec.check()?;
+    match directory.groups().get(&spec.group) {
+        Some(entry) if entry.quota.from_file => {
+            let message = format!("the quota of Group:{} belongs to the file of auth.file", spec.group);
+            return Err(Error::new(ErrorKind::Conflict, message));
+        }
+        None if directory.groups().len() >= MAX_GROUP_QUOTAS => {
+            return Err(Error::new(ErrorKind::TooLarge, too_many_group_quotas()));
+        }
+        _ => {}
+    }
+    Ok(Kind::PutGroupQuota(GroupQuota { group: spec.group, quota: spec.quota, from_file: false }))
+}
+
+fn too_many_group_quotas() -> String {
+    format!("there may be quotas of {MAX_GROUP_QUOTAS} groups at most")
+}
+
 /// A role that a user has must be there: a mistyped name would silently give nothing.
 fn roles_exist(user: &User, exists: impl Fn(&str) -> bool) -> Result<()> {
     match user.roles.iter().find(|role| !exists(role)) {
@@ -250,7 +275,23 @@ fn replace_file(directory: &RwLock<Directory>, file: AclFile) -> Result<Kind> {
     if own + file.policies.len() > MAX_POLICIES {
         return Err(too_many_policies_in_all());
     }
-    Ok(Kind::ReplaceFile(FileContent { roles, users, policies: file.policies }))
+    let groups = file_groups(&directory, file.groups)?;
+    let content = FileContent { roles, users, policies: file.policies };
+    Ok(match groups.is_empty() {
+        true => Kind::ReplaceFile(content),
+        false => Kind::ReplaceFileWithGroups(content, groups),
+    })
+}
+
+fn file_groups(directory: &Directory, specs: Vec<GroupQuotaSpec>) -> Result<Vec<GroupQuota>> {
+    let others = directory.groups().values().filter(|entry| !entry.quota.from_file).count();
+    if others + specs.len() > MAX_GROUP_QUOTAS {
+        return Err(Error::new(ErrorKind::TooLarge, too_many_group_quotas()));
+    }
+    let group = |spec: GroupQuotaSpec| {
+        spec.check().map(|()| GroupQuota { group: spec.group, quota: spec.quota, from_file: true })
+    };
+    specs.into_iter().filter(|spec| !spec.quota.is_none()).map(group).collect()
 }
 
 fn file_roles(directory: &Directory, specs: Vec<RoleSpec>) -> Result<Vec<Role>> {

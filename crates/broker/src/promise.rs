@@ -1,5 +1,6 @@
 //! [`Promise`]: an answer that becomes true when the log says so.
 
+use sluice_auth::Place;
 use sluice_model::Result;
 use sluice_store::Done;
 use std::pin::Pin;
@@ -13,16 +14,23 @@ use std::task::{Context, Poll, ready};
 pub struct Promise<T> {
     done: Option<Done>,
     value: Option<T>,
+    /// Given back when the answer has been taken.
+    place: Option<Place>,
 }
 
 impl<T> Promise<T> {
     pub(crate) fn new(done: Done, value: T) -> Self {
-        Self { done: Some(done), value: Some(value) }
+        Self { done: Some(done), value: Some(value), place: None }
     }
 
     /// An answer that is true already.
     pub(crate) fn kept(value: T) -> Self {
-        Self { done: None, value: Some(value) }
+        Self { done: None, value: Some(value), place: None }
+    }
+
+    /// Keeps the request's place among those at once until it is answered.
+    pub(crate) fn holding(self, place: Option<Place>) -> Self {
+        Self { place, ..self }
     }
 
     /// What the answer will be. It may be used to prepare a reply, not to give it.
@@ -40,6 +48,7 @@ impl<T: Unpin> Future for Promise<T> {
             self.done = None;
             outcome?;
         }
+        self.place = None;
         match self.value.take() {
             Some(value) => Poll::Ready(Ok(value)),
             None => Poll::Ready(Err(sluice_model::Error::internal("a promise was awaited twice"))),

@@ -142,7 +142,7 @@ async fn a_connection_is_watched_for_whom_it_acted_as_last() {
     for session in [&app, &root, &app] {
         assert!(watch.is_news(session));
         let (ends, name) = (ends.clone(), session.principal().clone());
-        watch.follow(&broker, session, move || ends.send(name).unwrap());
+        watch.follow(&broker, session, move || ends.send(name).unwrap()).unwrap();
         assert!(!watch.is_news(session));
     }
     let again = Credentials::Password { user: "app", password: "secret" };
@@ -221,6 +221,26 @@ async fn a_quota_holds_for_sending_and_receiving_together() {
     assert!(send(&app, 1).is_err(), "what was received beyond the quota is paid for");
     clock.advance(1000);
     send(&app, 1).unwrap().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_user_has_so_many_connections_at_once() {
+    let broker = open(&Arc::new(MemoryLog::new()), None).unwrap();
+    let (root, app) = with_users(&broker).await;
+    let mut watches = [(); 3].map(|()| SessionWatch::default());
+    let mut follow = |at: usize, session: &Session| watches[at].follow(&broker, session, || ());
+    follow(0, &app).unwrap();
+    // The limit comes when there is a connection already, and counts it.
+    let quota = Quota { connections: Some(2), ..Quota::default() };
+    let limited = UserSpec { quota: Some(quota), ..UserSpec::named("app") };
+    broker.change_access(&root, Command::PutUser(limited)).await.unwrap();
+    follow(1, &app).unwrap();
+    let error = follow(2, &app).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Throttled);
+    assert!(error.to_string().contains("User:app is over its quota of 2 connections at once"), "{error}");
+    follow(1, &root).unwrap();
+    follow(2, &app).expect("one of them acts for someone else now");
+    assert!(follow(1, &app).is_err());
 }
 
 #[tokio::test]

@@ -101,6 +101,11 @@ impl RequestBody {
         self.body = Some(Mutex::new(Body::from(bytes)));
     }
 
+    /// How long it says it is.
+    pub fn declared(&self) -> Option<u64> {
+        self.declared
+    }
+
     fn check_declared(&self, limit: usize, over: Code) -> Result<(), Problem> {
         match self.declared {
             Some(length) if length > limit as u64 => Err(too_large(limit, over).closing()),

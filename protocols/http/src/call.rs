@@ -118,6 +118,11 @@ impl Call {
         })
     }
 
+    /// False when the request has certainly none.
+    pub fn has_body(&self) -> bool {
+        self.body.declared() != Some(0)
+    }
+
     /// The media type of the body, lower-case and without parameters.
     pub fn media_type(&self) -> Option<String> {
         let value = self.headers.get(header::CONTENT_TYPE)?.to_str().ok()?;

@@ -9,6 +9,7 @@
 use parking_lot::Mutex;
 use sluice_auth::Session;
 use sluice_broker::{Broker, SessionWatch};
+use sluice_model::Result;
 use tokio_util::sync::CancellationToken;
 
 /// One connection's.
@@ -28,21 +29,25 @@ enum Seen {
 
 impl Identity {
     /// A request of this session has come.
-    pub fn acts_as(&self, broker: &Broker, session: &Session) {
+    ///
+    /// # Errors
+    /// `Throttled` when its user has as many connections as it may.
+    pub fn acts_as(&self, broker: &Broker, session: &Session) -> Result<()> {
         if session.is_anonymous() {
-            return;
+            return Ok(());
         }
         let mut seen = self.seen.lock();
         if matches!(*seen, Seen::Nobody) {
             *seen = Seen::One(SessionWatch::default());
         }
-        let Seen::One(watch) = &mut *seen else { return };
+        let Seen::One(watch) = &mut *seen else { return Ok(()) };
         if watch.session().is_some_and(|known| known.principal() != session.principal()) {
             *seen = Seen::Several;
         } else if watch.is_news(session) {
             let over = self.over.clone();
-            watch.follow(broker, session, move || over.cancel());
+            watch.follow(broker, session, move || over.cancel())?;
         }
+        Ok(())
     }
 
     /// Resolves when the connection must end.

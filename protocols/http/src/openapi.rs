@@ -433,7 +433,19 @@ fn access() -> Schemas {
         "hasPreviousSecret": flag, "tokens": {"type": "array", "items": reference("ApiToken")}, "roles": texts,
         "quota": reference("Quota"), "fromFile": flag,
     });
-    let quota = json!({"bytesPerSecond": {"type": ["string", "integer"]}, "messagesPerSecond": number});
+    let quota = json!({
+        "bytesPerSecond": {"type": ["string", "integer"]}, "messagesPerSecond": number,
+        "connections": number, "inFlight": number,
+    });
+    let group_quota = json!({"group": text, "quota": reference("Quota"), "fromFile": flag});
+    let new_token = json!({"label": text, "expiresIn": reference("Span"), "expiresAt": reference("TimeIn")});
+    let made_token =
+        json!({"id": text, "label": text, "expiresAt": {"type": ["string", "null"]}, "token": text});
+    let kinds = ["login", "login_failed", "denied", "changed"];
+    let event = json!({
+        "number": number, "at": time, "count": number, "kind": {"enum": kinds}, "user": text,
+        "from": {"type": ["string", "null"]}, "detail": text,
+    });
     let role = json!({"name": text, "quota": reference("Quota"), "fromFile": flag});
     let names = ["Pub", "Sub", "Create", "Update", "Delete", "Get", "List"];
     let actions: Vec<&str> = names.into_iter().chain(["All"]).collect();
@@ -450,6 +462,15 @@ fn access() -> Schemas {
     vec![
         ("AccessKey", strict(json!({"key": text, "secret": text}), &["key", "secret"])),
         ("ApiToken", object(token, &["id", "label", "createdAt"])),
+        ("ApiTokens", list("items", "ApiToken")),
+        ("NewApiToken", strict(new_token, &["label"])),
+        ("MadeApiToken", object(made_token, &["id", "label", "token"])),
+        ("Rotation", strict(json!({"secret": text}), &[])),
+        ("Rotated", object(json!({"name": text, "secret": text}), &["name"])),
+        ("GroupQuota", object(group_quota, &["group", "quota"])),
+        ("GroupQuotas", list("items", "GroupQuota")),
+        ("AuditEvent", object(event, &["number", "at", "count", "kind", "user", "detail"])),
+        ("AuditEvents", list("items", "AuditEvent")),
         ("UserSettings", strict(settings, &[])),
         ("User", object(user, &["name"])),
         ("Users", list("items", "User")),

@@ -117,7 +117,7 @@ async fn call(app: Arc<App>, route: &'static Route, request: Request) -> Result<
         false => Some(auth::login(&app, &parts, &mut body, &caller).await?),
     };
     if let Some(session) = &session {
-        caller.identity.acts_as(&app.broker, session);
+        caller.identity.acts_as(&app.broker, session)?;
     }
     let allowed: Vec<&str> = route.query.iter().map(|p| p.name).collect();
     let query = Query::parse(parts.uri.query().unwrap_or_default(), &allowed)?;

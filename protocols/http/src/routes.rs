@@ -291,6 +291,17 @@ routes! {
     DELETE "/v1/users/{user}" "Delete a user and the policies about it." login
         &[], &[], &[(204, "", "")] => users::delete;
 
+    GET "/v1/users/{user}/tokens" "A user's API tokens, without what proves them." login
+        &[], &[], &[(200, JSON, "ApiTokens")] => tokens::list;
+    POST "/v1/users/{user}/tokens" "Make an API token; it is shown in the answer and never again." login
+        &[], &[(JSON, "NewApiToken")], &[(201, JSON, "MadeApiToken")] => tokens::create;
+    DELETE "/v1/users/{user}/tokens/{id}" "End an API token at once." login
+        &[], &[], &[(204, "", "")] => tokens::delete;
+    POST "/v1/users/{user}/secret:rotate" "Give a user a new signing secret; the one before is accepted too until it is deleted." login
+        &[], &[(JSON, "Rotation")], &[(200, JSON, "Rotated")] => tokens::rotate;
+    DELETE "/v1/users/{user}/secret" "End one of a user's two signing secrets at once." login
+        &[p("which", Kind::OneOf(&["previous", "current"]), "`previous` when left out.")], &[], &[(204, "", "")] => tokens::delete_secret;
+
     GET "/v1/roles" "List roles." login
         &[], &[], &[(200, JSON, "Roles")] => roles::list;
     GET "/v1/roles/{role}" "One role." login
@@ -299,6 +310,18 @@ routes! {
         &[], &[(JSON, "RoleSettings")], &[(201, JSON, "Role"), (200, JSON, "Role")] => roles::put;
     DELETE "/v1/roles/{role}" "Delete a role that nobody has, and the policies about it." login
         &[], &[], &[(204, "", "")] => roles::delete;
+
+    GET "/v1/quotas" "Quotas of consumer groups." login
+        &[], &[], &[(200, JSON, "GroupQuotas")] => quotas::list;
+    GET "/v1/groups/{group}/quota" "How much a group's consumers may receive together." login
+        &[], &[], &[(200, JSON, "GroupQuota")] => quotas::get;
+    PUT "/v1/groups/{group}/quota" "Limit what a group's consumers receive together." login
+        &[], &[(JSON, "Quota")], &[(200, JSON, "GroupQuota")] => quotas::put;
+    DELETE "/v1/groups/{group}/quota" "Take a group's limits away." login
+        &[], &[], &[(204, "", "")] => quotas::delete;
+
+    GET "/v1/audit" "The audit trail: logins, denials, changes of users and policies." login
+        &[p("after", Kind::Number, "Only events after this number."), LIMIT], &[], &[(200, JSON, "AuditEvents")] => audit::list;
 
     GET "/v1/acls" "List policies." login
         POLICIES, &[], &[(200, JSON, "Policies")] => acls::list;

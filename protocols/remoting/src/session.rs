@@ -180,7 +180,9 @@ impl FramedHandler for RemotingSession {
         };
         if self.watch.is_news(&session) {
             let out = out.clone();
-            self.watch.follow(&self.node.broker, &session, move || out.revoke());
+            if let Err(error) = self.watch.follow(&self.node.broker, &session, move || out.revoke()) {
+                return Outcome::Reply(reply(crate::errors::Failure::from(error).into()));
+            }
         }
         if heartbeat {
             self.link.out.get_or_init(|| out.clone());

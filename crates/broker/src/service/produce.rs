@@ -29,8 +29,9 @@ impl Broker {
         let permit = permit_send(&self.0, session, &name)?;
         let inner = self.0.under(&permit);
         refuse_halves(&request)?;
+        let place = inner.auth.begin(session, None)?;
         inner.auth.charge(session, cost_of(&request.messages))?;
-        inner.send(&permit, request)
+        inner.send(&permit, request).map(|sent| sent.holding(place))
     }
 
     /// Refuses what [`Broker::send`] would refuse for what the request is, and stores nothing.
@@ -68,8 +69,9 @@ impl Broker {
             plans.push(inner.plan(&permit, &topic, request, now)?);
         }
         let settled = inner.settlements(session, &work.acks, now)?;
+        let place = inner.auth.begin(session, None)?;
         inner.auth.charge(session, cost_of(plans.iter().flat_map(|plan| &plan.messages)))?;
-        inner.work(&plans, settled, now)
+        inner.work(&plans, settled, now).map(|sent| sent.holding(place))
     }
 }
 

@@ -41,7 +41,9 @@ impl Broker {
             self.0.group(session, &[Action::Sub], group)?;
         }
         let inner = self.0.under(&permit);
+        let _place = inner.auth.begin(session, request.group)?;
         inner.auth.charge(session, Cost::default())?;
+        request.group.map_or(Ok(()), |group| inner.auth.charge_group(group))?;
         let (topic, queue) = inner.queue_of(request.topic, request.queue)?;
         topic.check_readable()?;
         let deadline = Instant::now() + request.wait.min(inner.config.max_wait.0);
@@ -57,7 +59,11 @@ impl Broker {
                 || Instant::now() >= deadline
             {
                 inner.counts.pulled.increment(pulled.messages.len() as u64);
-                inner.auth.debit(session, cost_of(pulled.messages.iter().map(|stored| &stored.message)));
+                let cost = cost_of(pulled.messages.iter().map(|stored| &stored.message));
+                inner.auth.debit(session, cost);
+                if let Some(group) = request.group {
+                    inner.auth.debit_group(group, cost);
+                }
                 return Ok(pulled);
             }
             offset = pulled.next;

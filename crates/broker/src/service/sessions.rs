@@ -4,8 +4,8 @@
 //! sessions again and again; a change of users wakes those that wait, and a token has a timer.
 
 use super::Broker;
-use sluice_auth::{Cost, OverQuota, Session};
-use sluice_model::Result;
+use sluice_auth::{Cost, OverQuota, Place, Session};
+use sluice_model::{GroupName, Result};
 use std::error::Error as _;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -38,17 +38,24 @@ impl Broker {
         }
     }
 
-    /// Waits until the session's quotas let something through, and says how much of `wait` is left; nothing when it is
+    /// Waits until the quotas of the session and of the group let something through, and says how much of `wait` is left; nothing when it is
     /// over before. So a consumer that waits anyway is slowed down without seeing an error.
     ///
     /// # Errors
     /// `Throttled` for one that does not wait.
-    pub(super) async fn within_quota(&self, session: &Session, wait: Duration) -> Result<Option<Duration>> {
+    pub(super) async fn within_quota(
+        &self,
+        session: &Session,
+        group: &GroupName,
+        wait: Duration,
+    ) -> Result<Option<Duration>> {
         let inner = self.0.by_itself(); // the caller has its permit
         let start = Instant::now();
         let deadline = start + wait.min(inner.config.max_wait.0);
         loop {
-            let Err(error) = inner.auth.charge(session, Cost::default()) else {
+            let auth = &inner.auth;
+            let free = auth.charge(session, Cost::default()).and_then(|()| auth.charge_group(group));
+            let Err(error) = free else {
                 return Ok(Some(wait.saturating_sub(start.elapsed())));
             };
             let over = error.source().and_then(|source| source.downcast_ref::<OverQuota>()).copied();
@@ -66,6 +73,8 @@ impl Broker {
 #[derive(Debug, Default)]
 pub struct SessionWatch {
     session: Option<Session>,
+    /// Among the connections of its user.
+    place: Option<Place>,
     /// One task, which ends with this value.
     waiting: JoinSet<()>,
 }
@@ -77,8 +86,23 @@ impl SessionWatch {
         !session.is_anonymous() && !self.session.as_ref().is_some_and(|known| known.is_same_proof(session))
     }
 
-    /// Waits for the end of this session from now on, and for that of no earlier one; then calls `over`, once.
-    pub fn follow(&mut self, broker: &Broker, session: &Session, over: impl FnOnce() + Send + 'static) {
+    /// Waits for the end of this session from now on, and for that of no earlier one; then calls `over`, once. The
+    /// connection counts among those of the session's user as long as it is followed.
+    ///
+    /// # Errors
+    /// `Throttled` when the user has as many connections as it may; the request is to be refused then.
+    pub fn follow(
+        &mut self,
+        broker: &Broker,
+        session: &Session,
+        over: impl FnOnce() + Send + 'static,
+    ) -> Result<()> {
+        let same_user = self.session.as_ref().is_some_and(|known| known.principal() == session.principal());
+        if !same_user || self.place.is_none() {
+            // Who changes the user gives up the other's place in any case.
+            self.place = None;
+            self.place = broker.0.by_itself().auth.connect(session)?; // about one's own quota nobody needs a permit
+        }
         let (broker, watched) = (broker.clone(), session.clone());
         self.session = Some(session.clone());
         self.waiting = JoinSet::new(); // ends the task of before
@@ -88,6 +112,7 @@ impl SessionWatch {
             tracing::info!(user = %watched.principal(), peer = %watched.peer(), "session over, closing its connection");
             over();
         });
+        Ok(())
     }
 
     /// The session that is waited for.

@@ -34,8 +34,9 @@ impl Broker {
         if name.retry_group().is_some() || name.dead_letter_group().is_some() {
             return Err(Error::invalid("retries and dead letters are not part of transactions"));
         }
+        let place = inner.auth.begin(session, None)?;
         inner.auth.charge(session, cost_of(&request.send.messages))?;
-        let prepared = inner.prepare(&permit, request);
+        let prepared = inner.prepare(&permit, request).map(|sent| sent.holding(place));
         if prepared.is_err() {
             inner.counts.refused.increment(1);
         }

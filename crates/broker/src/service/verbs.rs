@@ -74,6 +74,7 @@ verbs! {
     Roles roles,
     PutRole put_role,
     DeleteRole delete_role,
+    GroupQuotas group_quotas,
     Policies policies,
     DeletePolicies delete_policies,
     ChangeAccess change_access,

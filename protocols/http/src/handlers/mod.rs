@@ -1,6 +1,7 @@
 //! One file per resource: decode the call, ask the broker one thing, build the answer.
 
 pub(crate) mod acls;
+pub(crate) mod audit;
 pub(crate) mod batch;
 pub(crate) mod browse;
 pub(crate) mod dead_letters;
@@ -8,11 +9,13 @@ pub(crate) mod groups;
 pub(crate) mod offsets;
 pub(crate) mod operations;
 pub(crate) mod publish;
+pub(crate) mod quotas;
 pub(crate) mod receive;
 pub(crate) mod roles;
 pub(crate) mod settle;
 pub(crate) mod stream;
+pub(crate) mod tokens;
 pub(crate) mod topics;
+pub(crate) mod transactions;
 pub(crate) mod upload;
 pub(crate) mod users;
-pub(crate) mod transactions;

@@ -42,6 +42,10 @@ pub(super) struct QuotaJson {
     bytes_per_second: Option<ByteSize>,
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     messages_per_second: Option<u64>,
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    connections: Option<u32>,
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    in_flight: Option<u32>,
 }
 
 /// Refuses `null`, which could be meant to take something away.
@@ -66,7 +70,7 @@ struct User {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Token {
+pub(super) struct Token {
     id: String,
     label: String,
     created_at: String,
@@ -114,13 +118,15 @@ impl From<UserView> for User {
 
 impl From<Quota> for QuotaJson {
     fn from(quota: Quota) -> Self {
-        Self { bytes_per_second: quota.bytes_per_second, messages_per_second: quota.messages_per_second }
+        let Quota { bytes_per_second, messages_per_second, connections, in_flight } = quota;
+        Self { bytes_per_second, messages_per_second, connections, in_flight }
     }
 }
 
 impl From<QuotaJson> for Quota {
     fn from(json: QuotaJson) -> Self {
-        Self { bytes_per_second: json.bytes_per_second, messages_per_second: json.messages_per_second }
+        let QuotaJson { bytes_per_second, messages_per_second, connections, in_flight } = json;
+        Self { bytes_per_second, messages_per_second, connections, in_flight }
     }
 }
 
@@ -145,7 +151,7 @@ pub(super) fn refused(error: Error) -> Problem {
 }
 
 /// A JSON fault without the value that was found: it may be a secret in the wrong place.
-fn without_values(problem: Problem) -> Problem {
+pub(super) fn without_values(problem: Problem) -> Problem {
     match problem.detail().rsplit_once(", expected ") {
         Some((found, expected)) if found.starts_with("invalid ") => {
             let detail = format!("not of the right type, expected {expected}");
@@ -155,7 +161,7 @@ fn without_values(problem: Problem) -> Problem {
     }
 }
 
-fn unknown_user(name: &str) -> Problem {
+pub(super) fn unknown_user(name: &str) -> Problem {
     Problem::new(Code::UserNotFound, format!("there is no user {name:?}"))
 }
 

@@ -96,12 +96,14 @@ pub fn row(verb: Verb) -> Row {
         Roles => looking("GET /v1/roles"),
         PutRole => changing("PUT /v1/roles/{r}-new\n\n{}"),
         DeleteRole => changing("DELETE /v1/roles/{r}"),
+        GroupQuotas => looking("GET /v1/quotas"),
         Policies => looking("GET /v1/acls?subject={v}"),
         DeletePolicies => changing("DELETE /v1/acls?subject={v}"),
         ChangeAccess => {
             changing("PUT /v1/acls\n\n{\"subject\":\"{v}\",\"resource\":\"Topic:{t}\",\"actions\":[\"Sub\"]}")
         }
-        CreateToken | Audit => Row::Unsaid(NO_WIRE_YET),
+        CreateToken => changing("POST /v1/users/{v}/tokens\n\n{\"label\":\"matrix\"}"),
+        Audit => looking("GET /v1/audit"),
         ExplainAccess => looking(
             "POST /v1/acls:explain\n\n{\"user\":\"{v}\",\"action\":\"Pub\",\"resource\":\"Topic:{t}\"}",
         ),

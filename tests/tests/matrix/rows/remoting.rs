@@ -76,7 +76,7 @@ pub fn row(verb: Verb) -> Row {
         }
         DeleteUser => changing("3003\nusername={v}"),
         Roles => looking("3009\nsubject=Role:{r}"),
-        PutRole | DeleteRole => Row::Unsaid(NO_ROLES),
+        PutRole | DeleteRole | GroupQuotas => Row::Unsaid(NO_ROLES),
         Policies => looking("3009\nsubject=User:{v}"),
         DeletePolicies => changing("3008\nsubject=User:{v}\npolicyType=Custom\nresource=Topic:{v}"),
         ChangeAccess => changing(

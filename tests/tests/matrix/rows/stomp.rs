@@ -41,8 +41,8 @@ pub fn row(verb: Verb) -> Row {
         PutTopic | EnsureTopic | DeleteTopic | Topic | Topics | PutGroup | DeleteGroup | Group | Groups => {
             Row::Unsaid(NO_ADMIN)
         }
-        Users | User | PutUser | DeleteUser | Roles | PutRole | DeleteRole | Policies | DeletePolicies
-        | ChangeAccess | ExplainAccess | PermitCluster => Row::Unsaid(NO_ADMIN),
+        GroupQuotas | Users | User | PutUser | DeleteUser | Roles | PutRole | DeleteRole | Policies
+        | DeletePolicies | ChangeAccess | ExplainAccess | PermitCluster => Row::Unsaid(NO_ADMIN),
         CreateToken | Audit => Row::Unsaid(NO_WIRE_YET),
         SessionEnded => Row::Unsaid(OWN_END),
     }

@@ -100,14 +100,20 @@ impl StompSession {
         Outcome::barrier(async move {
             match proof.login(&wire, peer).await {
                 Ok(session) => {
+                    // From now on: a client that only listens sends no further frame.
+                    let followed = {
+                        let mut watch = watch.lock();
+                        match watch.is_news(&session) {
+                            true => watch.follow(&wire.broker, &session, move || out.revoke()),
+                            false => Ok(()),
+                        }
+                    };
+                    if let Err(error) = followed {
+                        return Reply::new(Failure::from(error).to_frame(None, None)).then_close();
+                    }
                     let (user, claimed) = (session.principal(), proof.claimed());
                     tracing::debug!(%peer, %user, claimed, %version, "stomp client connected");
                     let connected = handlers::connected(&wire, version, &beats, &session);
-                    // From now on: a client that only listens sends no further frame.
-                    let mut watch = watch.lock();
-                    if watch.is_news(&session) {
-                        watch.follow(&wire.broker, &session, move || out.revoke());
-                    }
                     let _ = promise.set(session);
                     Reply::new(connected)
                 }

@@ -21,6 +21,7 @@ use sluice_model::{
 use sluice_namesrv::BrokerIdentity;
 use std::collections::HashSet;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 /// Added to the name of a header whose value is no text.
 const BASE64_SUFFIX: &str = ".base64";
@@ -43,16 +44,32 @@ pub(crate) struct RetryMarks {
     pub(crate) offset_id: Option<ByteString>,
 }
 
-/// The model's message, and what its properties say of an earlier one.
+/// What the properties say of the transaction that a message is half of.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct HalfMarks {
+    /// The producer group, if it is named.
+    pub(crate) group: Option<ByteString>,
+    pub(crate) first_check: Option<Duration>,
+}
+
+/// What the properties say beside the message.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Asides {
+    pub(crate) retry: RetryMarks,
+    /// Set when the message is half a transaction.
+    pub(crate) half: Option<HalfMarks>,
+}
+
+/// The model's message, and what its properties say beside it.
 ///
 /// # Errors
-/// `MESSAGE_ILLEGAL` for what can never be stored, `NO_PERMISSION` for a transaction.
+/// `MESSAGE_ILLEGAL` for what can never be stored.
 pub(crate) fn to_message(
     arrival: Arrival<'_>,
     config: &Config,
     now: Millis,
     from: &Provenance,
-) -> Result<(Message, RetryMarks), Failure> {
+) -> Result<(Message, Asides), Failure> {
     if arrival.properties.len() > MAX_PROPERTIES {
         let n = arrival.properties.len();
         return Err(Failure::illegal(format!(
@@ -65,12 +82,7 @@ pub(crate) fn to_message(
     for (name, value) in properties::parse(arrival.properties) {
         reading.take(name, value)?;
     }
-    if reading.transaction || arrival.sys_flag & sys_flag::TRANSACTION != 0 {
-        return Err(Failure::new(
-            crate::codes::response::NO_PERMISSION,
-            "transactional messages are not offered by this broker yet",
-        ));
-    }
+    let prepared = reading.transaction || arrival.sys_flag & sys_flag::TRANSACTION == sys_flag::PREPARED;
     let deliver_at = reading.due.at(config, now)?;
     let kind = match (deliver_at, &reading.message.ordering_group) {
         (Some(_), _) => MessageType::Delay,
@@ -89,7 +101,7 @@ pub(crate) fn to_message(
         provenance: from.clone(),
         ..reading.message
     };
-    Ok((message, reading.retry))
+    Ok((message, Asides { retry: reading.retry, half: prepared.then_some(reading.half) }))
 }
 
 /// The sender of everything on one connection under one session.
@@ -105,6 +117,7 @@ struct Reading {
     due: Due,
     retry: RetryMarks,
     transaction: bool,
+    half: HalfMarks,
 }
 
 impl Reading {
@@ -122,6 +135,12 @@ impl Reading {
                 return Err(Failure::illegal("delayed messages cannot be recalled here"));
             }
             name::TRAN_MSG => self.transaction = value.eq_ignore_ascii_case("true"),
+            name::PGROUP => self.half.group = Some(value.into()),
+            name::CHECK_IMMUNITY_TIME => {
+                // -1 and the like leave it to the broker, as stock clients say it.
+                let seconds = u64::try_from(number(name, value)?).ok();
+                self.half.first_check = seconds.map(Duration::from_secs);
+            }
             name::RETRY_TOPIC => self.retry.topic = Some(value.into()),
             name::ORIGIN_MESSAGE_ID => self.retry.offset_id = Some(value.into()),
             // To be stored before the answer is what every message gets; the others are written anew for each reader.
@@ -194,13 +213,26 @@ pub(crate) struct Marks {
 
 /// The property list of a stored message, for clients that reach the broker at `host`.
 pub(crate) fn to_properties(stored: &StoredMessage, marks: &Marks, host: SocketAddr) -> PropertyList {
+    let list = PropertyList::with_capacity(256 + stored.message.headers.encoded().len());
+    add_properties(list, stored, marks, host)
+}
+
+/// The same, behind what `list` has already.
+pub(crate) fn add_properties(
+    mut list: PropertyList,
+    stored: &StoredMessage,
+    marks: &Marks,
+    host: SocketAddr,
+) -> PropertyList {
     let message = &stored.message;
-    let mut list = PropertyList::with_capacity(256 + message.headers.encoded().len());
     // What clients cannot do without comes first: what does not fit is left out.
     list.push(name::CLUSTER, &marks.broker.cluster);
     list.push(name::MSG_REGION, &marks.region);
     list.push(name::TRACE_ON, "true");
     list.push(name::UNIQ_KEY, &message.id);
+    if message.kind == MessageType::Transaction {
+        list.push(name::TRAN_MSG, "true");
+    }
     if let Some(origin) = &message.origin {
         list.push(name::RETRY_TOPIC, origin.position.topic.as_str());
         list.push(name::ORIGIN_MESSAGE_ID, &offset_id(host, origin.locator));
@@ -249,6 +281,8 @@ fn is_reserved(name: &str) -> bool {
         name::TIMER_DELIVER_MS,
         name::TIMER_DEL_UNIQKEY,
         name::TRAN_MSG,
+        name::PGROUP,
+        name::CHECK_IMMUNITY_TIME,
         name::RETRY_TOPIC,
         name::ORIGIN_MESSAGE_ID,
         name::RECONSUME_TIME,

@@ -8,12 +8,14 @@
 //! - `session` — one connection; `auth` — who sent a request
 //! - `handlers` — one file per command or family; `convert` — between the wire's message and the model's
 //! - `clients` — who is connected, and questions to them
-//! - `meter` — how much went out lately
+//! - `meter` — how much went out lately; `resets` — consumers that were moved
+//! - `checks` — questions for the outcome of transactions
 //! - `node` — what all connections share; `response` — an answer before it is bytes
 //!
 //! Rules are not here (`broker`), nor sockets (`net`), nor which queues a topic has (`broker` and `namesrv`).
 
 mod auth;
+mod checks;
 mod clients;
 pub mod codec;
 mod codes;

@@ -22,6 +22,8 @@ pub(crate) mod name {
     pub(crate) const TIMER_DELIVER_MS: &str = "TIMER_DELIVER_MS";
     pub(crate) const TIMER_DEL_UNIQKEY: &str = "TIMER_DEL_UNIQKEY";
     pub(crate) const TRAN_MSG: &str = "TRAN_MSG";
+    pub(crate) const PGROUP: &str = "PGROUP";
+    pub(crate) const CHECK_IMMUNITY_TIME: &str = "CHECK_IMMUNITY_TIME_IN_SECONDS";
     pub(crate) const UNIQ_KEY: &str = "UNIQ_KEY";
     pub(crate) const SHARDING_KEY: &str = "__SHARDINGKEY";
     pub(crate) const CLUSTER: &str = "CLUSTER";

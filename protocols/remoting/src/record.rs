@@ -16,7 +16,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use nom::multi::length_data;
 use nom::number::complete::{be_i32, be_u16, be_u32};
 use nom::{IResult, Parser};
-use sluice_model::{BodyCodec, StoredMessage};
+use sluice_model::{BodyCodec, Message, MessageType, StoredMessage};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 const MAGIC_V1: u32 = 0xDAA3_20A7;
@@ -33,8 +33,10 @@ mod tests;
 /// Bits of `sysFlag`.
 pub(crate) mod sys_flag {
     pub(crate) const COMPRESSED: i32 = 1;
-    /// Set in a prepared message of a transaction.
+    /// What a message is in a transaction: nothing, or one of these.
     pub(crate) const TRANSACTION: i32 = 0xC;
+    pub(crate) const PREPARED: i32 = 4;
+    pub(crate) const COMMITTED: i32 = 8;
     pub(crate) const BORN_V6: i32 = 0x10;
     pub(crate) const STORED_V6: i32 = 0x20;
     pub(crate) const CODEC: i32 = 0x700;
@@ -79,7 +81,7 @@ impl Records {
         out.put_i32(message.flag);
         out.put_u64(stored.offset);
         out.put_u64(stored.locator);
-        out.put_i32(sys_flag_of(message.codec, born, host));
+        out.put_i32(sys_flag_of(message, born, host));
         out.put_u64(message.born);
         put_host(out, born);
         out.put_u64(stored.stored);
@@ -120,8 +122,9 @@ fn crc32(body: &[u8]) -> u32 {
     crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32IsoHdlc, body) as u32
 }
 
-fn sys_flag_of(codec: BodyCodec, born: SocketAddr, host: SocketAddr) -> i32 {
-    let codec = match codec {
+fn sys_flag_of(message: &Message, born: SocketAddr, host: SocketAddr) -> i32 {
+    let transaction = if message.kind == MessageType::Transaction { sys_flag::COMMITTED } else { 0 };
+    let codec = match message.codec {
         BodyCodec::Plain => 0,
         BodyCodec::Zlib => sys_flag::COMPRESSED | sys_flag::ZLIB,
         BodyCodec::Lz4 => sys_flag::COMPRESSED | sys_flag::LZ4,
@@ -129,7 +132,7 @@ fn sys_flag_of(codec: BodyCodec, born: SocketAddr, host: SocketAddr) -> i32 {
     };
     let born = if born.is_ipv6() { sys_flag::BORN_V6 } else { 0 };
     let host = if host.is_ipv6() { sys_flag::STORED_V6 } else { 0 };
-    codec | born | host
+    transaction | codec | born | host
 }
 
 /// How a body with this `sysFlag` is packed; nothing for a kind that does not exist.

@@ -92,7 +92,7 @@ fn a_large_body_is_shared_and_stays_in_its_place() {
 fn codecs_have_their_bits() {
     for codec in [BodyCodec::Plain, BodyCodec::Zlib, BodyCodec::Lz4, BodyCodec::Zstd] {
         let host = "127.0.0.1:1".parse().unwrap();
-        assert_eq!(codec_of(sys_flag_of(codec, host, host)), Some(codec));
+        assert_eq!(codec_of(sys_flag_of(&Message { codec, ..Message::default() }, host, host)), Some(codec));
     }
     assert_eq!(codec_of(1), Some(BodyCodec::Zlib));
     assert_eq!(codec_of(0x300), Some(BodyCodec::Plain));

@@ -4,6 +4,7 @@
 //! [`Client`], whose end (with the connection) leaves every group, and whose events become one-way requests of ours.
 
 use crate::auth::Authenticator;
+use crate::checks;
 use crate::clients::{Known, NoAnswer, Place, Questions};
 use crate::codec::{self, Frame};
 use crate::codes::request;
@@ -130,17 +131,23 @@ impl RemotingSession {
             return;
         }
         if let Some(client) = self.link.known_client() {
-            self.events.spawn(forward(client, out.clone()));
+            let (node, host) = (Arc::clone(&self.node), self.link.here.host);
+            self.events.spawn(forward(client, node, host, out.clone()));
         }
     }
 }
 
 /// Tells the client what the broker has to tell it.
-async fn forward(client: Arc<Client>, out: Outbox) {
+async fn forward(client: Arc<Client>, node: Arc<Node>, host: SocketAddr, out: Outbox) {
     loop {
-        let ClientEvent::GroupChanged(group) = client.event().await else { continue };
-        let ext = [("consumerGroup", Value::Text(group.as_bytestring().clone()))];
-        if out.send(one_way_request(request::NOTIFY_CONSUMER_IDS_CHANGED, &ext)).await.is_err() {
+        let request = match client.event().await {
+            ClientEvent::GroupChanged(group) => {
+                let ext = [("consumerGroup", Value::Text(group.as_bytestring().clone()))];
+                one_way_request(request::NOTIFY_CONSUMER_IDS_CHANGED, &ext)
+            }
+            ClientEvent::CheckTransaction(check) => checks::question(*check, &node, host),
+        };
+        if out.send(request).await.is_err() {
             return;
         }
     }

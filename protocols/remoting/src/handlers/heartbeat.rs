@@ -75,6 +75,7 @@ pub(super) fn handle(call: &Call) -> Result<Response> {
     }
     let known = beat.known(call);
     let client = call.link.client(&call.node, &call.session);
+    client.produce_as(&call.session, &known.producers)?;
     call.link.heard(&call.node, known);
     // Older clients do not read the answer; newer ones leave subscriptions out only after a "false".
     let mut wanted = beat.heartbeat_fingerprint == 0;

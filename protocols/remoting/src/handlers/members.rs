@@ -41,6 +41,9 @@ pub(super) fn unregister(call: &Call) -> Result<Response> {
     }
     if let Some(group) = call.frame.ext.get("producerGroup") {
         call.link.no_producer(&call.node, group);
+        if let (Some(client), Ok(group)) = (call.link.known_client(), GroupName::new(group.clone())) {
+            client.stop_producing(&group);
+        }
     }
     Ok(Response::success())
 }

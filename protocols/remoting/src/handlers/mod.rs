@@ -3,7 +3,6 @@
 //! The one idea to know: a handler starts its work when it is called and gives either the answer or a future of it. It
 //! never sees the socket, so it is tested with a value in and a value out.
 
-mod admin;
 mod cluster;
 mod groups;
 mod heartbeat;
@@ -18,6 +17,7 @@ mod send_back;
 mod stats;
 mod tools;
 mod topics;
+mod transactions;
 mod view;
 
 use crate::codec::Frame;
@@ -100,7 +100,7 @@ pub(crate) fn dispatch(call: Call) -> Answer {
         DELETE_SUBSCRIPTIONGROUP => Answer::later(groups::delete(call)),
         GET_ALL_SUBSCRIPTIONGROUP_CONFIG => Answer::now(groups::all(&call)),
         GET_SUBSCRIPTIONGROUP_CONFIG => Answer::now(groups::one(&call)),
-        END_TRANSACTION => Answer::now(Err(admin::no_transactions())),
+        END_TRANSACTION => Answer::later(transactions::end(call)),
         _ => tools::dispatch(call),
     }
 }

@@ -3,10 +3,10 @@
 //! The one idea to know: the message is in the log when `handle` returns, in the order of the requests; only the answer
 //! waits for the disk, so that all sends of one read share one sync.
 
-use super::{Answer, Call, Result};
+use super::{Answer, Call, Result, transactions};
 use crate::codec::Ext;
 use crate::codes::{request, response};
-use crate::convert::{Arrival, RetryMarks, check_delay, provenance, to_message};
+use crate::convert::{Arrival, Asides, RetryMarks, check_delay, provenance, to_message};
 use crate::errors::Failure;
 use crate::ids::{offset_id, parse_offset_id};
 use crate::record::parse_batch;
@@ -108,6 +108,16 @@ impl Send {
         u32::try_from(self.default_queues).unwrap_or(0).clamp(1, AUTO_CREATE_QUEUES)
     }
 
+    fn request(&self, message: Message) -> SendRequest {
+        SendRequest {
+            topic: self.topic.clone(),
+            messages: vec![message],
+            queue: self.queue_choice(),
+            create: Some(self.queues_to_create()),
+            durability: None,
+        }
+    }
+
     fn arrival<'a>(&'a self, call: &Call) -> Arrival<'a> {
         Arrival {
             body: call.frame.body.clone(),
@@ -175,7 +185,15 @@ fn missing(name: &str) -> Failure {
 
 /// Puts an ordinary message, or a batch of them, into the log.
 fn start(call: &Call, send: &Send) -> Result<Promise<Vec<Sent>>> {
-    let messages = if send.batch { batch(call, send)? } else { vec![single(call, send)?.0] };
+    if send.batch {
+        let messages = batch(call, send)?;
+        return put(call, send.topic.clone(), messages, send.queue_choice(), send.queues_to_create());
+    }
+    let (message, asides) = single(call, send)?;
+    if let Some(half) = asides.half {
+        return transactions::prepare(call, send.request(message), half);
+    }
+    let messages = vec![message];
     put(call, send.topic.clone(), messages, send.queue_choice(), send.queues_to_create())
 }
 
@@ -190,7 +208,7 @@ fn put(
     Ok(call.node.broker.send(&call.session, request)?)
 }
 
-fn single(call: &Call, send: &Send) -> Result<(Message, RetryMarks)> {
+fn single(call: &Call, send: &Send) -> Result<(Message, Asides)> {
     let (broker, config) = (&call.node.broker, &call.node.config);
     let now = broker.now();
     let from = provenance(call.session.principal(), call.link.peer);
@@ -213,8 +231,9 @@ fn batch(call: &Call, send: &Send) -> Result<Vec<Message>> {
                 flag: item.flag,
                 ..send.arrival(call)
             };
-            let (message, _) = to_message(arrival, config, now, &from)?;
+            let (message, asides) = to_message(arrival, config, now, &from)?;
             match message.deliver_at {
+                _ if asides.half.is_some() => Err(Failure::illegal("a batch cannot be half a transaction")),
                 None => Ok(message),
                 Some(_) => Err(Failure::illegal("messages of a batch cannot be delayed")),
             }
@@ -224,8 +243,8 @@ fn batch(call: &Call, send: &Send) -> Result<Vec<Message>> {
 
 /// A consumer sends a message again that it could not process: to its retry topic, or to where dead letters rest.
 async fn retry(call: &Call, send: Send, group: GroupName) -> Result<Response> {
-    let (mut message, marks) = single(call, &send)?;
-    message.origin = origin(call, &marks).await.map(Box::new);
+    let (mut message, asides) = single(call, &send)?;
+    message.origin = origin(call, &asides.retry).await.map(Box::new);
     let broker = &call.node.broker;
     let max = send.max_retries.unwrap_or(STOCK_RETRIES);
     // A group that holds queue locks consumes in order: it retries by itself, and sends only what it gives up.

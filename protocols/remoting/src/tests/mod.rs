@@ -7,6 +7,7 @@ mod filters;
 mod sending;
 mod socket;
 mod tools;
+mod transactions;
 
 use crate::codec::{Ext, Frame, Head, Spelling};
 use crate::config::Config;

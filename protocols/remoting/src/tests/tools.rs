@@ -118,6 +118,5 @@ async fn what_is_not_offered_is_refused_by_name() {
     assert_eq!((pop.code(), pop.remark()), (3, "request type 200050 (POP_MESSAGE) not supported"));
     let odd = peer.ask(31_000, &[], "").await;
     assert_eq!((odd.code(), odd.remark()), (3, "request type 31000 not supported"));
-    assert_eq!(peer.ask(37, &[], "").await.code(), 16);
     assert_eq!(peer.ask(25, &[], "a=b").await.code(), 16);
 }

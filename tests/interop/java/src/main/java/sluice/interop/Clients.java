@@ -12,6 +12,8 @@ import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.client.consumer.rebalance.AllocateMessageQueueAveragely;
 import org.apache.rocketmq.client.exception.MQClientException;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
+import org.apache.rocketmq.client.producer.TransactionListener;
+import org.apache.rocketmq.client.producer.TransactionMQProducer;
 import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
 import org.apache.rocketmq.remoting.RPCHook;
 
@@ -49,6 +51,17 @@ final class Clients implements AutoCloseable {
         address(producer);
         producer.setSendMsgTimeout(SEND_TIMEOUT_MS);
         onClose(producer::shutdown);
+        return producer;
+    }
+
+    /** A producer of transactions whose outcomes the listener tells, started. */
+    TransactionMQProducer transactionProducer(String group, TransactionListener listener) throws MQClientException {
+        TransactionMQProducer producer = new TransactionMQProducer(group, hook());
+        address(producer);
+        producer.setSendMsgTimeout(SEND_TIMEOUT_MS);
+        producer.setTransactionListener(listener);
+        onClose(producer::shutdown);
+        producer.start();
         return producer;
     }
 

@@ -13,6 +13,7 @@ public final class Main {
                    list                   their names
                    send --topic T [--tag T] [--keys K] [--prop NAME=VALUE]... [--delay-ms N] [--body TEXT | --body-file F]
                    receive --topic T --group G --count N [--timeout SECONDS] [--tag EXPRESSION]
+                   prepare --topic T --group P --keys K [--check COMMIT_MESSAGE]   prepares, and says so when checked
                    serve                  JSON commands on standard input, JSON answers on standard output
                    produce-until --topic T --group G --stop FILE --acked FILE [--ready FILE] [--pause-ms N]
                    verify --topic T --group G --acked FILE [--timeout SECONDS]
@@ -29,6 +30,7 @@ public final class Main {
             case "list" -> list();
             case "send" -> OneShot.send(settings, Options.of(rest));
             case "receive" -> OneShot.receive(settings, Options.of(rest));
+            case "prepare" -> TransactionScenarios.prepare(settings, Options.of(rest));
             case "hold" -> OneShot.hold(settings, Options.of(rest));
             case "serve" -> new Serve(settings).run(System.in, System.out);
             case "produce-until" -> Restart.produceUntil(settings, Options.of(rest));
@@ -51,6 +53,7 @@ public final class Main {
                         SendScenarios.all(),
                         ConsumeScenarios.all(),
                         FilterScenarios.all(),
+                        TransactionScenarios.all(),
                         MessageScenarios.all(),
                         AccessScenarios.all())
                 .flatMap(List::stream)

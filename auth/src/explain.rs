@@ -92,12 +92,12 @@ impl Explanation {
     ) -> Self {
         let verdict = judge(directory, asker, action, resource);
         let decided_by = match verdict {
-            Verdict::Allowed(policy) | Verdict::Denied(policy) => Some(policy),
+            Verdict::Allowed(policy) | Verdict::Follows(policy) | Verdict::Denied(policy) => Some(policy),
             _ => None,
         };
         let target = Target::from(resource);
         let looked_at = match verdict {
-            Verdict::Allowed(_) | Verdict::Denied(_) | Verdict::NoMatch => {
+            Verdict::Allowed(_) | Verdict::Follows(_) | Verdict::Denied(_) | Verdict::NoMatch => {
                 let rules = directory.rules_of(directory.entry(asker.name), asker.roles);
                 rules.flat_map(|rules| rules.iter()).collect()
             }
@@ -108,7 +108,7 @@ impl Explanation {
             .map(|rule| {
                 let decided = decided_by.is_some_and(|by| std::ptr::eq(by, rule));
                 let part = match rule.mismatch(action, target, asker.from) {
-                    None if decided => RulePart::Decided,
+                    _ if decided => RulePart::Decided,
                     None => RulePart::Outvoted,
                     Some(Mismatch::Action) => RulePart::OtherAction,
                     Some(Mismatch::Resource) => RulePart::OtherResource,
@@ -136,6 +136,7 @@ fn reason(verdict: Verdict<'_>, asker: Asker<'_>) -> String {
     match verdict {
         Verdict::Superuser => format!("User:{name} is a superuser, and policies are not looked at"),
         Verdict::Allowed(policy) => format!("{policy}, and no matching policy denies"),
+        Verdict::Follows(policy) => format!("{policy}, and sending to this topic follows from that"),
         Verdict::Denied(policy) => format!("{policy}, and a matching deny wins over every allow"),
         Verdict::NoMatch => {
             format!("no policy about User:{name} or its roles matches, and what is not allowed is denied")

@@ -4,7 +4,7 @@
 //! happens. The verdict carries the rule that decided; the one who checks drops it, the one who explains shows it.
 
 use crate::directory::{Directory, Entry};
-use crate::policy::{Outcome, Target, decide};
+use crate::policy::{Outcome, Target, decide, follows_from};
 use crate::session::EXTERNAL;
 use crate::{Action, Policy, Resource, Session};
 use std::net::IpAddr;
@@ -39,6 +39,8 @@ impl<'a> Asker<'a> {
 pub(crate) enum Verdict<'d> {
     Superuser,
     Allowed(&'d Policy),
+    /// Sending to this topic follows from what another rule allows.
+    Follows(&'d Policy),
     Denied(&'d Policy),
     NoMatch,
     Disabled,
@@ -50,7 +52,7 @@ pub(crate) enum Verdict<'d> {
 
 impl Verdict<'_> {
     pub(crate) fn permits(self) -> bool {
-        matches!(self, Self::Superuser | Self::Allowed(_))
+        matches!(self, Self::Superuser | Self::Allowed(_) | Self::Follows(_))
     }
 }
 
@@ -70,8 +72,26 @@ pub(crate) fn judge<'d>(
     match decide(rules, action, target, asker.from) {
         Outcome::Allowed(policy) => Verdict::Allowed(policy),
         Outcome::Denied(policy) => Verdict::Denied(policy),
-        Outcome::NoMatch => Verdict::NoMatch,
+        Outcome::NoMatch => {
+            follows(directory, entry, asker, action, target).map_or(Verdict::NoMatch, Verdict::Follows)
+        }
     }
+}
+
+/// The rule that a right without a rule of its own follows from.
+fn follows<'d>(
+    directory: &'d Directory,
+    entry: Option<&'d Entry>,
+    asker: Asker<'d>,
+    action: Action,
+    target: Target<'_>,
+) -> Option<&'d Policy> {
+    let from = follows_from(action, target);
+    if from.is_empty() {
+        return None;
+    }
+    let mut rules = directory.rules_of(entry, asker.roles).flat_map(|rules| rules.iter());
+    rules.find(|rule| rule.allows_any(from, asker.from))
 }
 
 /// The record of someone who may ask at all; none for someone who is known by roles alone.

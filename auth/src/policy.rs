@@ -96,13 +96,28 @@ impl Policy {
         Ok(Self { decision: Decision::Deny, ..Self::allow(subject, resource, actions)? })
     }
 
+    /// True when it allows one of these to somebody from there, on any resource of that kind.
+    pub(crate) fn allows_any(&self, of: &[(Action, ResourceKind)], from: IpAddr) -> bool {
+        let about = |kind| match &self.resource {
+            ResourcePattern::Any => true,
+            ResourcePattern::Of(own, _) => *own == kind,
+        };
+        self.decision == Decision::Allow
+            && of.iter().any(|(action, kind)| self.actions.contains(*action) && about(*kind))
+            && self.is_from(from)
+    }
+
+    fn is_from(&self, from: IpAddr) -> bool {
+        self.source_ips.is_empty() || self.source_ips.iter().any(|net| net.contains(from))
+    }
+
     /// What about the request it does not speak of; none when it matches.
     pub(crate) fn mismatch(&self, action: Action, target: Target<'_>, from: IpAddr) -> Option<Mismatch> {
         if !self.resource.matches(target) {
             Some(Mismatch::Resource)
         } else if !self.actions.contains(action) {
             Some(Mismatch::Action)
-        } else if self.source_ips.is_empty() || self.source_ips.iter().any(|net| net.contains(from)) {
+        } else if self.is_from(from) {
             None
         } else {
             Some(Mismatch::Source)
@@ -167,6 +182,23 @@ pub(crate) struct Target<'a> {
 /// The prefixes of a group's own topics; the model makes such names but only as owned ones, and a check must not
 /// allocate. A test holds them equal to the model's.
 const GROUP_TOPIC_PREFIXES: [&str; 2] = ["%RETRY%", "%DLQ%"];
+
+/// Topics to which clients send of their own accord, so that nobody should have to grant it: where the right to do so
+/// follows from. Reading them does not follow, and a deny wins here too.
+const FOLLOWING: [(&str, &[(Action, ResourceKind)]); 2] = [
+    // A client's traces of what it sent and received.
+    ("RMQ_SYS_TRACE_TOPIC", &[(Action::Pub, ResourceKind::Topic), (Action::Sub, ResourceKind::Group)]),
+    // A consumer's answer to a request.
+    ("DefaultCluster_REPLY_TOPIC", &[(Action::Sub, ResourceKind::Group)]),
+];
+
+/// What sending to this topic, or making it by sending, follows from; nothing for other topics and actions.
+pub(crate) fn follows_from(action: Action, target: Target<'_>) -> &'static [(Action, ResourceKind)] {
+    if target.kind != ResourceKind::Topic || !matches!(action, Action::Pub | Action::Create) {
+        return &[];
+    }
+    FOLLOWING.iter().find(|(name, _)| *name == target.name).map_or(&[], |(_, from)| *from)
+}
 
 impl<'a> From<Resource<'a>> for Target<'a> {
     fn from(resource: Resource<'a>) -> Self {

@@ -27,6 +27,43 @@ fn home() -> IpAddr {
 }
 
 #[test]
+fn traces_and_replies_may_be_sent_by_whoever_has_something_to_trace_or_answer() {
+    let auth = with_users();
+    let [trace, reply, orders] = ["RMQ_SYS_TRACE_TOPIC", "DefaultCluster_REPLY_TOPIC", "orders"]
+        .map(|name| TopicName::new(name).unwrap());
+    let session = login(&auth, "alice", home());
+    let may = |action, topic| auth.permit(&session, action, Resource::Topic(topic)).is_ok();
+    assert!(!may(Action::Pub, &trace) && !may(Action::Pub, &reply), "nothing follows from nothing");
+    let allow = |resource: &str, action| Policy::allow("alice", resource, &[action]).unwrap();
+
+    run(&auth, Command::PutPolicy(allow("Topic:*", Action::Get)));
+    run(&auth, Command::PutPolicy(allow("Topic:orders", Action::Sub)));
+    assert!(!may(Action::Pub, &trace) && !may(Action::Pub, &reply));
+    let elsewhere = Policy { source_ips: vec!["11.0.0.0/8".parse().unwrap()], ..allow("*", Action::Pub) };
+    run(&auth, Command::PutPolicy(elsewhere));
+    assert!(!may(Action::Pub, &trace), "a right from another place");
+    run(&auth, Command::PutPolicy(allow("Topic:orders", Action::Pub)));
+    assert!(may(Action::Pub, &trace) && may(Action::Create, &trace) && !may(Action::Pub, &reply));
+    for action in [Action::Sub, Action::Delete, Action::Update, Action::List] {
+        assert!(!may(action, &trace), "{action}");
+    }
+    run(&auth, Command::PutPolicy(allow("Group:billing", Action::Sub)));
+    assert!(may(Action::Pub, &reply) && !may(Action::Create, &orders));
+
+    let answer = auth.explain("alice", Action::Pub, Resource::Topic(&reply), home());
+    assert_eq!(answer.decision, Decision::Allow);
+    assert!(answer.reason.ends_with("sending to this topic follows from that"), "{}", answer.reason);
+    let decided = &answer.rules[0];
+    assert_eq!(
+        (decided.part, decided.rule.resource.to_string()),
+        (RulePart::Decided, "Group:billing".into())
+    );
+
+    run(&auth, Command::PutPolicy(Policy::deny("alice", "Topic:RMQ_SYS*", &[Action::Pub]).unwrap()));
+    assert!(!may(Action::Pub, &trace), "a deny wins");
+}
+
+#[test]
 fn the_deciding_rule_comes_first_and_the_others_say_why_not() {
     let auth = with_users();
     let from = |net: &str, policy: Policy| Policy { source_ips: vec![net.parse().unwrap()], ..policy };

@@ -9,12 +9,17 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 scratch=$(mktemp -d)
 broker=
 
-start_broker() { # start_broker [NAME=VALUE...]: more settings for the broker's environment
-  local sluice=${SLUICE_BIN:-} candidate
+find_sluice() {
+  local candidate
+  sluice=${SLUICE_BIN:-}
   for candidate in "$root/target/release/sluice" "$root/target/debug/sluice"; do
     [ -n "$sluice" ] || { [ -x "$candidate" ] && sluice=$candidate; } || :
   done
   [ -n "$sluice" ] || { echo "no sluice binary: run 'cargo build --release' or set SLUICE_BIN" >&2; exit 2; }
+}
+
+start_broker() { # start_broker [NAME=VALUE...]: more settings for the broker's environment
+  find_sluice
   trap stop_broker EXIT
   env -u SLUICE_BIN SLUICE_DATA_DIR="$scratch/data" SLUICE_LISTEN__NAMESRV=0 SLUICE_LISTEN__REMOTING=0 SLUICE_LISTEN__HTTP=0 \
     SLUICE_LISTEN__STOMP=0 "$@" "$sluice" >"$scratch/ready" 2>"$scratch/log" &

@@ -12,7 +12,16 @@ fn the_snippets_are_the_examples() {
     let from = java.find("        // The client reads its TLS settings").expect("the part that is shown");
     let to = java.find("        boolean complete").expect("its end");
     let curl = read("examples/curl/hello.sh");
+    let between = |path: &str, from: &str, to: &str| {
+        let text = read(path);
+        let begin = text.find(from).unwrap_or_else(|| panic!("{path} has no {from:?}"));
+        let end = text[begin..].find(to).unwrap_or_else(|| panic!("{path} has no {to:?}"));
+        text[begin..begin + end].to_owned()
+    };
     let shown = [
+        ("curl over TLS", read("examples/tls/hello.sh").split_once('\n').expect("a first line").1.to_owned()),
+        ("ruby over TLS", between("examples/tls/orders.rb", "tls = ", "\n\n")),
+        ("python over TLS", between("examples/tls/orders.py", "client = ", "\n\n")),
         ("curl", curl.split_once('\n').expect("a first line").1.to_owned()),
         ("ruby", read("examples/ruby-stomp/orders.rb")),
         ("python", read("examples/python-stomp/orders.py")),

@@ -28,6 +28,7 @@ mod meter;
 mod node;
 mod properties;
 mod record;
+mod resets;
 mod response;
 mod session;
 

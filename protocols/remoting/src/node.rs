@@ -4,6 +4,7 @@ use crate::clients::Clients;
 use crate::config::Config;
 use crate::convert::Marks;
 use crate::meter::Meter;
+use crate::resets::Resets;
 use bytestring::ByteString;
 use sluice_broker::Broker;
 use sluice_namesrv::{BrokerIdentity, RouteTable};
@@ -20,6 +21,7 @@ pub(crate) struct Node {
     pub(crate) marks: Marks,
     pub(crate) started: u64,
     pub(crate) clients: Arc<Clients>,
+    pub(crate) resets: Resets,
     /// Messages that went out by this wire.
     pub(crate) got: Meter,
     /// Routes say that the broker takes no messages: a tool has asked for it.
@@ -47,6 +49,7 @@ impl Node {
             marks: Marks { broker: identity, region: config.region.as_str().into() },
             started: broker.now(),
             clients: Arc::default(),
+            resets: Resets::default(),
             got: Meter::default(),
             write_wiped: AtomicBool::new(false),
             broker,

@@ -5,8 +5,9 @@
 
 use super::json::{MessageQueue, queue_map};
 use super::{Answer, Call, Result};
-use crate::codes::response::{QUERY_NOT_FOUND, TOPIC_NOT_EXIST};
+use crate::codes::response::{QUERY_NOT_FOUND, SYSTEM_ERROR, TOPIC_NOT_EXIST};
 use crate::errors::{Failure, code_of};
+use crate::resets::Place;
 use crate::response::Response;
 use sluice_broker::{PullRequest, StartAt};
 use sluice_model::{ErrorKind, Filter, GroupName, Millis, Offset, QueueId, TopicName};
@@ -44,6 +45,12 @@ pub(super) fn update(call: Call) -> Answer {
         let (group, topic, queue) = (call.group("consumerGroup")?, call.topic("topic")?, call.queue()?);
         let offset = Offset::try_from(call.number::<i64>("commitOffset")?)
             .map_err(|_| Failure::invalid("an offset cannot be negative"))?;
+        let place = (group, topic, queue);
+        if call.node.resets.is_pending(&place, call.node.broker.now()) {
+            let text = "the group has just been moved on this queue, and its consumer does not know yet";
+            return Err(Failure::new(SYSTEM_ERROR, text));
+        }
+        let (group, topic, queue) = place;
         Ok(call.node.broker.commit_offset(&call.session, &group, &topic, queue, offset)?)
     })();
     match started {
@@ -117,29 +124,64 @@ pub(super) async fn earliest_store_time(call: Call) -> Result<Response> {
     Ok(Response::success().field("timestamp", stored))
 }
 
-/// 222: moves a group on a topic, to a time or to the end (-1).
+/// 222: moves a group on a topic, to a time or to the end (-1), or on one queue to an offset. Consumers that are
+/// connected learn it with their next pull.
 pub(super) async fn reset(call: Call) -> Result<Response> {
     let (group, topic) = (call.group("group")?, call.topic("topic")?);
-    if call.optional::<i64>("offset")?.is_some_and(|offset| offset >= 0)
-        || call.optional::<i32>("queueId")?.is_some_and(|queue| queue >= 0)
-    {
-        return Err(Failure::invalid(
-            "offsets are reset for a whole topic and to a time; commit one queue's with code 15",
-        ));
-    }
     let to = match Millis::try_from(call.number::<i64>("timestamp")?) {
         Ok(time) => StartAt::Time(time),
         Err(_) => StartAt::Latest,
     };
-    let progress =
-        call.node.broker.reset_offsets(&call.session, &group, &topic, to, false).await.map_err(|error| {
+    let only = call.optional::<i32>("queueId")?.and_then(|queue| u32::try_from(queue).ok()).map(QueueId);
+    let exactly = call.optional::<i64>("offset")?.and_then(|offset| Offset::try_from(offset).ok());
+    let (broker, session) = (&call.node.broker, &call.session);
+    let targets =
+        broker.reset_offsets(session, &group, &topic, to, true).await.map_err(|error| {
             match code_of(error.kind()) {
                 TOPIC_NOT_EXIST => Failure::new(TOPIC_NOT_EXIST, format!("Topic {topic} does not exist")),
                 _ => error.into(),
             }
         })?;
+    let mut moves: Vec<(Place, Offset)> = Vec::with_capacity(targets.len());
+    for target in targets.into_iter().filter(|t| only.is_none_or(|only| t.queue == only)) {
+        let offset = exactly.unwrap_or(target.committed);
+        if offset > target.end || (exactly.is_some() && offset < target.min) {
+            let range = format!("[{}-{}]", target.min, target.end);
+            let text = format!("Target offset {offset} not in consume queue range {range}");
+            return Err(Failure::new(SYSTEM_ERROR, text));
+        }
+        moves.push(((group.clone(), target.topic, target.queue), offset));
+    }
+    if moves.is_empty() {
+        return Err(Failure::invalid(format!("the topic {topic} has no such queue")));
+    }
+    let whole = only.is_none() && exactly.is_none();
+    move_group(&call, &moves, whole.then_some(to)).await?;
     let name = &call.node.marks.broker.name;
     let table =
-        queue_map(progress.iter().map(|p| (MessageQueue::new(name, &p.topic, p.queue), p.committed)))?;
+        queue_map(moves.iter().map(|((_, topic, queue), to)| (MessageQueue::new(name, topic, *queue), to)))?;
     Ok(Response::success().body(format!("{{\"offsetTable\":{table}}}")))
+}
+
+/// Those who consume are told first: what they commit meanwhile must not undo it. With `all` it is every queue of the
+/// topic, in one write.
+async fn move_group(call: &Call, moves: &[(Place, Offset)], all: Option<StartAt>) -> Result<()> {
+    let broker = &call.node.broker;
+    let Some(((group, topic, _), _)) = moves.first() else { return Ok(()) };
+    // One who may move the group and not see its members cannot know that nobody consumes.
+    let consumed = broker.members(&call.session, group).map_or(true, |members| !members.is_empty());
+    if consumed {
+        call.node.resets.set(moves.iter().cloned(), broker.now());
+    }
+    let stored = async {
+        if let Some(to) = all {
+            broker.reset_offsets(&call.session, group, topic, to, false).await?;
+            return Ok(());
+        }
+        for ((group, topic, queue), offset) in moves {
+            broker.commit_offset(&call.session, group, topic, *queue, *offset)?.await?;
+        }
+        Ok(())
+    };
+    stored.await.inspect_err(|_| call.node.resets.withdraw(moves.iter().map(|(place, _)| place)))
 }

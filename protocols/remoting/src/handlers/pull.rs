@@ -51,13 +51,44 @@ async fn read(call: Call, pull: Pull) -> Result<Response> {
         group: Some(&pull.group),
         wait: pull.wait,
     };
+    let moved = call.node.resets.next();
+    if let Some(offset) = reset(&call, &pull)? {
+        return Ok(go_on_at(offset, &broker.bounds(&call.session, &pull.topic, pull.queue)?));
+    }
     let pulled = tokio::select! {
         pulled = broker.pull(&call.session, &request) => pulled?,
+        // Perhaps it is this group that was moved; others ask again.
+        () = moved, if !pull.wait.is_zero() => {
+            broker.pull(&call.session, &PullRequest { wait: Duration::ZERO, ..request }).await?
+        }
         () = call.link.closing(), if !pull.wait.is_zero() => {
             broker.pull(&call.session, &PullRequest { wait: Duration::ZERO, ..request }).await?
         }
     };
+    if let Some(offset) = reset(&call, &pull)? {
+        return Ok(go_on_at(offset, &(pulled.min, pulled.max)));
+    }
     Ok(answer(&call, pull.offset, &pulled))
+}
+
+/// Where this consumer has to go on, when a tool has moved its group.
+fn reset(call: &Call, pull: &Pull) -> Result<Option<Offset>> {
+    let (resets, now) = (&call.node.resets, call.node.broker.now());
+    let place = (pull.group.clone(), pull.topic.clone(), pull.queue);
+    if !resets.is_pending(&place, now) {
+        return Ok(None);
+    }
+    // It is told once, so only to one who may read as this group.
+    call.node.broker.committed(&call.session, &pull.group, &pull.topic, pull.queue)?;
+    Ok(resets.take(&place, now))
+}
+
+fn go_on_at(offset: Offset, (min, max): &(Offset, Offset)) -> Response {
+    Response::with_code(PULL_OFFSET_MOVED, "OFFSET_RESET")
+        .field("suggestWhichBrokerId", 0)
+        .field("nextBeginOffset", offset)
+        .field("minOffset", *min)
+        .field("maxOffset", *max)
 }
 
 impl Pull {
@@ -133,6 +164,10 @@ fn commit(call: &Call, pull: &Pull) -> Result<()> {
     }
     let Ok(offset) = Offset::try_from(call.number::<i64>("commitOffset")?) else { return Ok(()) };
     let broker = &call.node.broker;
+    let place = (pull.group.clone(), pull.topic.clone(), pull.queue);
+    if call.node.resets.is_pending(&place, broker.now()) {
+        return Ok(());
+    }
     if broker
         .committed(&call.session, &pull.group, &pull.topic, pull.queue)?
         .is_some_and(|known| known >= offset)

@@ -107,8 +107,181 @@ async fn progress_is_shown_and_reset() {
     let reset = [("group", "CG"), ("topic", "T"), ("timestamp", "-1"), ("isForce", "true")];
     let moved = peer.ask(222, &reset, "").await.text();
     assert!(moved.contains(r#"{"brokerName":"sluice","queueId":0,"topic":"T"}:3"#), "{moved}");
-    let one_queue = [&reset[..], &[("queueId", "0")]].concat();
-    assert_eq!(peer.ask(222, &one_queue, "").await.code(), 29);
+    let one_queue = async |offset: &str| {
+        let fields = [&reset[..], &[("queueId", "0"), ("offset", offset)]].concat();
+        peer.ask(222, &fields, "").await
+    };
+    assert!(one_queue("2").await.text().ends_with(r#""topic":"T"}:2}}"#));
+    let outside = one_queue("4").await;
+    assert_eq!((outside.code(), outside.remark()), (1, "Target offset 4 not in consume queue range [0-3]"));
+}
+
+#[tokio::test]
+async fn who_consumes_is_told_that_the_group_was_moved() {
+    let peer = Peer::new();
+    for _ in 0..3 {
+        peer.send("T", "0", &[], b"x").await;
+    }
+    peer.heartbeat("c", "CG", "T", "*").await;
+    let commit = [("consumerGroup", "CG"), ("topic", "T"), ("queueId", "0"), ("commitOffset", "3")];
+    assert_eq!(peer.ask(15, &commit, "").await.code(), 0);
+    let fields = [
+        ("consumerGroup", "CG"),
+        ("topic", "T"),
+        ("queueId", "0"),
+        ("queueOffset", "3"),
+        ("maxMsgNums", "32"),
+        ("sysFlag", "3"),
+        ("commitOffset", "3"),
+        ("suspendTimeoutMillis", "30000"),
+    ];
+    let parked = tokio::spawn(Peer::finish(peer.start(11, &fields, "")));
+    tokio::task::yield_now().await;
+
+    let reset = [("group", "CG"), ("topic", "T"), ("timestamp", "0"), ("isForce", "true")];
+    assert_eq!(peer.another().ask(222, &reset, "").await.code(), 0);
+    let told = parked.await.unwrap();
+    assert_eq!(
+        (told.code(), told.fields(&["nextBeginOffset", "maxOffset"])),
+        (21, vec!["0".into(), "3".into()])
+    );
+    assert_eq!(peer.ask(15, &commit, "").await.code(), 0, "from then on it commits as ever");
+
+    // One that has not heard of it yet does not undo it.
+    assert_eq!(peer.ask(222, &reset, "").await.code(), 0);
+    assert_eq!(peer.ask(15, &commit, "").await.code(), 1);
+    let where_it_is = [("consumerGroup", "CG"), ("topic", "T"), ("queueId", "0")];
+    assert_eq!(peer.ask(14, &where_it_is, "").await.field("offset").unwrap(), "0");
+    assert_eq!(peer.ask(11, &fields, "").await.code(), 21);
+    assert_eq!(peer.ask(14, &where_it_is, "").await.field("offset").unwrap(), "0", "nor does its pull");
+}
+
+#[tokio::test]
+async fn a_topics_order_comes_with_its_route() {
+    let peer = Peer::new();
+    peer.send("T", "0", &[], b"x").await;
+    let item = [("namespace", "ORDER_TOPIC_CONFIG"), ("key", "T"), ("value", "sluice:4")];
+    assert_eq!(peer.ask(101, &item, "").await.code(), 22);
+    assert_eq!(peer.ask(100, &item, "").await.code(), 0);
+    assert_eq!(peer.ask(101, &item, "").await.field("value").unwrap(), "sluice:4");
+    assert_eq!(peer.ask(219, &item, "").await.json(), json!({"table": {"T": "sluice:4"}}));
+    assert_eq!(peer.ask(105, &[("topic", "T")], "").await.json()["orderTopicConf"], "sluice:4");
+    let config = peer.ask(351, &[("topic", "T")], "").await.json();
+    assert_eq!((&config["order"], &config["attributes"]), (&json!(true), &json!({})));
+    assert_eq!(peer.ask(102, &item, "").await.code(), 0);
+    assert!(peer.ask(105, &[("topic", "T")], "").await.json().get("orderTopicConf").is_none());
+    let gone = [("namespace", "ORDER_TOPIC_CONFIG"), ("key", "nowhere"), ("value", "sluice:4")];
+    assert_eq!((peer.ask(100, &gone, "").await.code(), peer.ask(102, &gone, "").await.code()), (17, 0));
+    let other = peer.ask(100, &[("namespace", "OTHER"), ("key", "k"), ("value", "v")], "").await;
+    assert!(other.code() == 3 && other.remark().contains("PUT_KV_CONFIG"), "{}", other.remark());
+}
+
+#[tokio::test]
+async fn a_broker_that_is_not_to_be_written_to_says_so_in_routes() {
+    let peer = Peer::new();
+    peer.send("T", "0", &[], b"x").await;
+    let perm = async || peer.ask(105, &[("topic", "T")], "").await.json()["queueDatas"][0]["perm"].clone();
+    let broker = [("brokerName", "sluice")];
+    assert_eq!(peer.ask(205, &broker, "").await.field("wipeTopicCount").unwrap(), "1");
+    assert_eq!(perm().await, 4);
+    assert_eq!(peer.ask(327, &broker, "").await.field("addTopicCount").unwrap(), "1");
+    assert_eq!(perm().await, 6);
+    assert_eq!(peer.ask(205, &[("brokerName", "another")], "").await.code(), 29);
+}
+
+#[tokio::test]
+async fn producers_are_known_while_they_are_connected() {
+    let peer = Peer::new();
+    let producers = async |group: &'static str| {
+        let other = peer.another();
+        other.ask(204, &[("producerGroup", group)], "").await
+    };
+    assert_eq!(producers("PG").await.code(), 1);
+    peer.heartbeat("c", "CG", "T", "*").await;
+    let connection =
+        json!({"clientAddr": "10.0.0.1:50001", "clientId": "c", "language": "JAVA", "version": 479});
+    assert_eq!(producers("PG").await.json(), json!({"connectionSet": [connection]}));
+    assert_eq!(peer.ask(328, &[], "").await.json()["data"]["PG"][0]["remoteIP"], "/10.0.0.1:50001");
+    assert_eq!(peer.ask(35, &[("clientID", "c"), ("producerGroup", "PG")], "").await.code(), 0);
+    assert_eq!(producers("PG").await.code(), 1);
+    peer.heartbeat("c", "CG", "T", "*").await;
+    peer.link.end();
+    assert_eq!(producers("PG").await.code(), 1);
+}
+
+#[tokio::test]
+async fn who_reads_what_and_how_far_is_shown() {
+    let peer = Peer::new();
+    for _ in 0..3 {
+        peer.send("T", "0", &[], b"x").await;
+    }
+    peer.heartbeat("c", "Online", "T", "a || b").await;
+    let commit = [("consumerGroup", "CG"), ("topic", "T"), ("queueId", "0"), ("commitOffset", "1")];
+    peer.ask(15, &commit, "").await;
+    assert_eq!(peer.ask(300, &[("topic", "T")], "").await.json(), json!({"groupList": ["CG", "Online"]}));
+    assert_eq!(peer.ask(343, &[("group", "CG")], "").await.json()["topicList"], json!(["T"]));
+    let wants = peer.ask(345, &[("group", "Online"), ("topic", "T")], "").await.json();
+    assert_eq!(wants["subscriptionData"]["subString"], "a || b");
+    let offline = peer.ask(345, &[("group", "CG"), ("topic", "T")], "").await.json();
+    assert_eq!(offline, json!({"group": "CG", "topic": "T"}));
+    let lagging = peer.ask(317, &[("isOrder", "false")], "").await.text();
+    assert!(
+        lagging.contains(r#"{"CG":[{"consumeTps":0.0,"offsetTable":{{"brokerName":"sluice","#),
+        "{lagging}"
+    );
+    assert!(lagging.ends_with(r#""totalDiff":2,"totalInflightDiff":0}"#), "{lagging}");
+    let span = peer.ask(303, &[("group", "CG"), ("topic", "T")], "").await.json();
+    let span = &span["consumeTimeSpanSet"][0];
+    let [first, consumed, last] =
+        ["minTimeStamp", "consumeTimeStamp", "maxTimeStamp"].map(|name| span[name].as_u64().unwrap());
+    assert!(0 < first && first <= consumed && consumed <= last, "{span}");
+
+    let clone = [("srcGroup", "CG"), ("destGroup", "Other"), ("topic", "T")];
+    assert_eq!(peer.ask(314, &clone, "").await.code(), 0);
+    let where_it_is = [("consumerGroup", "Other"), ("topic", "T"), ("queueId", "0")];
+    assert_eq!(peer.ask(14, &where_it_is, "").await.field("offset").unwrap(), "1");
+    let busy = [("srcGroup", "CG"), ("destGroup", "Online"), ("topic", "T")];
+    assert_eq!(peer.ask(314, &busy, "").await.code(), 1);
+}
+
+#[tokio::test]
+async fn what_came_lately_is_looked_up() {
+    let peer = Peer::new();
+    for _ in 0..3 {
+        peer.send("T", "0", &[], b"x").await;
+    }
+    let stats = [("statsName", "TOPIC_PUT_NUMS"), ("statsKey", "T")];
+    let stats = peer.ask(315, &stats, "").await.json();
+    for span in ["statsMinute", "statsHour", "statsDay"] {
+        assert_eq!(stats[span]["sum"], 3, "{span}");
+    }
+    assert_eq!(peer.ask(315, &[("statsName", "GROUP_GET_NUMS"), ("statsKey", "T@CG")], "").await.code(), 1);
+    peer.pull("CG", "T", "0", "0", "4").await;
+    let table = peer.ask(28, &[], "").await.json()["table"].clone();
+    assert_eq!(table["putTps"], "0.30 0.05 0.01");
+    assert_eq!(
+        (&table["getTransferredTps"], &table["msgGetTotalTodayNow"]),
+        (&json!("0.30 0.05 0.01"), &json!("3"))
+    );
+    assert_eq!(
+        (&table["msgPutTotalTodayNow"], &table["sendThreadPoolQueueSize"]),
+        (&json!("3"), &json!("0"))
+    );
+}
+
+#[tokio::test]
+async fn several_topics_and_groups_are_made_at_once() {
+    let peer = Peer::new();
+    let topics = r#"{"topicConfigList":[{"topicName":"A","readQueueNums":2,"writeQueueNums":2,"perm":6,"order":false,
+        "attributes":{"+message.type":"FIFO"}},{"topicName":"B","readQueueNums":3,"writeQueueNums":3,"perm":4}]}"#;
+    assert_eq!(peer.ask(18, &[], topics).await.code(), 0);
+    let config = async |topic: &str| peer.ask(351, &[("topic", topic)], "").await.json();
+    assert_eq!(config("A").await["attributes"]["message.type"], "FIFO");
+    assert_eq!((&config("B").await["writeQueueNums"], &config("B").await["perm"]), (&json!(3), &json!(4)));
+    let groups =
+        r#"{"groupConfigList":[{"groupName":"G","retryMaxTimes":2},{"groupName":"H","retryMaxTimes":3}]}"#;
+    assert_eq!(peer.ask(225, &[], groups).await.code(), 0);
+    assert_eq!(peer.ask(352, &[("group", "H")], "").await.json()["retryMaxTimes"], 3);
 }
 
 #[tokio::test]

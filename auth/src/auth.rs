@@ -13,6 +13,7 @@ use crate::audit::Audit;
 use crate::certificate::CertificateRules;
 use crate::change::{Change, Kind};
 use crate::data_key::{self, DataKey};
+use crate::diff;
 use crate::directory::{Directory, Entry};
 use crate::judge::{Asker, Verdict, judge, standing};
 use crate::password::Passwords;
@@ -300,6 +301,13 @@ impl Auth {
     fn metered<T>(&self, with: impl FnOnce(&Directory, Millis) -> T) -> Option<T> {
         let acl = self.acl.as_ref().filter(|acl| acl.has_quotas.load(Ordering::Relaxed))?;
         Some(with(&acl.directory.read(), acl.clock.now()))
+    }
+
+    /// What a new content of the operator's file changes, a line each; nothing for other changes. Before it is applied.
+    pub fn diff(&self, change: &Change) -> Vec<String> {
+        self.read(|directory| {
+            diff::of(directory, &self.acl.as_ref().map_or_else(|| change.0.clone(), |acl| acl.opened(change)))
+        })
     }
 
     /// Notes in the audit trail that users or policies have changed. None: by the operator.

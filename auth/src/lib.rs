@@ -15,7 +15,7 @@
 //! - `secret`, `data_key` — how secrets are kept from being shown, and how they rest
 //! - `audit`, `reason` — what happened, for whoever must know; `slowdown` — what failing costs
 //! - `quota`, `places` — how much, not what
-//! - `config`, `file` — what the operator writes; `plain_acl` — what they wrote for RocketMQ's ACL 1.0
+//! - `config`, `file` — what the operator writes; `diff` — what of it is new; `plain_acl` — what they wrote for RocketMQ's ACL 1.0
 
 mod access;
 mod api_token;
@@ -26,6 +26,7 @@ mod change;
 mod config;
 mod credentials;
 mod data_key;
+mod diff;
 mod directory;
 mod explain;
 mod file;

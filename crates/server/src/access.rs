@@ -1,17 +1,21 @@
 //! Users that exist before anyone can log in: the first administrator, and the operator's file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
-use sluice_auth::{AclFile, Auth, Command, Mode, Secret, random_password};
+use sluice_auth::{AclFile, Auth, Command, Mode, PlainAcl, Secret, random_password};
 use sluice_broker::Broker;
+use sluice_model::SystemClock;
 
 use crate::failure::Failure;
 
 /// The file is looked at this often, if there is one: soon enough for a person who waits for it.
 const CHECK_EVERY: Duration = Duration::from_secs(5);
+
+/// A file that changes within this time is still being written.
+const SETTLED: Duration = Duration::from_millis(500);
 
 /// The operator's file of users and policies.
 pub struct AccessFile {
@@ -50,7 +54,13 @@ impl AccessFile {
     pub async fn watch(self: Arc<Self>, broker: Broker) {
         loop {
             tokio::time::sleep(CHECK_EVERY).await;
-            if self.stamp() != *self.seen.lock() {
+            let stamp = self.stamp();
+            if stamp == *self.seen.lock() {
+                continue;
+            }
+            tokio::time::sleep(SETTLED).await;
+            // Half a file can be a whole one of fewer users.
+            if self.stamp() == stamp {
                 self.apply_again(&broker).await;
             }
         }
@@ -60,6 +70,29 @@ impl AccessFile {
         let metadata = self.path.metadata().ok()?;
         Some((metadata.modified().ok()?, metadata.len()))
     }
+}
+
+/// The text of a file for `auth.file` that says what a `plain_acl.yml` says.
+pub fn import(plain_acl: &Path) -> Result<String, Failure> {
+    let wrong = |why: String| Failure::Config(format!("{}: {why}", plain_acl.display()));
+    let text = std::fs::read_to_string(plain_acl).map_err(|e| wrong(e.to_string()))?;
+    let acl = PlainAcl::parse(&text).map_err(|e| wrong(e.message().to_owned()))?;
+    let mut out =
+        "# Made from a plain_acl.yml. Secrets are in it: keep it readable for the broker only.\n".to_owned();
+    acl.notes.iter().for_each(|note| out.push_str(&format!("# Note: {note}\n")));
+    out.push('\n');
+    out.push_str(&acl.file.to_toml()?);
+    Ok(out)
+}
+
+/// Whether a file would be taken as `auth.file` by a broker without other users.
+pub fn check(path: &Path) -> Result<(), Failure> {
+    let wrong = |why: String| Failure::Config(format!("{}: {why}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|e| wrong(e.to_string()))?;
+    let file = AclFile::parse(&text).map_err(|e| wrong(e.message().to_owned()))?;
+    let auth = Auth::acl(Default::default(), Arc::new(SystemClock))?;
+    auth.plan(Command::ReplaceFile(file)).map_err(|e| wrong(e.message().to_owned()))?;
+    Ok(())
 }
 
 /// On the first start with access control somebody must be able to get in.

@@ -29,9 +29,29 @@ pub enum Verb {
         #[arg(long, value_name = "FILE")]
         check: Option<PathBuf>,
     },
+    /// Users and policies
+    #[command(subcommand)]
+    Acl(AclVerb),
     /// Makes certificates
     #[command(subcommand)]
     Cert(CertVerb),
+}
+
+/// What about users and policies.
+#[derive(Clone, Debug, Subcommand)]
+pub enum AclVerb {
+    /// Prints the users and permissions of a RocketMQ plain_acl.yml (ACL 1.0) as a file for auth.file
+    ///
+    /// What cannot be said here stands in comments at the top. Secrets are in the output.
+    Import {
+        /// The plain_acl.yml
+        file: PathBuf,
+    },
+    /// Only says whether this acl.toml is valid
+    Check {
+        /// The acl.toml
+        file: PathBuf,
+    },
 }
 
 /// Which certificates.

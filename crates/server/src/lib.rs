@@ -10,7 +10,7 @@
 //!
 //! What a message is and what may be done with it is the business of `broker` and below.
 
-mod access;
+pub mod access;
 pub mod cli;
 pub mod config;
 pub mod dev_cert;

@@ -5,11 +5,11 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
-use sluice_server::cli::{CertVerb, Cli, Verb};
+use sluice_server::cli::{AclVerb, CertVerb, Cli, Verb};
 use sluice_server::config::{self, Config, Loader};
 use sluice_server::failure::Failure;
 use sluice_server::signals::{Asked, Signals};
-use sluice_server::{Server, dev_cert, logging};
+use sluice_server::{Server, access, dev_cert, logging};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -18,6 +18,13 @@ fn main() -> ExitCode {
         Some(Verb::Config { check: None }) => {
             cli.options.load().map_err(Failure::from).and_then(|loaded| print(&config::show(&loaded)))
         }
+        Some(Verb::Acl(verb)) => match (cli.options.given(), verb) {
+            (Some(flag), _) => Err(Failure::Config(format!("{flag} has no effect on acl"))),
+            (None, AclVerb::Import { file }) => access::import(file).and_then(|text| print(&text)),
+            (None, AclVerb::Check { file }) => {
+                access::check(file).and_then(|()| print(&format!("{} is valid\n", file.display())))
+            }
+        },
         Some(Verb::Cert(CertVerb::Dev(wanted))) => match cli.options.given() {
             Some(flag) => Err(Failure::Config(format!("{flag} has no effect on cert dev"))),
             None => dev_cert::make(wanted).and_then(|made| print(&made.to_string())),

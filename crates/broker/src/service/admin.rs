@@ -226,7 +226,12 @@ impl Broker {
     async fn write_access(&self, by: Option<&Session>, command: Command) -> Result<()> {
         let inner = self.0.by_itself(); // the callers have asked; whoever runs the process asks nobody
         let auth = Arc::clone(&inner.auth);
-        let change: Change = super::log::blocking(move || auth.plan(command)).await?;
+        let plan = move || {
+            let change = auth.plan(command)?;
+            let diff = auth.diff(&change);
+            Ok((change, diff))
+        };
+        let (change, diff): (Change, Vec<String>) = super::log::blocking(plan).await?;
         if inner.auth.is_in_force(&change) {
             return Ok(());
         }
@@ -236,6 +241,7 @@ impl Broker {
             inner.record(&mut core, &[record], Durability::Sync)?.done
         };
         inner.auth.note_change(by, &change);
+        diff.iter().for_each(|line| tracing::info!(target: "sluice::audit", change = line));
         done.await
     }
 }

@@ -4,6 +4,7 @@
 //! commit by threads without any network (`probe`), and a bare server that does nothing but bring a socket's bytes to
 //! the disk before it answers (`bare`). Repeats are interleaved and the median counts.
 
+mod access;
 mod bare;
 mod idle;
 mod probe;
@@ -24,6 +25,8 @@ pub use bare::serve;
 pub enum What {
     /// A minute or two: everything once, roughly.
     Smoke,
+    /// Remoting sends with access control and without.
+    Access,
 }
 
 const CONNECTIONS: usize = 64;
@@ -34,13 +37,17 @@ const EACH: Duration = Duration::from_secs(3);
 const WARM_UP: Duration = Duration::from_secs(1);
 
 pub fn run(what: What) -> Result {
-    let What::Smoke = what;
     shell::build_broker()?;
     // Beside the build, not in /tmp: that may be memory, where a sync costs nothing.
     std::fs::create_dir_all(target())?;
     let folder = TempDir::with_prefix_in("bench-", target())?;
-    idle::measure(&folder.path().join("idle"))?;
-    throughput(&folder.path().join("load"))
+    match what {
+        What::Smoke => {
+            idle::measure(&folder.path().join("idle"))?;
+            throughput(&folder.path().join("load"))
+        }
+        What::Access => access::measure(folder.path()),
+    }
 }
 
 struct Row<'a> {

@@ -12,6 +12,8 @@ use std::collections::BTreeSet;
 /// What is being done while groups are appended.
 pub struct Doing<'a> {
     pub now: Millis,
+    /// The latest time of this life: what had come back then is not taken back when the clock is set back.
+    pub latest: Millis,
     pub max_attempts: u32,
     /// What a receive asks for.
     pub filter: Option<&'a Filter>,
@@ -102,7 +104,7 @@ impl Look<'_> {
         for (offset, attempt) in deliveries {
             let place = format!("offset {offset} of queue {queue} to group {group}");
             let before = match self.cell(group, queue, *offset) {
-                Some(cell) if cell.is_ready(self.doing.now) => cell.attempt,
+                Some(cell) if cell.is_ready(self.doing.latest) => cell.attempt,
                 Some(cell) => return Err(format!("{place}: delivered although it is {cell:?}")),
                 None if *offset >= start && *offset < next => 0,
                 None => return Err(format!("{place}: delivered although it was settled")),
@@ -154,7 +156,7 @@ impl Look<'_> {
             return Err(format!("offset {offset} of queue {queue} is settled twice for group {group}"));
         };
         let unwanted = self.model.message(queue, offset).is_none_or(|s| self.is_unwanted(&s.message));
-        let by_itself = cell.is_ready(self.doing.now)
+        let by_itself = cell.is_ready(self.doing.latest)
             && (unwanted || offset < (self.doing.min)(queue) || self.dies(group, queue, offset));
         if by_itself { Ok(()) } else { self.allowed(group, queue, offset, "settled") }
     }

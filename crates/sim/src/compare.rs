@@ -2,7 +2,7 @@
 
 use crate::node::{Check, Node, now};
 use sluice_broker::{Lease, PullRequest, ReceiveRequest, StartAt};
-use sluice_model::{Filter, GroupName, Offset, QueueId, TopicName};
+use sluice_model::{Filter, GroupName, Message, Offset, QueueId, TopicName};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -119,13 +119,14 @@ impl Node {
     pub fn drain(&mut self) -> Check {
         self.vfs.heal();
         self.vfs.set_capacity(1 << 40);
-        self.is_full = false;
+        (self.is_full, self.was_full) = (false, false);
         // The holders' deliveries come back.
         let asked = self.all_held();
         self.holders.clear();
         self.absorb(&asked)?;
         self.clock.advance(3600 * 1000);
-        while self.spy.log.keep_files() {}
+        self.latest = self.latest.max(self.now());
+        self.accepts_again()?;
         self.fire()?;
         self.commit()?;
         if !self.model.timers.is_empty() {
@@ -142,6 +143,25 @@ impl Node {
         }
         self.compare()?;
         self.nothing_is_missing()
+    }
+
+    /// Once there is space again, messages are accepted without a restart. The append that is refused last has the log
+    /// look at the space.
+    fn accepts_again(&mut self) -> Check {
+        for last in [false, true] {
+            let topic = TopicName::new("orders").map_err(|e| format!("{e:?}"))?;
+            let message = self.message();
+            let sent = self.broker.send(
+                &self.me.clone(),
+                sluice_broker::SendRequest::one(topic, Message { deliver_at: None, ..message }),
+            );
+            self.absorb(&crate::node::Asked::default())?;
+            match sent {
+                Err(error) if last => return Err(format!("there is space, but: {error:?}")),
+                _ => while self.spy.log.keep_files() {},
+            }
+        }
+        self.commit()
     }
 
     fn consume_all(&mut self, group: &GroupName, topic: &TopicName) -> Check {

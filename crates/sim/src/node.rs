@@ -109,7 +109,11 @@ pub struct Node {
     /// Sent and acknowledged, by number: the end of its group.
     acked: BTreeMap<u64, Lsn>,
     trimmed: Millis,
+    /// The latest time of this life.
+    pub latest: Millis,
     pub is_full: bool,
+    /// A call is made to find the disk full in this life.
+    pub was_full: bool,
     pub next_message: u64,
     /// Messages to a topic that is deleted from time to time.
     pub doomed: BTreeSet<u64>,
@@ -176,7 +180,9 @@ impl Node {
             seen: HashMap::new(),
             acked: BTreeMap::new(),
             trimmed: 0,
+            latest: START,
             is_full: false,
+            was_full: false,
             next_message: 0,
             doomed: BTreeSet::new(),
         };
@@ -208,6 +214,7 @@ impl Node {
             let min = move |queue: u32| spy.bounds(LogQueue(queue)).min;
             let doing = Doing {
                 now: self.now(),
+                latest: self.latest,
                 max_attempts: 3,
                 filter: asked.filter,
                 settles: &asked.settles,
@@ -264,7 +271,7 @@ impl Node {
         let kind = error.kind();
         self.trace.note(format_args!("{what}: {kind:?}"));
         let fine = match kind {
-            ErrorKind::StorageFull => self.is_full,
+            ErrorKind::StorageFull => self.is_full || self.was_full || !self.spy.space().accepts_messages,
             ErrorKind::Unavailable => self.is_down(),
             ErrorKind::Throttled => true,
             _ => false,
@@ -316,6 +323,8 @@ impl Node {
         self.tally.crashes += 1;
         self.trace.note(format_args!("{crash:?} at {}", self.spy.end()));
         self.answered()?;
+        self.trimmed = self.trimmed.max(self.spy.trimmed_before());
+        self.latest = self.now();
         let everything = self.spy.end();
         let closed = crash == Crash::Close && !self.is_down() && self.close()?;
         let floor = match crash {
@@ -327,11 +336,12 @@ impl Node {
             Crash::PowerCut(seed) => self.vfs.power_cut(seed),
             Crash::Close | Crash::Kill => self.vfs.restart(),
         };
-        self.is_full = false;
+        (self.is_full, self.was_full) = (false, false);
         self.vfs.set_capacity(1 << 40);
         self.pending.clear();
         self.receipts.clear();
-        let log = self.reopen()?;
+        let (log, power_failed) = self.reopen()?;
+        let floor = if power_failed && !closed { floor.min(self.floor_power) } else { floor };
         let mut found = Vec::new();
         log.replay(0, &mut |entry| found.push(entry)).map_err(|e| format!("no replay: {e:?}"))?;
         let told = log.checkpoint().map_err(|e| format!("no checkpoint: {e:?}"))?.map_or(0, |(at, _)| at);
@@ -348,39 +358,34 @@ impl Node {
         self.absorb(&Asked::default())?;
         match closed {
             Ok(()) => Ok(true),
-            Err(_) if self.is_down() || self.is_full => Ok(false),
+            Err(_) if self.is_down() || self.is_full || self.was_full => Ok(false),
             Err(error) => Err(format!("closing fails: {error:?}")),
         }
     }
 
-    /// Opens the log; a start may be cut short as well.
-    fn reopen(&mut self) -> Check<LocalLog> {
+    /// Opens the log; a start may be cut short as well. Says whether the power failed before one had come to its end.
+    fn reopen(&mut self) -> Check<(LocalLog, bool)> {
+        let (mut opened, mut power_failed) = (false, false);
         for _ in 0..self.dice.below(3) {
             self.vfs.stop_at(1 + self.dice.below(40));
-            if let Err(error) = open_log(&self.vfs, &self.clock)
-                && !self.vfs.has_stopped()
-            {
-                return Err(format!("the log does not open: {error}"));
+            match open_log(&self.vfs, &self.clock) {
+                Ok(log) => {
+                    opened = true;
+                    drop(log);
+                }
+                Err(_) if self.vfs.has_stopped() => {}
+                Err(error) => return Err(format!("the log does not open: {error}")),
             }
             self.tally.crashes += 1;
             let seed = self.dice.number();
             let cut = self.dice.coin();
+            power_failed |= cut && !opened;
             self.trace.note(format_args!("stopped while opening, {cut}"));
-            if std::env::var_os("DUMP").is_some() {
-                for (path, bytes) in self.vfs.files() {
-                    let foot = bytes.len().saturating_sub(4096);
-                    let f = &bytes[foot..];
-                    let end = if f.starts_with(b"SLUICEFT") {
-                        u64::from_le_bytes(f[40..48].try_into().unwrap())
-                    } else {
-                        0
-                    };
-                    println!("    {} {} end {end} {:?}", path.display(), bytes.len(), &bytes.get(8144..8160));
-                }
-            }
             self.vfs = if cut { self.vfs.power_cut(seed) } else { self.vfs.restart() };
         }
-        open_log(&self.vfs, &self.clock).map_err(|error| format!("the log does not open: {error}"))
+        let log =
+            open_log(&self.vfs, &self.clock).map_err(|error| format!("the log does not open: {error}"))?;
+        Ok((log, power_failed))
     }
 
     /// The log goes up to `end`: nothing acknowledged may be missing, and no group may be there in part.
@@ -459,7 +464,7 @@ impl Node {
 
     /// Whether messages stored at this time may be gone.
     pub fn may_be_trimmed(&self, stored: Millis) -> bool {
-        stored < self.trimmed
+        stored < self.trimmed.max(self.spy.trimmed_before())
     }
 }
 

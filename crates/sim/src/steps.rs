@@ -65,6 +65,7 @@ impl Node {
             _ => {}
         }
         if self.dice.below(20) == 0 {
+            self.was_full = true;
             self.vfs.fail_once(Call::Write, nth, ENOSPC);
         }
     }
@@ -241,6 +242,7 @@ impl Node {
             1 => self.clock.set(now - self.dice.below(60_000)),
             _ => self.clock.advance(self.dice.below(6000)),
         }
+        self.latest = self.latest.max(self.now());
         self.trace.note(format_args!("time {}", self.now()));
         Ok(())
     }
@@ -283,6 +285,7 @@ impl Node {
         let room = self.dice.below(200_000);
         self.vfs.set_capacity(if self.is_full { self.vfs.used() + room } else { 1 << 40 });
         self.clock.advance(1500);
+        self.latest = self.latest.max(self.now());
         self.trace.note(format_args!("full {} {room}", self.is_full));
         Ok(())
     }

@@ -93,6 +93,11 @@ impl Node {
         let asked = self.settling(receipts);
         let good = receipts.iter().all(|receipt| self.is_held(receipt));
         let distinct: BTreeSet<_> = receipts.iter().map(|r| (r.group, r.queue, r.offset)).collect();
+        // A delivery that came back stays so when the clock is set back, although its lease seems to hold again.
+        let came_back = distinct.iter().any(|(group, queue, offset)| {
+            let cell = self.model.progress.get(&(*group, *queue)).and_then(|p| p.cells.get(offset));
+            cell.is_some_and(|cell| cell.is_ready(self.latest))
+        });
         let work = Work { sends, acks: receipts.iter().map(|r| r.handle.clone()).collect() };
         let done = self.broker.work(&self.me.clone(), work);
         let groups = self.absorb(&asked)?;
@@ -103,7 +108,7 @@ impl Node {
                 self.promised(promise, &groups, numbers);
                 Ok(())
             }
-            Err(error) if good && distinct.len() == receipts.len() => {
+            Err(error) if good && distinct.len() == receipts.len() && !came_back => {
                 self.refused("work", &error, &[ErrorKind::TopicNotFound])
             }
             Err(error) => {

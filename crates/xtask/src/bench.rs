@@ -25,7 +25,9 @@ pub use bare::serve;
 pub enum What {
     /// A minute or two: everything once, roughly.
     Smoke,
-    /// Remoting sends with access control and without.
+    /// Remoting sends alone, long enough to look at them with a profiler.
+    Sends,
+    /// The same sends with access control and without.
     Access,
 }
 
@@ -46,13 +48,64 @@ pub fn run(what: What) -> Result {
             idle::measure(&folder.path().join("idle"))?;
             throughput(&folder.path().join("load"))
         }
+        What::Sends => sends(folder.path()),
         What::Access => access::measure(folder.path()),
     }
 }
 
-struct Row<'a> {
-    name: &'a str,
-    runs: Vec<Measured>,
+/// A wire, whom it reaches, and the process that serves it.
+struct Target<'a> {
+    name: &'static str,
+    wire: &'a dyn Wire,
+    address: SocketAddr,
+    process: u32,
+}
+
+impl Target<'_> {
+    fn load(&self, depth: usize, duration: Duration) -> Result<Row> {
+        let load = Load {
+            address: self.address,
+            wire: self.wire,
+            topic: "bench",
+            connections: CONNECTIONS,
+            depth,
+            body: BODY,
+            duration,
+        };
+        let before = cpu(self.process)?;
+        let measured = load.run().map_err(|error| format!("{}: {error}", self.name))?;
+        let used = cpu(self.process)?.saturating_sub(before);
+        let messages = measured.per_second * duration.as_secs_f64();
+        Ok(Row { measured, cpu: Some(used.div_f64(messages.max(1.0))) })
+    }
+}
+
+/// One run, and what the server used of the processor for each message.
+struct Row {
+    measured: Measured,
+    cpu: Option<Duration>,
+}
+
+/// The time on a processor that a process has used.
+fn cpu(process: u32) -> Result<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+    // The name, in brackets, may hold spaces; user and system time are the 12th and 13th field behind it.
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    let ticks: u64 = fields.skip(11).take(2).map(|ticks| ticks.parse().unwrap_or(0)).sum();
+    Ok(Duration::from_millis(10 * ticks))
+}
+
+fn sends(folder: &Path) -> Result {
+    let broker = Broker::start(&Settings::in_folder(folder))?;
+    println!("the broker is process {}", broker.id());
+    let address = broker.address("remoting")?;
+    let target = Target { name: "remoting sends", wire: &Remoting, address, process: broker.id() };
+    for (depth, duration) in [(1, WARM_UP), (1, 4 * EACH), (32, 2 * EACH)] {
+        let mut run = [(target.name, vec![target.load(depth, duration)?])];
+        println!("\n{depth} in flight on each of {CONNECTIONS} connections");
+        print(&mut run);
+    }
+    Ok(())
 }
 
 fn throughput(folder: &Path) -> Result {
@@ -61,59 +114,59 @@ fn throughput(folder: &Path) -> Result {
     let bare = bare::Server::start(&folder.join("bare"))?;
     let mut probe = probe::Probe::new(&folder.join("probe"))?;
 
-    let wires: [(&str, &dyn Wire, SocketAddr); 4] = [
-        ("socket to disk, bare", &Bare, bare.address()),
-        ("remoting sends", &Remoting, broker.address("remoting")?),
-        ("HTTP posts", &Http, broker.address("http")?),
-        ("STOMP sends", &Stomp, broker.address("stomp")?),
+    let targets = [
+        Target { name: "socket to disk, bare", wire: &Bare, address: bare.address(), process: bare.id() },
+        of(&broker, "remoting sends", &Remoting, "remoting")?,
+        of(&broker, "HTTP posts", &Http, "http")?,
+        of(&broker, "STOMP sends", &Stomp, "stomp")?,
     ];
-    let load = |wire, address, duration| Load {
-        address,
-        wire,
-        topic: "bench",
-        connections: CONNECTIONS,
-        depth: 1,
-        body: BODY,
-        duration,
-    };
-    for (_, wire, address) in wires {
-        load(wire, address, WARM_UP).run()?;
+    for target in &targets {
+        target.load(1, WARM_UP)?;
     }
-    let mut rows = vec![Row { name: "group commit, threads", runs: Vec::new() }];
-    rows.extend(wires.map(|(name, ..)| Row { name, runs: Vec::new() }));
+    let mut rows = vec![("group commit, threads", Vec::new())];
+    rows.extend(targets.iter().map(|target| (target.name, Vec::new())));
     for _ in 0..REPEATS {
-        let mut measured = vec![probe.run(CONNECTIONS, BODY, EACH)?];
-        for (name, wire, address) in wires {
-            measured.push(load(wire, address, EACH).run().map_err(|error| format!("{name}: {error}"))?);
+        let mut round = vec![Row { measured: probe.run(CONNECTIONS, BODY, EACH)?, cpu: None }];
+        for target in &targets {
+            round.push(target.load(1, EACH)?);
         }
-        for (row, run) in rows.iter_mut().zip(measured) {
-            row.runs.push(run);
-        }
+        rows.iter_mut().zip(round).for_each(|((_, runs), run)| runs.push(run));
     }
+    println!("\n{CONNECTIONS} connections x 1 in flight, {BODY} B, synced; medians of {REPEATS} x {EACH:?}");
     print(&mut rows);
+    println!("target: remoting sends reach 50 % of the probe");
     Ok(())
 }
 
-fn print(rows: &mut [Row<'_>]) {
-    for row in rows.iter_mut() {
-        row.runs.sort_by(|a, b| a.per_second.total_cmp(&b.per_second));
+fn of<'a>(broker: &Broker, name: &'static str, wire: &'a dyn Wire, listener: &str) -> Result<Target<'a>> {
+    Ok(Target { name, wire, address: broker.address(listener)?, process: broker.id() })
+}
+
+/// The median run of each row; the first row is the probe and the second the bare server.
+fn print(rows: &mut [(&str, Vec<Row>)]) {
+    for (_, runs) in rows.iter_mut() {
+        runs.sort_by(|a, b| a.measured.per_second.total_cmp(&b.measured.per_second));
     }
-    let median = |row: &Row<'_>| row.runs.get(row.runs.len() / 2).map_or(0.0, |run| run.per_second);
-    let limit = |at: usize| rows.get(at).map_or(f64::NAN, median);
+    let median = |(_, runs): &(&str, Vec<Row>)| {
+        runs.get(runs.len() / 2).map_or(f64::NAN, |run| run.measured.per_second)
+    };
+    let limit = |at: usize| rows.get(at).filter(|_| rows.len() > 2).map_or(f64::NAN, median);
     let (probe, bare) = (limit(0), limit(1));
-    println!("\n{CONNECTIONS} connections x 1 in flight, {BODY} B, synced; medians of {REPEATS} x {EACH:?}");
-    println!("{:<26}{:>10}{:>11}{:>11}{:>14}{:>10}", "", "msg/s", "p50", "p99", "of the probe", "of bare");
-    for row in rows.iter() {
-        let Some(run) = row.runs.get(row.runs.len() / 2) else { continue };
+    println!(
+        "{:<26}{:>10}{:>11}{:>11}{:>15}{:>14}{:>10}",
+        "", "msg/s", "p50", "p99", "server CPU", "of the probe", "of bare"
+    );
+    for (name, runs) in rows.iter() {
+        let Some(Row { measured, cpu }) = runs.get(runs.len() / 2) else { continue };
         println!(
-            "{:<26}{:>10.0}{:>11}{:>11}{:>13.0}%{:>9.0}%",
-            row.name,
-            run.per_second,
-            format!("{:.2} ms", run.p50.as_secs_f64() * 1000.0),
-            format!("{:.2} ms", run.p99.as_secs_f64() * 1000.0),
-            100.0 * run.per_second / probe,
-            100.0 * run.per_second / bare,
+            "{:<26}{:>10.0}{:>11}{:>11}{:>15}{:>13.0}%{:>9.0}%",
+            name,
+            measured.per_second,
+            format!("{:.2} ms", measured.p50.as_secs_f64() * 1000.0),
+            format!("{:.2} ms", measured.p99.as_secs_f64() * 1000.0),
+            cpu.map_or("".to_owned(), |cpu| format!("{:.1} us each", cpu.as_secs_f64() * 1e6)),
+            100.0 * measured.per_second / probe,
+            100.0 * measured.per_second / bare,
         );
     }
-    println!("target: remoting sends reach 50 % of the probe");
 }

@@ -1,11 +1,12 @@
-//! The tasks of this repository: `cargo xtask verify`, `fix`, `test`, `fuzz`, `crash`, `bench`.
+//! The tasks of this repository: `cargo xtask verify`, `fix`, `test`, `fuzz`, `sim`, `crash`, `bench`.
 //!
 //! It exists so that the README, the continuous integration and everyone's terminal run the same code, and so that a
 //! rule worth having is a check that names the better way.
 //!
 //! - `verify` — what is checked without running anything; `fix` repairs what can be repaired
 //! - `suite` — the one command that installs what the tests need and runs every test
-//! - `fuzz`, `crash`, `bench` — decoders under random bytes, the broker under `kill -9`, and how fast it is
+//! - `fuzz`, `sim`, `crash`, `bench` — decoders under random bytes, a node on a simulated disk, the broker under
+//!   `kill -9`, and how fast it is
 //! - `load` — a broker as a child process, and the smallest clients that can put load on it
 
 mod bench;
@@ -13,6 +14,7 @@ mod crash;
 mod fuzz;
 mod load;
 mod shell;
+mod sim;
 mod suite;
 mod verify;
 
@@ -36,7 +38,7 @@ enum Task {
     },
     /// Format, and apply what clippy can repair.
     Fix,
-    /// Install what the tests need and run them: all, unit, interop, examples, fuzz or crash.
+    /// Install what the tests need and run them: all, unit, interop, examples, fuzz, sim or crash.
     Test {
         /// Which part.
         #[arg(default_value = "all")]
@@ -49,6 +51,15 @@ enum Task {
         /// How long each target runs; 0 only replays the corpus.
         #[arg(long, default_value_t = 60)]
         seconds: u64,
+    },
+    /// Crash a simulated node in every way a disk can fail, and look whether it keeps its promises. SEED=n replays a seed.
+    Sim {
+        /// How long fresh seeds are tried after the fixed ones.
+        #[arg(long, default_value_t = 3)]
+        minutes: u64,
+        /// How many fixed seeds are run first.
+        #[arg(long, default_value_t = 500)]
+        fixed: u64,
     },
     /// Kill the broker under load, again and again, and look for what was lost.
     Crash {
@@ -82,6 +93,7 @@ fn main() -> ExitCode {
         Task::Fix => verify::fix(),
         Task::Test { part } => suite::run(part),
         Task::Fuzz { targets, seconds } => fuzz::run(&targets, seconds),
+        Task::Sim { minutes, fixed } => sim::run(minutes, fixed),
         Task::Crash { rounds, minutes, seed } => crash::run(rounds, minutes, seed),
         Task::Bench { what } => bench::run(what),
         Task::BareServer { file } => bench::serve(&file),

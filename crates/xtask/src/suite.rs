@@ -26,6 +26,8 @@ pub enum Part {
     Examples,
     /// A minute of random bytes for each decoder.
     Fuzz,
+    /// A node on a simulated disk: fixed seeds, then three minutes of fresh ones.
+    Sim,
     /// Twenty rounds of `kill -9` under load.
     Crash,
 }
@@ -46,7 +48,7 @@ pub fn run(part: Part) -> Result {
     // Downloads wait for the network while the checks compile.
     let setup = Step::new("setup", command(root().join("tests/interop/setup.sh"), &[]), SETUP);
     let mut first = Vec::new();
-    if part != Part::Crash {
+    if !matches!(part, Part::Crash | Part::Sim) {
         first.push(setup);
     }
     if has(Part::Unit) {
@@ -74,6 +76,9 @@ pub fn run(part: Part) -> Result {
     report.run_together(clients, SIDE_BY_SIDE);
     if has(Part::Crash) {
         report.run(Step::new("crash", own(&["crash", "--rounds", "20"]), CLIENTS));
+    }
+    if has(Part::Sim) {
+        report.run(Step::new("sim", own(&["sim", "--minutes", "3"]), COMPILE));
     }
     if has(Part::Fuzz) {
         report.run(Step::new("fuzz", own(&["fuzz", "--seconds", "60"]), COMPILE));

@@ -83,6 +83,47 @@ impl SimVfs {
         Self::restarted(world)
     }
 
+    /// How many changes were not synced: writes, new lengths, and names that came or went.
+    pub fn unsynced(&self) -> u32 {
+        let world = self.0.world.lock();
+        let names = world.changed_names().len();
+        (names + world.inodes.values().map(|inode| inode.pending.len()).sum::<usize>()) as u32
+    }
+
+    /// What is left when the power fails now, and exactly those of the unsynced changes reach the disk whose bits are set:
+    /// names first, then the files' changes in the order they were made.
+    pub fn power_cut_keeping(&self, mut subset: u64) -> Self {
+        let mut world = self.0.world.lock().clone();
+        let mut kept = || {
+            let bit = subset & 1 == 1;
+            subset >>= 1;
+            bit
+        };
+        for path in world.changed_names() {
+            if !kept() {
+                match world.durable_names.get(&path).copied() {
+                    Some(inode) => world.names.insert(path, inode),
+                    None => world.names.remove(&path),
+                };
+            }
+        }
+        world.durable_names = world.names.clone();
+        let mut numbers: Vec<u64> = world.inodes.keys().copied().collect();
+        numbers.sort_unstable();
+        for number in numbers {
+            let Some(inode) = world.inodes.get_mut(&number) else { continue };
+            for change in std::mem::take(&mut inode.pending) {
+                match (kept(), change) {
+                    (false, _) => {}
+                    (true, Change::Resize(len)) => inode.durable.resize(len, 0),
+                    (true, Change::Write(at, bytes)) => put(&mut inode.durable, at, &bytes),
+                }
+            }
+            inode.data = inode.durable.clone();
+        }
+        Self::restarted(world)
+    }
+
     /// What is left when only the process ends now: everything that was written.
     pub fn kill(&self) -> Self {
         let mut world = self.0.world.lock().clone();
@@ -106,6 +147,15 @@ impl SimVfs {
         world.until_stop = None;
         world.until_stray = None;
         Self(Arc::new(Shared { world: Mutex::new(world), released: Condvar::new() }))
+    }
+}
+
+impl World {
+    /// The names that are not on the disk as they are.
+    fn changed_names(&self) -> Vec<PathBuf> {
+        let all: BTreeSet<&PathBuf> = self.names.keys().chain(self.durable_names.keys()).collect();
+        let changed = all.into_iter().filter(|path| self.names.get(*path) != self.durable_names.get(*path));
+        changed.cloned().collect()
     }
 }
 

@@ -27,6 +27,10 @@ impl Server {
         Ok(Self { child, address })
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn address(&self) -> SocketAddr {
         self.address
     }

@@ -156,7 +156,7 @@ pub fn http_length(bytes: &[u8]) -> Result<Option<usize>> {
 }
 
 fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
-    bytes.windows(wanted.len()).position(|window| window == wanted)
+    memchr::memmem::find(bytes, wanted)
 }
 
 fn contains(bytes: &[u8], wanted: &[u8]) -> bool {

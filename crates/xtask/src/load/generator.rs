@@ -4,7 +4,9 @@
 use super::frames::Wire;
 use crate::shell::Result;
 use hdrhistogram::Histogram;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::buffer::spare_capacity;
+use rustix::event::{Timespec, epoll};
+use rustix::fd::OwnedFd;
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -50,10 +52,14 @@ impl Load<'_> {
                 connection.send(&request, started)?;
             }
         }
+        let watch = Watch::new(&connections)?;
+        let mut events = Vec::with_capacity(self.connections);
         let mut latencies = Histogram::<u64>::new(3)?;
         while started.elapsed() < self.duration {
-            for at in ready(&connections)? {
-                let Some(connection) = connections.get_mut(at) else { continue };
+            watch.wait(&mut events)?;
+            for at in events.drain(..).map(|event| event.data.u64()) {
+                let Some(connection) = connections.get_mut(at as usize) else { continue };
+                let was_stuck = connection.is_stuck();
                 connection.flush()?;
                 connection.receive()?;
                 let now = Instant::now();
@@ -62,6 +68,9 @@ impl Load<'_> {
                     let sent = connection.sent_at.pop_front().ok_or("an answer without a request")?;
                     latencies.record((now - sent).as_nanos() as u64)?;
                     connection.send(&request, now)?;
+                }
+                if connection.is_stuck() != was_stuck {
+                    watch.change(at, connection)?;
                 }
             }
         }
@@ -100,24 +109,42 @@ impl Load<'_> {
     }
 }
 
-/// The connections on which something can be done.
-fn ready(connections: &[Connection]) -> Result<Vec<usize>> {
-    let mut polled: Vec<PollFd<'_>> = connections
-        .iter()
-        .map(|connection| {
-            let waits_to_write = connection.written < connection.outgoing.len();
-            let flags = if waits_to_write { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
-            PollFd::new(&connection.stream, flags)
-        })
-        .collect();
-    if poll(&mut polled, Some(&STALLED))? == 0 {
-        return Err(format!("no answer within {} s", STALLED.tv_sec).into());
+/// Tells on which connections something can be done.
+struct Watch(OwnedFd);
+
+impl Watch {
+    fn new(connections: &[Connection]) -> Result<Self> {
+        let watch = Self(epoll::create(epoll::CreateFlags::CLOEXEC)?);
+        for (at, connection) in connections.iter().enumerate() {
+            let data = epoll::EventData::new_u64(at as u64);
+            epoll::add(&watch.0, &connection.stream, data, connection.wanted())?;
+        }
+        Ok(watch)
     }
-    let ready = polled.iter().enumerate().filter(|(_, fd)| !fd.revents().is_empty()).map(|(at, _)| at);
-    Ok(ready.collect())
+
+    fn change(&self, at: u64, connection: &Connection) -> Result {
+        let data = epoll::EventData::new_u64(at);
+        Ok(epoll::modify(&self.0, &connection.stream, data, connection.wanted())?)
+    }
+
+    fn wait(&self, events: &mut Vec<epoll::Event>) -> Result {
+        match epoll::wait(&self.0, spare_capacity(events), Some(&STALLED))? {
+            0 => Err(format!("no answer within {} s", STALLED.tv_sec).into()),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Connection {
+    /// The socket takes no more for now.
+    fn is_stuck(&self) -> bool {
+        self.written < self.outgoing.len()
+    }
+
+    fn wanted(&self) -> epoll::EventFlags {
+        if self.is_stuck() { epoll::EventFlags::IN | epoll::EventFlags::OUT } else { epoll::EventFlags::IN }
+    }
+
     fn send(&mut self, request: &[u8], now: Instant) -> Result {
         self.outgoing.extend(request);
         self.sent_at.push_back(now);

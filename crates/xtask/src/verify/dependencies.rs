@@ -25,6 +25,10 @@ const ALLOWED: &[(&str, &str, &str)] = &[
     ("sluice-stomp", "sluice-auth", "a front-end finds credentials and keeps the session"),
     ("sluice-stomp", "sluice-broker", "a front-end calls verbs"),
     ("sluice-stomp", "sluice-net", "a front-end is mounted on listeners"),
+    ("sluice-sim", "sluice-model", "the simulation sends messages and drives the clock"),
+    ("sluice-sim", "sluice-store", "the simulation gives the broker a log on a simulated disk"),
+    ("sluice-sim", "sluice-auth", "the simulation's broker lets everyone in"),
+    ("sluice-sim", "sluice-broker", "the simulation calls the verbs as a front-end would"),
 ];
 
 /// These see everything: the binary puts it all together, and the scenarios test it so.

@@ -13,6 +13,7 @@ pub(crate) struct Counts {
     pub(crate) returned: Counter,
     pub(crate) dead_lettered: Counter,
     pub(crate) fired: Counter,
+    pub(crate) recalled: Counter,
     pub(crate) denied: Counter,
     pub(crate) checkpoints: Counter,
     pub(crate) timers: Gauge,
@@ -39,6 +40,7 @@ impl Counts {
             "Connections closed because their user, secret or token was no longer good"
         );
         describe_counter!("sluice_timers_fired_total", "Delayed messages delivered to their queue");
+        describe_counter!("sluice_timers_recalled_total", "Delayed messages taken back by their sender");
         describe_counter!("sluice_permits_denied_total", "Requests denied by policy");
         describe_counter!("sluice_checkpoints_total", "Checkpoints written");
         describe_counter!("sluice_transactions_prepared_total", "Half messages stored");
@@ -58,6 +60,7 @@ impl Counts {
             returned: counter!("sluice_messages_returned_total"),
             dead_lettered: counter!("sluice_messages_dead_lettered_total"),
             fired: counter!("sluice_timers_fired_total"),
+            recalled: counter!("sluice_timers_recalled_total"),
             denied: counter!("sluice_permits_denied_total"),
             checkpoints: counter!("sluice_checkpoints_total"),
             timers: gauge!("sluice_timers_waiting"),

@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use sluice_auth::{Auth, Credentials, Session};
+use sluice_auth::{Action, Auth, Command, Config as AuthConfig, Credentials, Policy, Session, UserSpec};
 use sluice_broker::*;
 use sluice_model::*;
 use sluice_store::MemoryLog;
@@ -258,6 +258,43 @@ async fn a_check_goes_to_an_instance_that_lives() {
     assert_eq!(told(&late).await, None);
     // One that says nothing for two minutes is not asked either.
     assert_eq!(h.checks().await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_may_not_send_is_not_asked() {
+    let clock = Arc::new(ManualClock::new(START));
+    let auth = Arc::new(Auth::acl(AuthConfig::default(), clock.clone()).unwrap());
+    let broker = Broker::open(Arc::new(MemoryLog::new()), auth, clock.clone(), Config::default()).unwrap();
+    for (name, superuser) in [("root", true), ("nosy", false)] {
+        let spec = UserSpec { superuser: Some(superuser), secret: Some("s".into()), ..UserSpec::named(name) };
+        broker.change_access_as_operator(Command::PutUser(spec)).await.unwrap();
+    }
+    let login = |user| {
+        let shown = Credentials::Password { user, password: "s" };
+        broker.login_now(shown, "127.0.0.1:1".parse().unwrap()).unwrap()
+    };
+    let (root, nosy) = (login("root"), login("nosy"));
+    let request = PrepareRequest {
+        send: SendRequest::one(topic("t"), text("secret")),
+        group: group("p"),
+        first_check: None,
+    };
+    let half = broker.prepare(&root, request).unwrap().await.unwrap().remove(0);
+    let client = broker.client(&nosy);
+    client.produce_as(&nosy, &[group("p")]).unwrap();
+    clock.advance(6_000);
+    broker.check_due().await.unwrap();
+    assert_eq!(told(&client).await, None);
+    assert!(broker.receive_checks(&nosy, &group("p"), 10, Duration::ZERO).await.unwrap().is_empty());
+    assert!(broker.transactions(&nosy, None, 0, 10).unwrap().is_empty());
+    let end = EndTransaction { transaction: half.locator, commit: true, group: None, offset: None };
+    assert_eq!(broker.end_transaction(&nosy, end).await.unwrap_err().kind(), ErrorKind::PermissionDenied);
+    let policy = Policy::allow("nosy", "Topic:t", &[Action::Pub]).unwrap();
+    broker.change_access_as_operator(Command::PutPolicy(policy)).await.unwrap();
+    client.produce_as(&nosy, &[group("p")]).unwrap();
+    broker.check_due().await.unwrap();
+    assert_eq!(told(&client).await.unwrap().transaction, half.locator);
+    broker.end_transaction(&nosy, end).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,8 +1,12 @@
 //! The server, its users, and what each cell finds there.
 
 use crate::wire::Shown;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE;
 use sluice_auth::{Action, Command, Credentials, Decision, Mode, Policy, RoleSpec, Session, UserSpec};
-use sluice_broker::{Broker, Lease, PullRequest, ReceiveRequest, SendRequest, StartAt, TopicSpec};
+use sluice_broker::{
+    Broker, Lease, PrepareRequest, PullRequest, ReceiveRequest, SendRequest, Sent, StartAt, TopicSpec,
+};
 use sluice_model::{Filter, GroupName, Message, QueueId, TopicName};
 use sluice_tests::TestServer;
 use std::cell::Cell;
@@ -40,6 +44,11 @@ pub struct Stage {
     handle: String,
     /// `{locator}`: where the first message lies.
     locator: u64,
+    /// `{half}`, `{transaction}`, `{half-offset}`: what an open transaction of `{g}-p` is called, in decimal and in
+    /// hexadecimal digits, and the offset of its message among halves.
+    half: Sent,
+    /// `{recall}`: what takes a delayed message of the topic back.
+    recall: String,
 }
 
 impl Stage {
@@ -51,6 +60,10 @@ impl Stage {
             .replace("{r}", &self.role)
             .replace("{handle}", &self.handle)
             .replace("{locator}", &self.locator.to_string())
+            .replace("{half}", &self.half.locator.to_string())
+            .replace("{transaction}", &format!("{:016x}", self.half.locator))
+            .replace("{half-offset}", &self.half.offset.to_string())
+            .replace("{recall}", &self.recall)
     }
 
     pub fn credentials(&self) -> Shown {
@@ -112,8 +125,9 @@ impl World {
         let name = |kind: &str| format!("{kind}-{n}");
         let (topic, group, other, role) = (name("topic"), name("group"), name("other"), name("role"));
         let (handle, locator) = self.server.block_on(self.fill(&topic, &group));
-        let stage =
-            Stage { topic, group, user: name("user"), secret: name("secret"), other, role, handle, locator };
+        let (half, recall) = self.server.block_on(self.set_aside(&topic, &group));
+        let (user, secret) = (name("user"), name("secret"));
+        let stage = Stage { topic, group, user, secret, other, role, handle, locator, half, recall };
         for user in [&stage.user, &stage.other] {
             let spec = UserSpec { secret: Some(stage.secret.as_str().into()), ..UserSpec::named(user) };
             self.change(Command::PutUser(spec));
@@ -156,6 +170,22 @@ impl World {
         };
         let pulled = broker.pull(root, &pull).await.expect("messages");
         (leased[0].receipt.0.to_string(), pulled.messages[0].locator)
+    }
+
+    /// An open transaction of the topic, about which somebody is to be asked, and what takes a delayed message back.
+    async fn set_aside(&self, topic: &str, group: &str) -> (Sent, String) {
+        let (broker, root) = (self.broker(), &self.root);
+        let name = TopicName::new(topic).expect("a name");
+        let group = GroupName::new(format!("{group}-p")).expect("a name");
+        let send =
+            SendRequest::one(name.clone(), Message { body: Some("half".into()), ..Message::default() });
+        let half = PrepareRequest { send, group, first_check: Some(Duration::ZERO) };
+        let half = broker.prepare(root, half).expect("it is taken").await.expect("it is stored").remove(0);
+        let due = broker.now() + 3_600_000;
+        let later = Message { body: Some("later".into()), deliver_at: Some(due), ..Message::default() };
+        let later = broker.send(root, SendRequest::one(name, later)).expect("it is taken");
+        let Sent { id, locator, .. } = later.await.expect("it is stored").remove(0);
+        (half, URL_SAFE.encode(format!("v1 {topic} sluice {due} {id} {locator}")))
     }
 
     pub fn allow(&self, user: &str, resource: &str, actions: &[Action]) {

@@ -47,6 +47,8 @@ pub(crate) enum Record {
     Asked { lsn: Lsn, checks: u32, next: Millis },
     /// The transaction whose half is at `lsn` has ended. What it amounts to follows in the same atomic group.
     Decided { lsn: Lsn, decision: Decision },
+    /// The waiting message whose record is at `lsn` was taken back by its sender, and is never delivered.
+    Recalled { due: Millis, lsn: Lsn },
 }
 
 impl Record {

@@ -117,7 +117,7 @@ impl Core {
             }
             // The timer itself comes with the message that follows: see `delayed`.
             Record::Delayed { .. } => {}
-            Record::Fired { due, lsn } => self.timers.remove(*due, *lsn),
+            Record::Fired { due, lsn } | Record::Recalled { due, lsn } => self.timers.remove(*due, *lsn),
             // As for timers, the half itself comes with the message that follows.
             Record::Prepared { .. } => {}
             Record::Asked { lsn, checks, next } => self.transactions.asked(*lsn, *checks, *next),

@@ -31,6 +31,11 @@ impl Timers {
         self.0.remove(&(due, lsn));
     }
 
+    /// The queue that a waiting message is for.
+    pub(crate) fn target(&self, due: Millis, lsn: Lsn) -> Option<LogQueue> {
+        self.0.get(&(due, lsn)).copied()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }

@@ -107,6 +107,9 @@ impl Inner {
         };
         let Content::Message(message) = entry.content else { return Ok(true) };
         let mut core = self.core.lock();
+        if core.timers.target(timer.due, timer.lsn).is_none() {
+            return Ok(true); // recalled meanwhile
+        }
         let target = core.catalog.owner(timer.target).map(|(topic, _)| topic.spec.durability);
         let durability = target.flatten().map_or(Durability::Sync, Durability::from);
         let items = [Item::Record(&fired), Item::Message(timer.target, &message)];

@@ -7,6 +7,7 @@
 //! | file | verbs |
 //! |---|---|
 //! | `produce` | send, check_send, work |
+//! | `recall` | recall |
 //! | `transactions` | prepare, end_transaction, transactions |
 //! | `checks` | receive_checks, check_due; what asks producers for outcomes |
 //! | `receive` | holder, receive |
@@ -32,6 +33,7 @@ mod offsets;
 mod open;
 mod produce;
 mod read;
+mod recall;
 mod receive;
 mod retry;
 mod sessions;

@@ -29,6 +29,7 @@ verbs! {
     Send send,
     CheckSend check_send,
     Work work,
+    Recall recall,
     Prepare prepare,
     EndTransaction end_transaction,
     Transactions transactions,

@@ -11,6 +11,7 @@ mod locks;
 mod members;
 mod offsets;
 mod pull;
+mod recall;
 mod route;
 mod send;
 mod send_back;
@@ -100,6 +101,7 @@ pub(crate) fn dispatch(call: Call) -> Answer {
         DELETE_SUBSCRIPTIONGROUP => Answer::later(groups::delete(call)),
         GET_ALL_SUBSCRIPTIONGROUP_CONFIG => Answer::now(groups::all(&call)),
         GET_SUBSCRIPTIONGROUP_CONFIG => Answer::now(groups::one(&call)),
+        RECALL_MESSAGE => Answer::later(recall::handle(call)),
         END_TRANSACTION => Answer::later(transactions::end(call)),
         _ => tools::dispatch(call),
     }

@@ -3,7 +3,7 @@
 //! The one idea to know: the message is in the log when `handle` returns, in the order of the requests; only the answer
 //! waits for the disk, so that all sends of one read share one sync.
 
-use super::{Answer, Call, Result, transactions};
+use super::{Answer, Call, Result, recall, transactions};
 use crate::codec::Ext;
 use crate::codes::{request, response};
 use crate::convert::{Arrival, Asides, RetryMarks, check_delay, provenance, to_message};
@@ -13,7 +13,7 @@ use crate::record::parse_batch;
 use crate::response::Response;
 use bytestring::ByteString;
 use sluice_broker::{Promise, QueueChoice, SendRequest, Sent};
-use sluice_model::{GroupName, Message, Offset, Origin, Position, QueueId, TopicName};
+use sluice_model::{GroupName, Message, Millis, Offset, Origin, Position, QueueId, TopicName};
 use sluice_namesrv::{AUTO_CREATE_QUEUES, AUTO_CREATE_TOPIC};
 use std::str::FromStr;
 
@@ -43,9 +43,9 @@ pub(super) fn handle(call: Call) -> Answer {
         }));
     }
     match start(&call, &send) {
-        Ok(promise) => Answer::Later(Box::pin(async move {
+        Ok((promise, due)) => Answer::Later(Box::pin(async move {
             let response = match promise.await {
-                Ok(sent) => stored(&call, &sent),
+                Ok(sent) => recallable(&call, &send.topic, due, &sent, stored(&call, &sent)),
                 Err(error) => Failure::from(error).into(),
             };
             marked(&call, response)
@@ -183,18 +183,36 @@ fn missing(name: &str) -> Failure {
     Failure::invalid(format!("the field {name} is missing"))
 }
 
-/// Puts an ordinary message, or a batch of them, into the log.
-fn start(call: &Call, send: &Send) -> Result<Promise<Vec<Sent>>> {
+/// Puts a message, or a batch of them, into the log; and says when a single one asks to be delivered.
+fn start(call: &Call, send: &Send) -> Result<(Promise<Vec<Sent>>, Option<Millis>)> {
     if send.batch {
         let messages = batch(call, send)?;
-        return put(call, send.topic.clone(), messages, send.queue_choice(), send.queues_to_create());
+        let (queue, create) = (send.queue_choice(), send.queues_to_create());
+        return Ok((put(call, send.topic.clone(), messages, queue, create)?, None));
     }
     let (message, asides) = single(call, send)?;
-    if let Some(half) = asides.half {
-        return transactions::prepare(call, send.request(message), half);
+    let due = message.deliver_at;
+    let request = send.request(message);
+    match asides.half {
+        Some(half) => Ok((transactions::prepare(call, request, half)?, None)),
+        None => Ok((call.node.broker.send(&call.session, request)?, due)),
     }
-    let messages = vec![message];
-    put(call, send.topic.clone(), messages, send.queue_choice(), send.queues_to_create())
+}
+
+/// The answer, with what takes a delayed message back.
+fn recallable(
+    call: &Call,
+    topic: &TopicName,
+    due: Option<Millis>,
+    sent: &[Sent],
+    response: Response,
+) -> Response {
+    match (due, sent) {
+        (Some(due), [sent]) if sent.delayed => {
+            response.field("recallHandle", recall::handle_of(&call.node, topic, due, sent))
+        }
+        _ => response,
+    }
 }
 
 fn put(

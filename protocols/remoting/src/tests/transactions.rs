@@ -1,4 +1,4 @@
-//! Transactions: prepared messages, their end, and the questions for it.
+//! Transactions: prepared messages, their end, and the questions for it. Delayed messages that are taken back.
 
 use super::*;
 use crate::checks::question;
@@ -134,4 +134,29 @@ async fn a_producer_that_has_said_so_is_asked() {
     clock.advance(30_000);
     peer.node.broker.check_due().await.unwrap();
     assert!(futures_util::poll!(Box::pin(client.event())).is_pending());
+}
+
+#[tokio::test]
+async fn a_delayed_message_can_be_recalled() {
+    let clock = Arc::new(ManualClock::new(1_700_000_000_000));
+    let peer = peer_at(&clock);
+    let sent = peer.send("T", "0", &[("TIMER_DELAY_MS", "60000"), ("UNIQ_KEY", "U7")], b"x").await;
+    let handle = sent.field("recallHandle").unwrap();
+    let words = base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE, &handle).unwrap();
+    let words = String::from_utf8(words).unwrap();
+    assert!(words.starts_with("v1 T sluice 1700000060000 U7 "), "{words}");
+    let at_once = peer.send("T", "1", &[], b"x").await;
+    assert_eq!((at_once.field("recallHandle"), at_once.code()), (None, 0));
+    let recall = async |topic: &str, handle: &str| {
+        peer.ask(370, &[("topic", topic), ("recallHandle", handle), ("producerGroup", "PG")], "").await
+    };
+    assert_eq!(recall("T", "nonsense").await.code(), 604);
+    assert_eq!(recall("Other", &handle).await.code(), 604);
+    let got = recall("T", &handle).await;
+    assert_eq!((got.code(), got.field("msgId").as_deref()), (0, Some("U7")));
+    let again = recall("T", &handle).await;
+    assert_eq!((again.code(), again.remark()), (604, "recall failed, the message does not wait any more"));
+    clock.advance(60_000);
+    peer.node.broker.fire_due().await.unwrap();
+    assert_eq!(peer.pull("CG", "T", "0", "0", "4").await.code(), 19);
 }

@@ -7,6 +7,8 @@ use sluice_broker::Verb;
 
 const BY_HANDLE: &str = "deliveries are settled by their handle over HTTP: see ack and nack";
 const BY_OFFSET: &str = "a message has a queue and an offset over HTTP: see pull";
+const BY_COMING: &str =
+    "a producer over HTTP is not connected and comes for what it is asked: see receive_checks";
 const BY_LEASE: &str = "nobody is a member of a group over HTTP, and no queue is anybody's: see receive";
 const ON_THE_WAY: &str =
     "a topic is made on the way, by the first send or subscription: see send and receive";
@@ -30,7 +32,26 @@ pub fn row(verb: Verb) -> Row {
             ["POST /v1/topics/{t}/messages:batch\n\n{\"atomic\":true,\"messages\":[\
               {\"body\":\"one\",\"shardingKey\":\"a\"},{\"body\":\"two\",\"shardingKey\":\"b\"}]}"],
         ),
-        Prepare | EndTransaction | Transactions | ReceiveChecks | ProduceAs => Row::Unsaid(NO_WIRE_YET),
+        Recall => Row::Unsaid(NO_WIRE_YET),
+        Prepare => asks(
+            &[("Topic:{t}", &[Pub])],
+            Names("Pub Topic:{t}"),
+            ["POST /v1/topics/{t}/messages?transaction=prepare\n\nbody"],
+        ),
+        EndTransaction => asks(
+            &[("Topic:{t}", &[Pub])],
+            Names("Pub Topic:{t}"),
+            ["POST /v1/transactions/{transaction}:commit"],
+        ),
+        Transactions => {
+            asks(&[("Topic:{t}", &[Get])], Hides("{transaction}"), ["GET /v1/transactions?topic={t}"])
+        }
+        ReceiveChecks => asks(
+            &[("Topic:{t}", &[Pub])],
+            Hides("{transaction}"),
+            ["POST /v1/producer-groups/{g}-p/checks:receive?wait=2s"],
+        ),
+        ProduceAs => Row::Unsaid(BY_COMING),
         Receive => asks(
             &[("Topic:{t}", &[Sub]), ("Group:{g}", &[Sub])],
             Names("Sub "),

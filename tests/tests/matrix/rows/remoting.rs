@@ -7,6 +7,8 @@ use sluice_broker::Verb;
 
 const BY_OFFSET: &str =
     "messages are read by offset over remoting, and nothing is leased: see pull and send_back";
+const BY_ASKING: &str = "a producer over remoting is asked by the broker for the end of its transactions";
+const ANYBODY: &str = "anybody may say what it produces as; it is asked only about topics that it may send to, as a rule of the broker tells";
 const ONE_BY_ONE: &str = "each request over remoting does one thing: see send";
 const ON_THE_WAY: &str = "a topic is made on the way, by the first send: see send";
 const NO_ROLES: &str = "ACL 2.0 has no request that makes or deletes roles";
@@ -25,7 +27,23 @@ pub fn row(verb: Verb) -> Row {
     match verb {
         Send => asks(&[("Topic:{t}", &[Pub])], Names("Pub Topic:{t}"), [send("{t}")]),
         CheckSend | Work => Row::Unsaid(ONE_BY_ONE),
-        Prepare | EndTransaction | Transactions | ReceiveChecks | ProduceAs => Row::Unsaid(NO_WIRE_YET),
+        Prepare => asks(
+            &[("Topic:{t}", &[Pub])],
+            Names("Pub Topic:{t}"),
+            ["310\na={g}-p\nb={t}\nd=1\ne=0\nf=4\ng=1700000000000\nh=0\ni=\n\nbody"],
+        ),
+        EndTransaction => asks(
+            &[("Topic:{t}", &[Pub])],
+            Names("Pub Topic:{t}"),
+            [
+                "37\nproducerGroup={g}-p\ntranStateTableOffset={half-offset}\ncommitLogOffset={half}\ncommitOrRollback=8",
+            ],
+        ),
+        Recall => {
+            asks(&[("Topic:{t}", &[Pub])], Names("Pub Topic:{t}"), ["370\ntopic={t}\nrecallHandle={recall}"])
+        }
+        Transactions | ReceiveChecks => Row::Unsaid(BY_ASKING),
+        ProduceAs => Row::Unsaid(ANYBODY),
         Receive | Ack | Nack | Release | ChangeInvisible | DeadLetter | Cursor | Poll => {
             Row::Unsaid(BY_OFFSET)
         }

@@ -67,6 +67,24 @@ pub fn judge(world: &World, verb: Verb, wire: Wire, case: Case) -> Cell {
     question.put(case).map_or_else(Cell::Wrong, Cell::Right)
 }
 
+/// A connection that was opened with a token ends with it: when it is taken away, or after the time it lasts.
+pub fn ends_with_its_token(world: &World, wire: Wire, lasts: Option<Duration>) -> Result<(), String> {
+    let Row::Asks(ask) = wire.row(Verb::Send) else { return Err("cannot send".to_owned()) };
+    let question = Question { world, wire, stage: world.stage(), ask };
+    question.grant(&question.ask.needs);
+    let token = world.token(&question.stage.user, lasts);
+    let mut speaker = question.connect(world.near(), token.clone());
+    question.permitted(speaker.as_mut())?;
+    if lasts.is_none() {
+        world.delete_tokens(&question.stage.user);
+    }
+    question.is_cut(speaker.as_mut(), lasts.unwrap_or_default() + CUT_WITHIN)?;
+    match question.act(question.connect(world.near(), token).as_mut()) {
+        Answer::Unknown(_) => Ok(()),
+        other => Err(format!("cut, and then let in again: {other:?}")),
+    }
+}
+
 struct Question<'a> {
     world: &'a World,
     wire: Wire,
@@ -204,17 +222,23 @@ impl Question<'_> {
         let mut speaker = self.connect(self.world.near(), self.stage.credentials());
         self.permitted(speaker.as_mut()).map_err(|why| format!("while all was well: {why}"))?;
         let how = self.world.revoke(&self.stage);
-        let ending = wait_for_end(speaker.as_mut()).map_err(|e| format!("{how}, and never cut: {e}"))?;
-        if ending.after > CUT_WITHIN {
-            return Err(format!("{how}, and cut only after {:?}", ending.after));
-        }
-        if !ending.words.contains(self.wire.last_words()) {
-            return Err(format!("{how}, and the last words were {:?}", ending.words));
-        }
+        self.is_cut(speaker.as_mut(), CUT_WITHIN).map_err(|why| format!("{how}, and {why}"))?;
         let mut again = self.connect(self.world.near(), self.stage.credentials());
         match self.act(again.as_mut()) {
             Answer::Unknown(_) => Ok(how.to_owned()),
             other => Err(format!("{how}, cut, and then let in again: {other:?}")),
         }
+    }
+
+    /// The server ends the connection, with the wire's last words, in this time.
+    fn is_cut(&self, speaker: &mut dyn Speaker, within: Duration) -> Result<(), String> {
+        let ending = wait_for_end(speaker).map_err(|e| format!("never cut: {e}"))?;
+        if ending.after > within {
+            return Err(format!("cut only after {:?}", ending.after));
+        }
+        if !ending.words.contains(self.wire.last_words()) {
+            return Err(format!("the last words were {:?}", ending.words));
+        }
+        Ok(())
     }
 }

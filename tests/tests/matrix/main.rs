@@ -23,6 +23,7 @@ mod world;
 
 use cell::{Case, Cell};
 use sluice_broker::Verb;
+use std::time::Duration;
 use wire::Wire;
 use world::World;
 
@@ -62,6 +63,17 @@ fn every_verb_on_every_wire_for_everyone() {
         println!("n/a ({}): {reason}", number + 1);
     }
     assert!(wrong.is_empty(), "{} cells are wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn a_connection_ends_with_the_token_it_was_opened_with() {
+    let world = World::start();
+    for wire in Wire::ALL.into_iter().filter(|wire| wire.no_tokens().is_none()) {
+        for lasts in [None, Some(Duration::from_millis(700))] {
+            let ended = cell::ends_with_its_token(&world, wire, lasts);
+            ended.unwrap_or_else(|why| panic!("{}, token that lasts {lasts:?}: {why}", wire.name()));
+        }
+    }
 }
 
 #[test]

@@ -207,15 +207,30 @@ impl World {
         self.change(Command::DeletePolicy { subject: user.to_owned(), resource: None });
     }
 
+    /// A token of this user, good for some time or for ever.
+    pub fn token(&self, user: &str, lasts: Option<Duration>) -> Shown {
+        let broker = self.broker();
+        let end = lasts.map(|lasts| broker.now() + lasts.as_millis() as u64);
+        let token = self.server.block_on(broker.create_token(&self.root, user, "matrix", end));
+        Shown::Token(token.expect("a token"))
+    }
+
     /// A token of this user that has expired.
     pub fn expired_token(&self, user: &str) -> Shown {
-        let broker = self.broker();
-        let end = broker.now() + 1;
-        let token = self.server.block_on(broker.create_token(&self.root, user, "matrix", Some(end)));
-        while broker.now() < end {
+        let token = self.token(user, Some(Duration::from_millis(1)));
+        let now = self.broker().now();
+        while self.broker().now() <= now {
             std::thread::yield_now();
         }
-        Shown::Token(token.expect("a token"))
+        token
+    }
+
+    /// Takes away every token of this user, and nothing else.
+    pub fn delete_tokens(&self, user: &str) {
+        let view = self.server.block_on(self.broker().user(&self.root, user));
+        for token in view.expect("root may look").expect("there is such a user").tokens {
+            self.change(Command::DeleteToken { user: user.to_owned(), id: token.id });
+        }
     }
 
     /// Ends what a user has, in one of the ways in which that happens. The name of the way.

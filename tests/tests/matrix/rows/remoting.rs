@@ -12,6 +12,7 @@ const ANYBODY: &str = "anybody may say what it produces as; it is asked only abo
 const ONE_BY_ONE: &str = "each request over remoting does one thing: see send";
 const ON_THE_WAY: &str = "a topic is made on the way, by the first send: see send";
 const NO_ROLES: &str = "ACL 2.0 has no request that makes or deletes roles";
+const NO_TOKENS: &str = "ACL 2.0 has neither tokens nor an audit trail; HTTP has";
 const NO_EXPLAIN: &str = "ACL 2.0 has no request that explains";
 const AT_JOINING: &str = "a connection becomes a client by joining, which is what is permitted: see join";
 
@@ -101,7 +102,7 @@ pub fn row(verb: Verb) -> Row {
             "3006\nsubject=User:{v}\n\n{\"policies\":[{\"policyType\":\"Custom\",\"entries\":[\
              {\"resource\":\"Topic:{t}\",\"actions\":[\"Sub\"],\"decision\":\"Allow\"}]}]}",
         ),
-        CreateToken | Audit => Row::Unsaid(NO_WIRE_YET),
+        CreateToken | Audit => Row::Unsaid(NO_TOKENS),
         ExplainAccess => Row::Unsaid(NO_EXPLAIN),
         PermitCluster => looking("328"),
         SessionEnded => Row::Unsaid(OWN_END),

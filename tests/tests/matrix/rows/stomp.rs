@@ -44,7 +44,7 @@ pub fn row(verb: Verb) -> Row {
         }
         GroupQuotas | Users | User | PutUser | DeleteUser | Roles | PutRole | DeleteRole | Policies
         | DeletePolicies | ChangeAccess | ExplainAccess | PermitCluster => Row::Unsaid(NO_ADMIN),
-        CreateToken | Audit => Row::Unsaid(NO_WIRE_YET),
+        CreateToken | Audit => Row::Unsaid(NO_ADMIN),
         SessionEnded => Row::Unsaid(OWN_END),
     }
 }

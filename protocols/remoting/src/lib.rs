@@ -8,6 +8,7 @@
 //! - `session` — one connection; `auth` — who sent a request
 //! - `handlers` — one file per command or family; `convert` — between the wire's message and the model's
 //! - `clients` — who is connected, and questions to them
+//! - `differing` — groups whose members want different things
 //! - `meter` — how much went out lately; `resets` — consumers that were moved
 //! - `checks` — questions for the outcome of transactions
 //! - `node` — what all connections share; `response` — an answer before it is bytes
@@ -21,6 +22,7 @@ pub mod codec;
 mod codes;
 mod config;
 mod convert;
+mod differing;
 mod errors;
 mod handlers;
 mod ids;

@@ -3,6 +3,7 @@
 use crate::clients::Clients;
 use crate::config::Config;
 use crate::convert::Marks;
+use crate::differing::Differing;
 use crate::meter::Meter;
 use crate::resets::Resets;
 use bytestring::ByteString;
@@ -22,6 +23,7 @@ pub(crate) struct Node {
     pub(crate) started: u64,
     pub(crate) clients: Arc<Clients>,
     pub(crate) resets: Resets,
+    pub(crate) differing: Arc<Differing>,
     /// Messages that went out by this wire.
     pub(crate) got: Meter,
     /// Routes say that the broker takes no messages: a tool has asked for it.
@@ -50,6 +52,7 @@ impl Node {
             started: broker.now(),
             clients: Arc::default(),
             resets: Resets::default(),
+            differing: Arc::default(),
             got: Meter::default(),
             write_wiped: AtomicBool::new(false),
             broker,

@@ -14,8 +14,10 @@ use crate::response::{Response, Value, one_way_request};
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 use sluice_auth::Session;
-use sluice_broker::{Client, ClientEvent, SessionWatch};
+use sluice_broker::{Client, ClientEvent, SessionWatch, Subscription};
+use sluice_model::{GroupName, TopicName};
 use sluice_net::{Closing, Connection, Decoded, FramedHandler, Outbox, Outcome, Reply};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
@@ -27,6 +29,8 @@ pub(crate) struct Link {
     /// Where this client reaches the broker.
     pub(crate) here: Here,
     client: Mutex<Option<Arc<Client>>>,
+    /// What this very client wants, by group: it may differ from what others of the group want.
+    wants: Mutex<HashMap<GroupName, Vec<Subscription>>>,
     /// Among the clients that are known by their id.
     place: Mutex<Option<Place>>,
     /// The way to a client that has sent a heartbeat.
@@ -41,6 +45,7 @@ impl Link {
             peer,
             here,
             client: Mutex::default(),
+            wants: Mutex::default(),
             place: Mutex::default(),
             out: OnceLock::new(),
             questions: Questions::default(),
@@ -62,6 +67,21 @@ impl Link {
     /// A heartbeat has told who the client is.
     pub(crate) fn heard(self: &Arc<Self>, node: &Node, known: Known) {
         node.clients.heard(&mut self.place.lock(), self, known);
+    }
+
+    /// A heartbeat has told the groups that the client consumes in, and what it wants there; nothing said is as before.
+    pub(crate) fn consumes(&self, groups: Vec<(GroupName, Option<Vec<Subscription>>)>) {
+        let mut wants = self.wants.lock();
+        let mut before = std::mem::take(&mut *wants);
+        wants.extend(groups.into_iter().filter_map(|(group, told)| {
+            let subscriptions = told.or_else(|| before.remove(&group))?;
+            Some((group, subscriptions))
+        }));
+    }
+
+    /// What this client wants from a topic as a member of a group, when it has told.
+    pub(crate) fn wants(&self, group: &GroupName, topic: &TopicName) -> Option<Subscription> {
+        self.wants.lock().get(group)?.iter().find(|s| s.topic == *topic).cloned()
     }
 
     /// The client is no longer a producer of this group.
@@ -87,11 +107,12 @@ impl Link {
 
     /// No further request will be handled: long waits end, and the groups are left at once, so that nobody counts on a
     /// client that is going while its last requests are answered.
-    pub(crate) fn end(&self) {
+    pub(crate) fn end(&self, node: &Node) {
         self.closing.send_replace(true);
         self.client.lock().take();
         self.place.lock().take();
         self.questions.end();
+        std::mem::take(&mut *self.wants.lock()).keys().for_each(|group| node.differing.left(group));
     }
 
     /// Resolves when no further request will be handled, and long waits should end.
@@ -207,6 +228,6 @@ impl FramedHandler for RemotingSession {
 
     fn closing(&mut self, _why: &Closing) {
         self.events.abort_all();
-        self.link.end();
+        self.link.end(&self.node);
     }
 }

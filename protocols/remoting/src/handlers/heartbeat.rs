@@ -79,10 +79,18 @@ pub(super) fn handle(call: &Call) -> Result<Response> {
     call.link.heard(&call.node, known);
     // Older clients do not read the answer; newer ones leave subscriptions out only after a "false".
     let mut wanted = beat.heartbeat_fingerprint == 0;
+    let mut consumed = Vec::with_capacity(beat.consumer_data_set.len());
     for consumer in &beat.consumer_data_set {
-        let joined = client.join(&call.session, consumer.membership(call, &beat)?)?;
+        let membership = consumer.membership(call, &beat)?;
+        consumed.push((membership.group.clone(), membership.subscriptions.clone()));
+        let group = membership.group.clone();
+        let joined = client.join(&call.session, membership)?;
         wanted |= !joined.subscriptions_known;
+        if joined.changed || call.node.differing.is_doubtful(&group) {
+            call.node.differing.look(&group, &super::members::members(call, &group)?);
+        }
     }
+    call.link.consumes(consumed);
     Ok(Response::success().field("IS_SUB_CHANGE", wanted).field("IS_SUPPORT_HEART_BEAT_V2", true))
 }
 

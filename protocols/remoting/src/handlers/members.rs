@@ -3,6 +3,7 @@
 use super::heartbeat::SubscriptionData;
 use super::{Call, Result};
 use crate::codes::response::{CONSUMER_NOT_ONLINE, SYSTEM_ERROR};
+use crate::differing::differences;
 use crate::errors::Failure;
 use crate::response::Response;
 use serde::Deserialize;
@@ -37,7 +38,9 @@ pub(super) fn unregister(call: &Call) -> Result<Response> {
     if let Some(client) = call.link.known_client()
         && call.frame.ext.get("consumerGroup").is_some_and(|g| !g.is_empty())
     {
-        client.leave(&call.group("consumerGroup")?);
+        let group = call.group("consumerGroup")?;
+        client.leave(&group);
+        call.node.differing.left(&group);
     }
     if let Some(group) = call.frame.ext.get("producerGroup") {
         call.link.no_producer(&call.node, group);
@@ -71,8 +74,16 @@ pub(super) fn connections(call: &Call) -> Result<Response> {
     let Some(first) = members.first() else {
         return Err(Failure::new(CONSUMER_NOT_ONLINE, format!("the consumer group[{group}] not online")));
     };
-    let subscriptions: Map<String, Value> =
+    let mut subscriptions: Map<String, Value> =
         first.subscriptions.iter().map(|s| (s.topic.to_string(), subscription(s))).collect();
+    // Tools show one expression for each topic, so they are shown what there is to see.
+    for difference in differences(&members) {
+        let shown = json!({ "topic": difference.topic.as_str() });
+        let entry = subscriptions.entry(difference.topic.to_string()).or_insert(shown);
+        if let Some(entry) = entry.as_object_mut() {
+            entry.insert("subString".into(), format!("DIFFERENT: {difference}").into());
+        }
+    }
     let body = json!({
         "connectionSet": members.iter().map(connection).collect::<Vec<_>>(),
         "consumeFromWhere": "CONSUME_FROM_LAST_OFFSET",

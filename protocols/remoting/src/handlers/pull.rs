@@ -127,9 +127,13 @@ fn own_filter(call: &Call) -> Result<Filter> {
     condition(&call.node.broker, kind, expression)
 }
 
-/// The condition that the group's heartbeats told.
+/// The condition that heartbeats told: this client's, or else the newest of its group.
 fn known_filter(call: &Call, group: &GroupName, topic: &TopicName) -> Result<Filter> {
-    let Some(known) = call.node.broker.subscription(&call.session, group, topic)? else {
+    let known = match call.link.wants(group, topic) {
+        Some(own) => Some(own),
+        None => call.node.broker.subscription(&call.session, group, topic)?,
+    };
+    let Some(known) = known else {
         return Err(Failure::new(SUBSCRIPTION_NOT_EXIST, "the consumer's subscription not exist"));
     };
     match call.optional::<i64>("subVersion")? {

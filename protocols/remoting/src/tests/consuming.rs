@@ -77,7 +77,7 @@ async fn a_waiting_pull_gets_what_comes_and_ends_when_the_connection_does() {
 
     let mut waiting = Box::pin(peer.pull("CG", "T", "0", "2", "6"));
     assert!(futures_util::poll!(&mut waiting).is_pending());
-    peer.link.end();
+    peer.link.end(&peer.node);
     let got = soon(waiting).await;
     assert_eq!((got.code(), got.field("nextBeginOffset").as_deref()), (19, Some("2")));
 }
@@ -181,7 +181,7 @@ async fn members_are_told_of_each_other() {
     assert_eq!(one.ask(203, &[("consumerGroup", "nobody")], "").await.code(), 206);
     // The end of a connection is the end of its memberships.
     two.heartbeat("c2", "CG", "T", "*").await;
-    two.link.end();
+    two.link.end(&two.node);
     let ids = one.ask(38, &[("consumerGroup", "CG")], "").await.text();
     assert_eq!(ids, r#"{"consumerIdList":["c1"]}"#);
 }
@@ -305,7 +305,7 @@ async fn an_earlier_pull_does_not_undo_a_later_offset() {
     // Both arrive in this order; the pull is looked at again only later, as in the connection's loop.
     let waiting = peer.start(11, &stale, "");
     peer.ask(15, &[&place[..], &[("commitOffset", "3")]].concat(), "").await;
-    peer.link.end();
+    peer.link.end(&peer.node);
     assert_eq!(soon(Peer::finish(waiting)).await.code(), 19);
     let committed = peer.ask(14, &place, "").await;
     assert_eq!(committed.field("offset").as_deref(), Some("3"));
@@ -332,4 +332,27 @@ async fn heartbeats_and_locks_have_limits() {
     };
     assert_eq!(peer.ask(41, &[], queues(10_000)).await.code(), 0);
     assert_eq!(peer.ask(41, &[], queues(10_001)).await.code(), 29);
+}
+
+#[tokio::test]
+async fn each_member_gets_what_it_subscribes_to_and_tools_see_that_they_differ() {
+    let one = Peer::new();
+    for tag in ["a", "b"] {
+        one.send("T", "0", &[("TAGS", tag)], b"x").await;
+    }
+    let other = one.another();
+    one.heartbeat("c1", "CG", "T", "a").await;
+    other.heartbeat("c2", "CG", "T", "b").await;
+    for (peer, tag) in [(&one, "a"), (&other, "b")] {
+        let pulled = peer.pull("CG", "T", "0", "0", "0").await;
+        let tags: Vec<String> = pulled.records().iter().map(|r| r.property("TAGS").to_owned()).collect();
+        assert_eq!(tags, [tag]);
+    }
+    let shown = async || {
+        let members = one.ask(203, &[("consumerGroup", "CG")], "").await.json();
+        members["subscriptionTable"]["T"]["subString"].clone()
+    };
+    assert_eq!(shown().await, "DIFFERENT: a (c1), b (c2)");
+    other.heartbeat("c2", "CG", "T", "a").await;
+    assert_eq!(shown().await, "a");
 }

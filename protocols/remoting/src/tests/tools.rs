@@ -205,7 +205,7 @@ async fn producers_are_known_while_they_are_connected() {
     assert_eq!(peer.ask(35, &[("clientID", "c"), ("producerGroup", "PG")], "").await.code(), 0);
     assert_eq!(producers("PG").await.code(), 1);
     peer.heartbeat("c", "CG", "T", "*").await;
-    peer.link.end();
+    peer.link.end(&peer.node);
     assert_eq!(producers("PG").await.code(), 1);
 }
 

@@ -6,35 +6,13 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 version=${CLIENT_VERSION:-5.5.0}
 target=$here/target/$version
+. "$here/jvm.sh"
 
-{ command -v mvn && command -v javac; } >/dev/null || "$here/../setup.sh" java
+build "-Drocketmq.version=$version"
 
-# --- build, one at a time -------------------------------------------------------------------------
-mkdir -p "$target"
-(
-  flock 9
-  stamp=$(cd "$here" && find pom.xml src -type f | LC_ALL=C sort | xargs cksum | cksum)
-  [ "$stamp" = "$(cat "$target/stamp" 2>/dev/null)" ] && exit 0
-  rm -rf "$target/classes" "$target/lib"
-  build=(mvn -q -B -f "$here/pom.xml" compile "-Drocketmq.version=$version")
-  "${build[@]}" -o >"$target/build.log" 2>&1 || "${build[@]}" >"$target/build.log" 2>&1 || {
-    cat "$target/build.log" >&2
-    exit 1
-  }
-  echo "$stamp" >"$target/stamp"
-) 9>"$here/target/lock"
-
-# --- run ------------------------------------------------------------------------------------------
-# The clients write logs and broadcast offsets below user.home, so they get a home of their own.
 home=$(mktemp -d)
-options=(-Xmx"${JAVA_HEAP:-512m}" -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dfile.encoding=UTF-8
-  -Duser.home="$home" -Drocketmq.client.logRoot="$home/logs" -Drocketmq.client.logLevel=WARN
-  -Drocketmq.log.root="$home/logs" -Drocketmq.log.level=WARN)
-[ -z "${SERIALIZE:-}" ] || options+=(-Drocketmq.serialize.type="$SERIALIZE")
+set_options "$home"
 if [ "${TLS:-0}" = 1 ]; then
-  # Without test mode off and authServer on, the client takes any certificate.
-  options+=(-Dtls.enable=true -Dtls.test.mode.enable=false -Dtls.client.authServer=true
-    -Dtls.client.trustCertPath="${TLS_CA:?TLS=1 needs TLS_CA, the PEM file of the authority to trust}")
   openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=stranger \
     -keyout "$home/stranger.key" -out "$home/stranger.pem" 2>/dev/null
   options+=(-Dinterop.stranger.ca="$home/stranger.pem")

@@ -1,0 +1,115 @@
+package sluice.mqadmin;
+
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.Map;
+
+/** The broker, the name server, exports, and what one node does not have. */
+final class Cluster {
+    private final Stage stage;
+    private final Tool tool;
+
+    Cluster(Stage stage) {
+        this.stage = stage;
+        this.tool = stage.tool;
+    }
+
+    Map<String, Main.Body> checks() {
+        Map<String, Main.Body> checks = new LinkedHashMap<>();
+        checks.put("cluster-list", this::list);
+        checks.put("broker-status", this::status);
+        checks.put("broker-config", this::brokerConfig);
+        checks.put("nothing-to-clean", this::clean);
+        checks.put("send-msg-status", this::sendMsgStatus);
+        checks.put("name-server-config", this::nameServerConfig);
+        checks.put("kv-config", this::kvConfig);
+        checks.put("exports", this::exports);
+        checks.put("refused-by-name", this::refused);
+        return checks;
+    }
+
+    private void list() {
+        String row = stage.cluster + " +" + stage.broker + " +0 +" + stage.address;
+        tool.run("clusterList").has(row + " +sluice \\d\\S* .*\\(0,0ms\\).* true$");
+        tool.run("clusterList -m").has("#InTotalYest", "^" + stage.cluster + " +" + stage.broker + " +\\d+ +\\d+ +\\d+ +\\d+");
+    }
+
+    private void status() throws Exception {
+        String topic = stage.topic();
+        stage.send(topic, "a", "b", "c");
+        tool.run("brokerStatus -b " + stage.address)
+                .has("^brokerActive +: true", "^brokerVersionDesc +: sluice", "^runtime +: \\[ 0 days", "^bootTimestamp +: \\d{13}")
+                .has("^putTps +: (0\\.[1-9]|[1-9])", "^msgPutTotalTodayNow +: [1-9]");
+        tool.run("brokerStatus -c " + stage.cluster).has("^" + stage.address + " +brokerActive +: true");
+    }
+
+    private void brokerConfig() {
+        tool.run("getBrokerConfig -b " + stage.address)
+                .has("^brokerName += +" + stage.broker + "$", "^brokerClusterName += +" + stage.cluster + "$", "^maxMessageSize += +4194304$");
+        tool.run("updateBrokerConfig -b " + stage.address + " -k fileReservedTime -v 72")
+                .refused(16, "change the configuration file", "fileReservedTime is broker\\.retention there");
+    }
+
+    private void clean() {
+        tool.run("cleanExpiredCQ -b " + stage.address).has("success");
+        tool.run("cleanUnusedTopic -c " + stage.cluster).has("success");
+        tool.run("deleteExpiredCommitLog -b " + stage.address).hasNot("success");
+    }
+
+    private void sendMsgStatus() {
+        tool.run("sendMsgStatus -b " + stage.broker + " -s 16 -c 3").has("rt=\\d+ms, SendResult=SendResult \\[sendStatus=SEND_OK");
+    }
+
+    private void nameServerConfig() {
+        tool.run("getNamesrvConfig").has("clusterName += +" + stage.cluster);
+        tool.run("updateNamesrvConfig -k kvConfigPath -v /tmp/x").refused(16, "change the configuration file");
+    }
+
+    /** To be run alone: for a moment nobody can send. */
+    void writePermission() {
+        String topic = stage.topic();
+        tool.run("wipeWritePerm -b " + stage.broker).has("wipe write perm of broker\\[" + stage.broker + "\\].* OK, [1-9]");
+        try {
+            tool.run("topicRoute -t " + topic).has("\"perm\": ?4");
+        } finally {
+            tool.run("addWritePerm -b " + stage.broker).has("add write perm of broker\\[" + stage.broker + "\\].* OK, [1-9]");
+        }
+        tool.run("topicRoute -t " + topic).has("\"perm\": ?6");
+        tool.run("wipeWritePerm -b another").hasNot("OK").refused(29, "Failed", "there is no broker another");
+    }
+
+    private void kvConfig() {
+        String topic = stage.topic();
+        String order = stage.broker + ":1";
+        tool.run("updateKvConfig -s ORDER_TOPIC_CONFIG -k " + topic + " -v " + order).has("success");
+        tool.run("topicRoute -t " + topic).has("\"orderTopicConf\": ?\"" + order + "\"");
+        tool.run("deleteKvConfig -s ORDER_TOPIC_CONFIG -k " + topic).has("success");
+        tool.run("topicRoute -t " + topic).hasNot("orderTopicConf");
+        tool.run("updateKvConfig -s OTHER -k k -v v").refused(3, "PUT_KV_CONFIG", "ORDER_TOPIC_CONFIG");
+    }
+
+    private void exports() throws Exception {
+        String topic = stage.topic();
+        Path folder = Files.createTempDirectory(Tool.HOME, "export");
+        tool.run("exportMetadata -c " + stage.cluster + " -f " + folder).has("export \\S+ success");
+        tool.run("exportMetadata -b " + stage.address + " -t -f " + folder).has("export \\S+ success");
+        contains(folder.resolve("topic.json"), topic);
+        contains(folder.resolve("metadata.json"), topic);
+        tool.run("exportConfigs -c " + stage.cluster + " -f " + folder).has("export \\S+ success");
+        contains(folder.resolve("configs.json"), stage.broker);
+        tool.run("exportMetrics -c " + stage.cluster + " -f " + folder).has("export \\S+ success");
+        contains(folder.resolve("metrics.json"), "\"normalInTps\"");
+    }
+
+    private static void contains(Path file, String text) throws Exception {
+        Stage.that(Files.readString(file).contains(text), file + " does not name " + text);
+    }
+
+    private void refused() {
+        tool.run("getBrokerEpoch -b " + stage.broker).refused(3, "GET_BROKER_EPOCH_CACHE");
+        tool.run("haStatus -b " + stage.address).refused(3, "GET_BROKER_HA_STATUS");
+        tool.run("getColdDataFlowCtrInfo -b " + stage.address).hasNot("success");
+        tool.run("setCommitLogReadAheadMode -b " + stage.address + " -m 0").refused(3, "SET_COMMITLOG_READ_MODE");
+    }
+}

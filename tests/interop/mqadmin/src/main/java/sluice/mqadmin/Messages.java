@@ -1,0 +1,70 @@
+package sluice.mqadmin;
+
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.apache.rocketmq.client.producer.SendResult;
+
+/** Messages. */
+final class Messages {
+    private final Stage stage;
+    private final Tool tool;
+
+    Messages(Stage stage) {
+        this.stage = stage;
+        this.tool = stage.tool;
+    }
+
+    Map<String, Main.Body> checks() {
+        Map<String, Main.Body> checks = new LinkedHashMap<>();
+        checks.put("send-message", this::send);
+        checks.put("consume-message", this::consume);
+        checks.put("print-messages", this::print);
+        checks.put("query-by-id", this::byId);
+        checks.put("query-by-offset", this::byOffset);
+        checks.put("send-time", this::sendTime);
+        return checks;
+    }
+
+    private void send() {
+        String topic = stage.topic();
+        tool.run("sendMessage -t " + topic + " -p hello -k k1 -c TagA").has("^" + stage.broker + " +0 +SEND_OK +[0-9A-F]{32}");
+        tool.run("sendMessage -t " + topic + " -p there -b " + stage.broker + " -i 0").has("SEND_OK");
+        tool.run("topicStatus -t " + topic).has("^" + stage.broker + " +0 +0 +2 ");
+    }
+
+    private void consume() throws Exception {
+        String topic = stage.topic();
+        stage.send(topic, "first", "second");
+        tool.run("consumeMessage -t " + topic + " -b " + stage.broker + " -i 0 -o 0 -c 2 -g " + stage.name("g"))
+                .has("BODY: first", "BODY: second");
+        tool.run("consumeMessage -t " + topic + " -c 8").has("BODY: first");
+    }
+
+    private void print() throws Exception {
+        String topic = stage.topic();
+        stage.send(topic, "first", "second");
+        tool.run("printMsg -t " + topic + " -d true").has("minOffset=0, maxOffset=2", "BODY: first", "BODY: second");
+        tool.run("printMsg -t " + topic + " -d true -s tag-second").has("BODY: second").hasNot("BODY: first");
+        tool.run("printMsgByQueue -t " + topic + " -a " + stage.broker + " -i 0 -p true -d true -f true")
+                .has("BODY: first", "Tag: tag-first +Count: 1");
+    }
+
+    private void byId() throws Exception {
+        String topic = stage.topic();
+        SendResult sent = stage.send(topic, "findme").get(0);
+        tool.run("queryMsgById -t " + topic + " -i " + sent.getOffsetMsgId())
+                .has("^OffsetID: +" + sent.getOffsetMsgId(), "^Tags: +\\[tag-findme\\]", "^Keys: +\\[key-findme\\]", "^Queue Offset: +0$");
+    }
+
+    private void byOffset() throws Exception {
+        String topic = stage.topic();
+        List<SendResult> sent = stage.send(topic, "first", "second");
+        tool.run("queryMsgByOffset -t " + topic + " -b " + stage.broker + " -i 0 -o 1")
+                .has("^OffsetID: +" + sent.get(1).getOffsetMsgId(), "^Keys: +\\[key-second\\]");
+    }
+
+    private void sendTime() {
+        tool.run("checkMsgSendRT -t " + stage.topic() + " -a 4 -s 16").has("^Avg RT: \\d+\\.\\d\\d", "true");
+    }
+}

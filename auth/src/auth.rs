@@ -232,7 +232,9 @@ impl Auth {
     pub fn charge(&self, session: &Session, cost: Cost) -> Result<()> {
         self.metered(|directory, now| {
             let meters = || directory.meters_of(Acl::record_of(directory, session), &session.roles);
-            meters().try_for_each(|(whose, meter)| meter.check(&whose, now)).inspect_err(count_throttled)?;
+            meters()
+                .try_for_each(|(whose, meter)| meter.check(&whose, now))
+                .inspect_err(count_throttled("rate"))?;
             meters().for_each(|(_, meter)| meter.take(cost, now));
             Ok(())
         })
@@ -253,7 +255,9 @@ impl Auth {
     /// As for [`Auth::charge`].
     pub fn charge_group(&self, group: &GroupName) -> Result<()> {
         self.metered(|directory, now| match directory.meter_of_group(group.as_str()) {
-            Some((_, meter)) => meter.check(&Resource::Group(group), now).inspect_err(count_throttled),
+            Some((_, meter)) => {
+                meter.check(&Resource::Group(group), now).inspect_err(count_throttled("rate"))
+            }
             None => Ok(()),
         })
         .unwrap_or(Ok(()))
@@ -277,7 +281,7 @@ impl Auth {
         let directory = acl.directory.read();
         let entry = Acl::record_of(&directory, session);
         let whose = directory.quotas_of(&session.principal.name, entry, &session.roles);
-        acl.places.take(What::Connections, whose).map(Some).inspect_err(count_throttled)
+        acl.places.take(What::Connections, whose).map(Some).inspect_err(count_throttled("connections"))
     }
 
     /// A place among the requests of the session's user and roles, and of a consumer group, kept until it is answered.
@@ -293,7 +297,10 @@ impl Auth {
             let group = group.map(|entry| (format!("Group:{}", entry.quota.group), entry.quota.quota));
             let limited: Vec<_> = own.chain(group).filter(|(_, quota)| quota.in_flight.is_some()).collect();
             let Some(acl) = self.acl.as_ref().filter(|_| !limited.is_empty()) else { return Ok(None) };
-            acl.places.take(What::Requests, limited.into_iter()).map(Some).inspect_err(count_throttled)
+            acl.places
+                .take(What::Requests, limited.into_iter())
+                .map(Some)
+                .inspect_err(count_throttled("in_flight"))
         })
         .unwrap_or(Ok(None))
     }
@@ -462,8 +469,9 @@ impl Acl {
     }
 }
 
-fn count_throttled(_: &Error) {
-    metrics::counter!("sluice_throttled_total").increment(1);
+/// Counts who was over which kind of quota.
+fn count_throttled(quota: &'static str) -> impl Fn(&Error) {
+    move |_| metrics::counter!("sluice_throttled_total", "quota" => quota).increment(1)
 }
 
 /// Why a session may not.

@@ -8,8 +8,11 @@
 //! cannot pretend to be more than one part.
 
 use crate::user::check_name;
+use foldhash::fast::RandomState;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use sluice_model::{Error, Millis, Result};
+use std::collections::HashMap;
 use x509_parser::extensions::GeneralName;
 use x509_parser::objects::{oid_registry, oid2abbrev};
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -17,6 +20,8 @@ use x509_parser::x509::X509Name;
 
 /// A certificate of more names is none of a client.
 const MAX_NAMES: usize = 64;
+/// About 1 MiB: as many clients at once as one machine has with certificates of their own.
+const MAX_KNOWN: usize = 1024;
 
 /// From a part of a certificate to the name of a user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,14 +52,17 @@ pub enum CertificatePart {
 }
 
 /// Whom a certificate names, and until when.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Named {
     pub user: String,
     pub until: Millis,
 }
 
-/// The operator's rules, checked.
-pub(crate) struct CertificateRules(Vec<CertificateRule>);
+/// The operator's rules, checked; and what they said of certificates before, for some wires show one with each request.
+pub(crate) struct CertificateRules {
+    rules: Vec<CertificateRule>,
+    known: Mutex<HashMap<Vec<u8>, Named, RandomState>>,
+}
 
 impl CertificateRules {
     /// # Errors
@@ -71,13 +79,26 @@ impl CertificateRules {
             }
             check_name("user", &rule.user).map_err(|error| wrong(error.message()))?;
         }
-        Ok(Self(rules.to_vec()))
+        Ok(Self { rules: rules.to_vec(), known: Mutex::default() })
     }
 
     /// None when it is no certificate, or not clear who is meant.
     pub(crate) fn name(&self, der: &[u8]) -> Option<Named> {
+        if let Some(named) = self.known.lock().get(der) {
+            return Some(named.clone());
+        }
+        let named = self.read(der)?;
+        let mut known = self.known.lock();
+        if known.len() >= MAX_KNOWN {
+            known.clear();
+        }
+        known.insert(der.to_vec(), named.clone());
+        Some(named)
+    }
+
+    fn read(&self, der: &[u8]) -> Option<Named> {
         let (_, certificate) = X509Certificate::from_der(der).ok()?;
-        let user = match &self.0[..] {
+        let user = match &self.rules[..] {
             [] => common_name(&certificate)?.to_owned(),
             rules => rules.iter().find_map(|rule| rule.apply(&certificate))?.ok()?,
         };

@@ -2,6 +2,7 @@ package sluice.interop;
 
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
+import org.apache.rocketmq.client.producer.SendResult;
 import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageAccessor;
 import org.apache.rocketmq.common.protocol.heartbeat.MessageModel;
@@ -23,6 +24,10 @@ final class Dialect {
 
     static void deliverAt(Message message, long epochMillis) {
         MessageAccessor.putProperty(message, "TIMER_DELIVER_MS", Long.toString(epochMillis));
+    }
+
+    static String recall(DefaultMQProducer producer, String topic, SendResult sent) {
+        throw new UnsupportedOperationException("this client recalls nothing");
     }
 
     static String[] compressions() {

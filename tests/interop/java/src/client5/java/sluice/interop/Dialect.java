@@ -2,6 +2,7 @@ package sluice.interop;
 
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
+import org.apache.rocketmq.client.producer.SendResult;
 import org.apache.rocketmq.common.compression.CompressionType;
 import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.remoting.protocol.heartbeat.MessageModel;
@@ -22,6 +23,11 @@ final class Dialect {
 
     static void deliverAt(Message message, long epochMillis) {
         message.setDeliverTimeMs(epochMillis);
+    }
+
+    /** Takes a delayed message back; gives its id. */
+    static String recall(DefaultMQProducer producer, String topic, SendResult sent) throws Exception {
+        return producer.recallMessage(topic, sent.getRecallHandle());
     }
 
     static String[] compressions() {

@@ -2,6 +2,7 @@ package sluice.interop;
 
 import java.time.Duration;
 import java.util.List;
+import org.apache.rocketmq.client.exception.MQBrokerException;
 import org.apache.rocketmq.client.producer.SendResult;
 import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageExt;
@@ -17,6 +18,8 @@ final class DelayScenarios {
                 Scenario.of("delay-level-1", lab -> level(lab, 1, 1_000)),
                 Scenario.of("delay-level-2", lab -> level(lab, 2, 5_000)),
                 Scenario.of("delay-time-ms", lab -> timer(lab, false))
+                        .onlyIf(s -> Dialect.HAS_TIMERS, "this client has no timers"),
+                Scenario.of("delay-recalled", DelayScenarios::recalled)
                         .onlyIf(s -> Dialect.HAS_TIMERS, "this client has no timers"),
                 Scenario.of("deliver-time-ms", lab -> timer(lab, true))
                         .onlyIf(s -> Dialect.HAS_TIMERS, "this client has no timers"));
@@ -56,6 +59,22 @@ final class DelayScenarios {
         long earliest = due - lab.settings.timerEarly().toMillis();
         Check.that(got.at() >= earliest, "came %d ms before its time", due - got.at());
         unchanged(sent, got.message(), before);
+    }
+
+    private static void recalled(Lab lab) throws Exception {
+        String topic = lab.topic();
+        lab.send(Lab.message(topic, "first"));
+        Inbox inbox = lab.consume(topic);
+        Message gone = Lab.message(topic, "gone");
+        Message kept = Lab.message(topic, "kept");
+        Dialect.deliverAfter(gone, 3_000);
+        Dialect.deliverAfter(kept, 4_000);
+        SendResult sent = lab.send(gone);
+        lab.send(kept);
+        Check.equal(sent.getMsgId(), Dialect.recall(lab.producer(), topic, sent), "the recalled message's id");
+        Check.refused(MQBrokerException.class, "a second recall", () -> Dialect.recall(lab.producer(), topic, sent));
+        inbox.awaitKey("kept", LATE);
+        Check.that(!inbox.keys().contains("gone"), "the recalled message came");
     }
 
     private static void unchanged(SendResult sent, MessageExt got, long before) {

@@ -6,10 +6,10 @@
 //! ready then, and commits what they appended together.
 //!
 //! It leaves to the log's thread what would hold the other tasks up: large groups, the step to the next segment, and
-//! everything while the disk is slow. It never waits for someone else who commits.
+//! everything while the disk is slow. It never waits for someone else who commits, but comes again when that one is done.
 
 use crate::shared::Shared;
-use crate::staging::Phase;
+use crate::staging::{Phase, Staging};
 use crate::writer::Writer;
 use parking_lot::Mutex;
 use std::cell::{Cell, RefCell};
@@ -60,20 +60,37 @@ impl Committer {
         Self { shared, writer }
     }
 
-    /// Commits, or lets the log's thread do it.
-    fn commit(&self) {
-        let committed = self.may_commit() && self.writer.try_lock().is_some_and(|mut w| w.turn_here());
-        if !committed {
-            self.shared.wake_writer(&self.shared.staging.lock());
+    /// Commits, or lets the log's thread do it, or comes again when the writer is free.
+    fn commit(&self, waker: &Waker) {
+        {
+            let mut staging = self.shared.staging.lock();
+            if !staging.has_work() {
+                return;
+            }
+            if !self.may_commit(&staging) {
+                return self.shared.wake_writer(&mut staging);
+            }
         }
+        if self.try_commit() {
+            return;
+        }
+        *self.shared.next_writer.lock() = Some(waker.clone());
+        // It may have become free before anyone could know of us.
+        self.try_commit();
     }
 
-    fn may_commit(&self) -> bool {
-        let staging = self.shared.staging.lock();
+    fn may_commit(&self, staging: &Staging) -> bool {
         staging.phase == Phase::Open
             && staging.pending <= MOST
             && staging.staged.rolls.is_empty()
             && !self.shared.is_slow.load(Ordering::Relaxed)
+    }
+
+    fn try_commit(&self) -> bool {
+        self.writer.try_lock().is_some_and(|mut writer| {
+            writer.turn_here();
+            true
+        })
     }
 }
 
@@ -84,7 +101,7 @@ impl Future for Committer {
         let woken = Cell::new(false);
         let here = Here { shared: Arc::clone(&self.shared), waker: cx.waker().clone(), woken };
         HERE.with(|place| place.replace(Some(here)));
-        self.commit();
+        self.commit(cx.waker());
         Poll::Pending
     }
 }
@@ -98,6 +115,6 @@ impl Drop for Committer {
             }
         });
         // What this thread appended and has not committed is for the log's thread now.
-        self.shared.wake_writer(&self.shared.staging.lock());
+        self.shared.wake_writer(&mut self.shared.staging.lock());
     }
 }

@@ -18,8 +18,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Zeros are written and synced in this size, with a pause as long as that took, so that the log's own syncs hardly
-/// wait for them.
+/// Zeros are written in this size, with a pause as long as that took, so that the log's own syncs hardly wait for them.
 const ZEROS: u64 = 256 << 10;
 /// While the log is used, zeros keep in step with it; when it stands still for so long, they need not wait.
 const STILL: Duration = Duration::from_millis(10);
@@ -270,7 +269,9 @@ impl Keeper {
                 continue;
             }
             let begun = Instant::now();
-            written = write_zeros(&*file, written, (written + ZEROS).min(len))?;
+            let next = (written + ZEROS).min(len);
+            file.write_zeros(written, next)?;
+            written = next;
             let mut tasks = self.tasks.lock();
             if !self.by_hand && tasks.seals.is_empty() && written < len {
                 self.wanted.wait_for(&mut tasks, begun.elapsed());
@@ -297,19 +298,6 @@ fn in_step(shared: &Shared, len: u64) -> u64 {
 pub(crate) fn allocate(file: &dyn VfsFile, len: u64) -> io::Result<()> {
     file.allocate(len)?;
     if file.size()? < len { file.set_len(len) } else { Ok(()) }
-}
-
-/// Writes zeros up to a position, and syncs them. Returns that position.
-pub(crate) fn write_zeros(file: &dyn VfsFile, from: u64, to: u64) -> io::Result<u64> {
-    let zeros = vec![0; ZEROS as usize];
-    let mut at = from;
-    while at < to {
-        let n = (to - at).min(ZEROS);
-        file.write_at(&zeros[..n as usize], at)?;
-        at += n;
-    }
-    file.sync()?;
-    Ok(to)
 }
 
 /// True for the system's two ways of saying that there is no space.

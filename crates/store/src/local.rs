@@ -168,7 +168,7 @@ impl LocalLog {
             if staging.phase == Phase::Open {
                 staging.phase = Phase::Closing;
             }
-            self.shared.wake_writer(&staging);
+            self.shared.wake_writer(&mut staging);
         }
         self.keeper.stop();
         let threads = std::mem::take(&mut *self.threads.lock());
@@ -222,7 +222,7 @@ impl Log for LocalLog {
             }
             let appended = staging.append(group, durability, durable)?;
             if staging.has_work() && !committer::commits_here(&self.shared) {
-                self.shared.wake_writer(&staging);
+                self.shared.wake_writer(&mut staging);
             }
             appended
         };

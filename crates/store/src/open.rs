@@ -90,6 +90,7 @@ pub(crate) fn open(
         listener: Mutex::new(None),
         gaps: Mutex::new(gaps.clone()),
         checkpoints: Mutex::new(survey.checkpoints),
+        next_writer: Mutex::default(),
         is_slow: AtomicBool::new(false),
         disk: Mutex::new(disk),
         dir: dir.to_path_buf(),
@@ -244,6 +245,7 @@ fn begin(
 fn starter(vfs: &dyn Vfs, path: &Path, len: u64) -> io::Result<Ready> {
     let file = vfs.open(path, true)?;
     keeper::allocate(&*file, len)?;
-    keeper::write_zeros(&*file, 0, len.min(STARTER_ZEROS))?;
+    file.write_zeros(0, len.min(STARTER_ZEROS))?;
+    file.sync()?;
     Ok(Ready { path: path.into(), file, len, written: false })
 }

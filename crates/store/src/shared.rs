@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::Waker;
 
 /// A segment and, once it is sealed, its footer.
 #[derive(Clone)]
@@ -48,6 +49,8 @@ pub(crate) struct Shared {
     pub gaps: Mutex<Vec<(u32, Offset)>>,
     /// The positions of the checkpoints kept, oldest first.
     pub checkpoints: Mutex<Vec<Lsn>>,
+    /// Whom to wake when the writer is free again: a committer that found it taken.
+    pub next_writer: Mutex<Option<Waker>>,
     /// Syncs take long: only the log's thread is to commit.
     pub is_slow: AtomicBool,
     /// The last look at the file system.
@@ -67,11 +70,12 @@ impl Shared {
         if staging.phase == crate::staging::Phase::Open {
             staging.phase = crate::staging::Phase::Closing;
         }
-        self.wake_writer(&staging);
+        self.wake_writer(&mut staging);
     }
 
-    /// Lets the log's thread see what has changed.
-    pub(crate) fn wake_writer(&self, staging: &Staging) {
+    /// Lets the log's thread commit what is staged, or see what else has changed.
+    pub(crate) fn wake_writer(&self, staging: &mut Staging) {
+        staging.urgent = true;
         if staging.asleep {
             self.work.notify_one();
         }
@@ -89,7 +93,7 @@ impl Shared {
     pub(crate) fn request_sync(&self) -> Lsn {
         let mut staging = self.staging.lock();
         staging.staged.sync = true;
-        self.wake_writer(&staging);
+        self.wake_writer(&mut staging);
         staging.end
     }
 }

@@ -57,6 +57,9 @@ pub(crate) struct Roll {
 pub(crate) struct Piece {
     pub segment: Arc<Segment>,
     pub lsn: Lsn,
+    /// How many of the bytes are entries. The rest are zeros up to the end of the page: the system need not read a page
+    /// from the disk that is written whole.
+    pub len: usize,
     pub bytes: Bytes,
 }
 
@@ -133,6 +136,8 @@ pub(crate) struct Staging {
     pub ready: VecDeque<Ready>,
     /// Messages are refused.
     pub full: bool,
+    /// What is staged is for the log's thread to commit, not for a committer.
+    pub urgent: bool,
     /// The log's thread waits for work.
     pub asleep: bool,
     /// When the log's thread looks again although there is no work.
@@ -174,6 +179,7 @@ impl Staging {
             staged: Staged::default(),
             ready: VecDeque::new(),
             full: false,
+            urgent: false,
             asleep: false,
             look_at: None,
             block: BytesMut::new(),
@@ -292,20 +298,24 @@ impl Staging {
 
     /// Makes sure that a group gets one contiguous buffer.
     fn reserve(&mut self, bytes: usize) {
-        if self.block.capacity() - self.block.len() >= bytes {
+        let room = bytes + PAGE as usize;
+        if self.block.capacity() - self.block.len() >= room {
             return;
         }
         self.flush_block();
-        if self.block.capacity() < bytes {
-            self.block = BytesMut::with_capacity(bytes.max(BLOCK));
+        if self.block.capacity() < room {
+            self.block = BytesMut::with_capacity(room.max(BLOCK));
         }
     }
 
     fn flush_block(&mut self) {
         if !self.block.is_empty() {
-            let bytes = self.block.split().freeze();
-            let lsn = self.end - bytes.len() as u64;
-            self.staged.pieces.push(Piece { segment: Arc::clone(&self.active.segment), lsn, bytes });
+            let segment = Arc::clone(&self.active.segment);
+            let (len, end) = (self.block.len(), segment.position(self.end));
+            let page_end = end.next_multiple_of(PAGE).min(segment.len);
+            self.block.put_bytes(0, page_end.saturating_sub(end) as usize);
+            let (lsn, bytes) = (self.end - len as u64, self.block.split().freeze());
+            self.staged.pieces.push(Piece { segment, lsn, len, bytes });
         }
     }
 
@@ -430,7 +440,7 @@ impl Staging {
         self.staged.sync = true;
     }
 
-    /// True when there is something for the log's thread to do.
+    /// True when there is something to commit.
     pub(crate) fn has_work(&self) -> bool {
         self.staged.sync || !self.block.is_empty() || !self.staged.pieces.is_empty()
     }
@@ -438,6 +448,7 @@ impl Staging {
     /// Takes everything that waits.
     pub(crate) fn take(&mut self) -> (Staged, Lsn) {
         self.flush_block();
+        self.urgent = false;
         (std::mem::take(&mut self.staged), self.end)
     }
 }

@@ -8,8 +8,8 @@ use rustix::io::Errno;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 /// A file system.
 pub trait Vfs: Send + Sync + 'static {
@@ -91,7 +91,29 @@ pub trait VfsFile: Send + Sync {
     /// # Errors
     /// As the system reports.
     fn allocate(&self, len: u64) -> io::Result<()>;
+    /// Writes zeros between two positions, for someone who will not read them: past the system's cache where that is
+    /// possible. What is left in the cache is little; [`VfsFile::sync`] makes all of it safe.
+    ///
+    /// # Errors
+    /// As the system reports.
+    fn write_zeros(&self, from: u64, to: u64) -> io::Result<()> {
+        write_zeros_through(self, from, to)
+    }
 }
+
+/// Writes zeros as everything else is written.
+fn write_zeros_through(file: &(impl VfsFile + ?Sized), from: u64, to: u64) -> io::Result<()> {
+    let zeros = vec![0; ZEROS];
+    for at in (from..to).step_by(ZEROS) {
+        file.write_at(&zeros[..(to - at).min(ZEROS as u64) as usize], at)?;
+    }
+    Ok(())
+}
+
+/// Zeros are written in this size at most.
+const ZEROS: usize = 256 << 10;
+/// What direct writes are aligned to, in memory and in the file: no disk in use asks for more.
+const ALIGNMENT: usize = 4096;
 
 /// The size of a file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,7 +159,7 @@ impl Vfs for OsVfs {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(create).truncate(false);
         options.mode(0o600).custom_flags(OFlags::CLOEXEC.bits() as i32);
-        Ok(Arc::new(OsFile(options.open(path)?)))
+        Ok(Arc::new(OsFile { file: options.open(path)?, path: path.into(), direct: OnceLock::new() }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -181,13 +203,40 @@ impl Vfs for OsVfs {
     }
 }
 
-struct OsFile(File);
+struct OsFile {
+    file: File,
+    /// Where it was when it was opened.
+    path: PathBuf,
+    /// The same file past the system's cache, once it was asked for; nothing where the file system has no such way.
+    direct: OnceLock<Option<File>>,
+}
+
+impl OsFile {
+    fn direct(&self) -> Option<&File> {
+        let open = || {
+            let flags = OFlags::CLOEXEC | OFlags::DIRECT;
+            OpenOptions::new().write(true).custom_flags(flags.bits() as i32).open(&self.path).ok()
+        };
+        self.direct.get_or_init(open).as_ref()
+    }
+}
+
+/// Writes zeros past the system's cache.
+fn write_zeros_to(direct: &File, from: u64, to: u64) -> io::Result<()> {
+    let memory = vec![0u8; ZEROS + ALIGNMENT];
+    let start = memory.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT);
+    let zeros = &memory[start..start + ZEROS];
+    for at in (from..to).step_by(ZEROS) {
+        direct.write_all_at(&zeros[..(to - at).min(ZEROS as u64) as usize], at)?;
+    }
+    Ok(())
+}
 
 impl VfsFile for OsFile {
     fn read_at(&self, buf: &mut [u8], position: u64) -> io::Result<usize> {
         let mut done = 0;
         while done < buf.len() {
-            match self.0.read_at(&mut buf[done..], position + done as u64) {
+            match self.file.read_at(&mut buf[done..], position + done as u64) {
                 Ok(0) => break,
                 Ok(n) => done += n,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -198,26 +247,39 @@ impl VfsFile for OsFile {
     }
 
     fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<()> {
-        self.0.write_all_at(bytes, position)
+        self.file.write_all_at(bytes, position)
     }
 
     fn sync(&self) -> io::Result<()> {
-        Ok(fdatasync(&self.0)?)
+        Ok(fdatasync(&self.file)?)
     }
 
     fn size(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
+        self.file.set_len(len)
     }
 
     fn allocate(&self, len: u64) -> io::Result<()> {
-        match fallocate(&self.0, FallocateFlags::empty(), 0, len) {
+        match fallocate(&self.file, FallocateFlags::empty(), 0, len) {
             // Not every file system can: then the zeros that follow take the space.
             Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
             outcome => Ok(outcome?),
+        }
+    }
+
+    fn write_zeros(&self, from: u64, to: u64) -> io::Result<()> {
+        let aligned = (from | to).is_multiple_of(ALIGNMENT as u64);
+        let past_the_cache = aligned.then(|| self.direct()).flatten();
+        match past_the_cache.map(|direct| write_zeros_to(direct, from, to)) {
+            // Some file systems find out only now that they cannot.
+            None | Some(Err(_)) => {
+                write_zeros_through(self, from, to)?;
+                self.sync() // so that the log's own sync does not find much to do
+            }
+            Some(Ok(())) => Ok(()),
         }
     }
 }

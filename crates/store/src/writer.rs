@@ -12,7 +12,7 @@ use crate::keeper::Keeper;
 use crate::log::{Durability, LogQueue, Lsn};
 use crate::segment::{self, Segment};
 use crate::shared::{Known, Shared};
-use crate::staging::{Indexed, Phase, Piece, Roll, Staged};
+use crate::staging::{Indexed, Phase, Piece, Roll, Staged, Staging};
 use crate::vfs::VfsFile;
 use crate::wake::Waiters;
 use parking_lot::Mutex;
@@ -28,9 +28,9 @@ const ASYNC_BYTES: u64 = 4 << 20;
 /// After this quiet time a mark is written, so that damage in the newest group can be told from a torn write.
 const IDLE_MARK: Duration = Duration::from_millis(100);
 /// A sync that takes longer must not hold up a thread that has other work.
-const SLOW_SYNC: Duration = Duration::from_millis(2);
+const SLOW_SYNC: Duration = Duration::from_millis(5);
 /// For so long after a slow sync only the log's thread commits.
-const SLOW_FOR: Duration = Duration::from_secs(1);
+const SLOW_FOR: Duration = Duration::from_millis(250);
 
 /// What committing needs. See the module.
 pub(crate) struct Writer {
@@ -55,16 +55,21 @@ type Done = Result<(), (String, io::Error)>;
 pub(crate) fn run(writer: &Mutex<Writer>, shared: &Shared) {
     loop {
         wait(shared);
-        if !writer.lock().turn() {
+        let goes_on = writer.lock().turn();
+        if let Some(next) = shared.next_writer.lock().take() {
+            next.wake();
+        }
+        if !goes_on {
             return;
         }
     }
 }
 
-/// Sleeps until something is staged, the log ends, or it is time for what the writer does unasked.
+/// Sleeps until something is staged for this thread, the log ends, or it is time for what the writer does unasked.
 fn wait(shared: &Shared) {
     let mut staging = shared.staging.lock();
-    while !staging.has_work() && staging.phase == Phase::Open && shared.waiters.failure().is_none() {
+    let has_work = |staging: &Staging| staging.urgent && staging.has_work();
+    while !has_work(&staging) && staging.phase == Phase::Open && shared.waiters.failure().is_none() {
         staging.asleep = true;
         let due = match staging.look_at {
             None => {
@@ -207,8 +212,8 @@ impl Writer {
         let write = |file: Arc<dyn VfsFile>| file.write_at(&piece.bytes, position);
         let file = piece.segment.file(&*self.shared.vfs);
         file.and_then(write).map_err(|e| during("write", &piece.segment, e))?;
-        self.unsynced += piece.bytes.len() as u64;
-        self.written += piece.bytes.len();
+        self.unsynced += piece.len as u64;
+        self.written += piece.len;
         Ok(())
     }
 
@@ -258,7 +263,7 @@ impl Writer {
         let shared = &self.shared;
         if !pieces.is_empty() {
             let mut tail = shared.tail.lock();
-            pieces.into_iter().for_each(|piece| tail.push(piece.lsn, piece.bytes));
+            pieces.into_iter().for_each(|piece| tail.push(piece.lsn, piece.bytes.slice(..piece.len)));
         }
         self.touched.clear();
         if !indexed.is_empty() {

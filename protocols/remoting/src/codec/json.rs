@@ -6,27 +6,39 @@
 use super::{CodecError, Ext, FieldValue, Head, MAX_EXT, language_name, language_number};
 use bytes::{BufMut, Bytes, BytesMut};
 use bytestring::ByteString;
-use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use std::borrow::Cow;
 use std::fmt::{self, Write};
 
 pub(super) fn decode(header: Bytes) -> Result<(Head, Ext), CodecError> {
     let header = ByteString::try_from(header).map_err(|_| CodecError::Header("it is not UTF-8".into()))?;
-    let object: Object<'_> = serde_json::from_str(&header).map_err(|e| CodecError::Header(e.to_string()))?;
-    let shared = |text: Cow<'_, str>| match text {
-        Cow::Borrowed(text) => header.slice_ref(text),
-        Cow::Owned(text) => ByteString::from(text),
-    };
-    let ext = Ext(object.ext.into_iter().map(|(name, value)| (shared(name), shared(value))).collect());
+    let mut deserializer = serde_json::Deserializer::from_str(&header);
+    let object = Members(&header).deserialize(&mut deserializer);
+    let object = object.and_then(|object| deserializer.end().map(|()| object));
+    let object = object.map_err(|e| CodecError::Header(e.to_string()))?;
     let head = Head {
         code: object.code,
         language: object.language.map_or(super::OTHER, |l| language_number(&l)),
         version: object.version,
         opaque: object.opaque,
         flag: object.flag,
-        remark: object.remark.filter(|r| !r.is_empty()).map(shared),
+        remark: object.remark.filter(|r| !r.is_empty()).map(|text| shared(&header, text)),
     };
-    Ok((head, ext))
+    Ok((head, Ext(object.ext)))
+}
+
+/// A text as a slice of the header. The shortest, which are most of a send's, need not hold on to it.
+fn shared(header: &ByteString, text: Cow<'_, str>) -> ByteString {
+    const SHORT: &str = "0123456789abcdefghijklmnopqrstuvwxyz";
+    match text {
+        Cow::Borrowed("") => ByteString::new(),
+        Cow::Borrowed(text) if text.len() == 1 => match SHORT.find(text).and_then(|at| SHORT.get(at..=at)) {
+            Some(short) => ByteString::from_static(short),
+            None => header.slice_ref(text),
+        },
+        Cow::Borrowed(text) => header.slice_ref(text),
+        Cow::Owned(text) => ByteString::from(text),
+    }
 }
 
 #[derive(Default)]
@@ -37,35 +49,39 @@ struct Object<'a> {
     opaque: i32,
     flag: i32,
     remark: Option<Cow<'a, str>>,
-    ext: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    ext: Vec<(ByteString, ByteString)>,
 }
 
-impl<'de> Deserialize<'de> for Object<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members;
-        impl<'de> Visitor<'de> for Members {
-            type Value = Object<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a header object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
-                let mut object = Object::default();
-                while let Some(Text(Some(name))) = map.next_key()? {
-                    match &*name {
-                        "code" => object.code = number(map.next_value()?)?,
-                        "version" => object.version = number(map.next_value()?)?,
-                        "opaque" => object.opaque = number(map.next_value()?)?,
-                        "flag" => object.flag = number(map.next_value()?)?,
-                        "language" => object.language = map.next_value::<Text<'de>>()?.0,
-                        "remark" => object.remark = map.next_value::<Text<'de>>()?.0,
-                        "extFields" => object.ext = map.next_value::<Fields<'de>>()?.0,
-                        _ => drop(map.next_value::<IgnoredAny>()?),
-                    }
-                }
-                Ok(object)
+/// Reads the members of the header, which is at hand so that texts can be slices of it.
+struct Members<'h>(&'h ByteString);
+
+impl<'de> DeserializeSeed<'de> for Members<'_> {
+    type Value = Object<'de>;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Object<'de>, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Members<'_> {
+    type Value = Object<'de>;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a header object")
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
+        let mut object = Object::default();
+        while let Some(Text(Some(name))) = map.next_key()? {
+            match &*name {
+                "code" => object.code = number(map.next_value()?)?,
+                "version" => object.version = number(map.next_value()?)?,
+                "opaque" => object.opaque = number(map.next_value()?)?,
+                "flag" => object.flag = number(map.next_value()?)?,
+                "language" => object.language = map.next_value::<Text<'de>>()?.0,
+                "remark" => object.remark = map.next_value::<Text<'de>>()?.0,
+                "extFields" => object.ext = map.next_value_seed(Fields(self.0))?,
+                _ => drop(map.next_value::<IgnoredAny>()?),
             }
         }
-        deserializer.deserialize_map(Members)
+        Ok(object)
     }
 }
 
@@ -73,33 +89,35 @@ fn number<E: Error>(text: Text<'_>) -> Result<i32, E> {
     text.0.map_or(Ok(0), |t| t.parse().map_err(|_| E::custom(format!("{t:?} is not a number of 32 bits"))))
 }
 
-struct Fields<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
+/// Reads the extension fields; null is none.
+struct Fields<'h>(&'h ByteString);
 
-impl<'de> Deserialize<'de> for Fields<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members;
-        impl<'de> Visitor<'de> for Members {
-            type Value = Fields<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object of texts")
+impl<'de> DeserializeSeed<'de> for Fields<'_> {
+    type Value = Vec<(ByteString, ByteString)>;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Fields<'_> {
+    type Value = Vec<(ByteString, ByteString)>;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of texts")
+    }
+    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+        Ok(Vec::new())
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut fields = Vec::with_capacity(16);
+        while let Some((Text(name), Text(value))) = map.next_entry()? {
+            if fields.len() == MAX_EXT {
+                return Err(A::Error::custom(format!("more than {MAX_EXT} fields")));
             }
-            fn visit_unit<E: Error>(self) -> Result<Fields<'de>, E> {
-                Ok(Fields(Vec::new()))
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
-                let mut fields = Vec::with_capacity(16);
-                while let Some((Text(name), Text(value))) = map.next_entry()? {
-                    if fields.len() == MAX_EXT {
-                        return Err(A::Error::custom(format!("more than {MAX_EXT} fields")));
-                    }
-                    if let (Some(name), Some(value)) = (name, value) {
-                        fields.push((name, value));
-                    }
-                }
-                Ok(Fields(fields))
+            if let (Some(name), Some(value)) = (name, value) {
+                fields.push((shared(self.0, name), shared(self.0, value)));
             }
         }
-        deserializer.deserialize_any(Members)
+        Ok(fields)
     }
 }
 

@@ -288,6 +288,26 @@ impl Default for GroupSpec {
     }
 }
 
+/// The attribute by which a group consumes in order, and its value.
+const ORDER: (&str, &str) = ("order", "fifo");
+
+impl GroupSpec {
+    /// True when leased deliveries of one ordering group come one at a time: the next when the one before is settled.
+    pub fn is_fifo(&self) -> bool {
+        self.attributes.iter().any(|(name, value)| (name.as_str(), value.as_str()) == ORDER)
+    }
+
+    /// The same settings, in order or not.
+    #[must_use]
+    pub fn fifo(mut self, fifo: bool) -> Self {
+        self.attributes.retain(|(name, _)| name != ORDER.0);
+        if fifo {
+            self.attributes.push((ORDER.0.to_owned(), ORDER.1.to_owned()));
+        }
+        self
+    }
+}
+
 /// A group as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupView {

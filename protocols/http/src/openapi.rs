@@ -362,7 +362,7 @@ fn administration() -> Schemas {
     let group_settings = json!({
         "maxDeliveries": number, "retryBackoff": {"type": "array", "items": reference("Span")},
         "consumeFrom": reference("TimeIn"), "enabled": flag, "broadcast": flag, "attributes": attributes,
-        "order": {"const": "concurrent"}, "deadLetter": {"const": true},
+        "order": {"enum": ["concurrent", "fifo"]}, "deadLetter": {"const": true},
     });
     let mut group = group_settings.clone();
     group["name"] = text.clone();

@@ -67,7 +67,7 @@ async fn groups_are_made_changed_listed_and_deleted() {
     for missing in ["/v1/groups/g", "/v1/groups/g/members", "/v1/groups/g/dead-letters"] {
         server.get(missing).await.problem(404, "group-not-found");
     }
-    server.json("PUT", "/v1/groups/g", json!({"order": "fifo"})).await.problem(501, "unsupported");
+    server.json("PUT", "/v1/groups/g", json!({"order": "random"})).await.problem(400, "invalid-json");
     server.json("PUT", "/v1/groups/g", json!({"consumeFrom": "noon"})).await.problem(400, "invalid-json");
     server.json("PUT", "/v1/groups/g", json!({"maxDeliveries": 0})).await.problem(400, "invalid-json");
 }

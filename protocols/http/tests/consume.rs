@@ -298,3 +298,21 @@ async fn sql_selects_by_properties() {
     assert!(doc["detail"].as_str().unwrap().contains("at column 8: expected a value"), "{doc}");
     server.receive("sql=a%3D1&filter=a").await.problem(400, "invalid-parameter");
 }
+
+#[tokio::test]
+async fn a_group_in_order_gets_one_of_each_sharding_key() {
+    let server = server();
+    let group = server.json("PUT", "/v1/groups/g", json!({"order": "fifo"})).await.expect(201);
+    assert_eq!((&group["order"], &group["attributes"]), (&json!("fifo"), &json!({})));
+    for (key, body) in [("a", "a1"), ("a", "a2"), ("b", "b1")] {
+        server.post(&format!("/v1/topics/t/messages?queue=0&shardingKey={key}"), body).await.expect(201);
+    }
+    let got = server.receive("max=10").await.expect(200);
+    let bodies: Vec<_> = got["messages"].as_array().unwrap().iter().map(|m| m["body"].clone()).collect();
+    assert_eq!(bodies, ["a1", "b1"]);
+    let handle = got["messages"][0]["handle"].as_str().unwrap();
+    server.call("DELETE", &format!("/v1/messages/{handle}"), &[], "").await.expect(204);
+    assert_eq!(server.receive_one().await["body"], "a2");
+    let group = server.json("PATCH", "/v1/groups/g", json!({"order": "concurrent"})).await.expect(200);
+    assert_eq!(group["order"], "concurrent");
+}

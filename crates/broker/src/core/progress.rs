@@ -85,9 +85,9 @@ impl GroupQueue {
         self.ready.iter().take(limit).filter_map(|o| Some((*o, self.cells.get(o)?.attempt))).collect()
     }
 
-    /// When the next cell becomes deliverable; 0 when one is.
-    pub(crate) fn next_ready(&self) -> Option<Millis> {
-        if self.ready.is_empty() { self.due.first().map(|(time, _)| *time) } else { Some(0) }
+    /// When the next cell becomes deliverable that is not yet.
+    pub(crate) fn next_due(&self) -> Option<Millis> {
+        self.due.first().map(|(time, _)| *time)
     }
 
     /// True while this cell may be delivered again.
@@ -274,7 +274,7 @@ mod tests {
         q.advance(7);
         q.set(2);
         assert_eq!((q.committed(), q.next(), q.window(), q.in_flight()), (2, 2, 0, 0));
-        assert_eq!(q.next_ready(), None);
+        assert_eq!(q.next_due(), None);
     }
 
     #[test]

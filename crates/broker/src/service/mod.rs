@@ -26,6 +26,7 @@ mod access;
 mod admin;
 mod checks;
 mod duties;
+mod fifo;
 mod gate;
 mod groups;
 mod log;

@@ -189,6 +189,7 @@ impl Inner {
         for record in &settled {
             self.carry_out(core.apply(record));
         }
+        self.wake_in_order(&core, &settled);
         let sent = self.placed(&mut core, plans, &markers, &at, &ticket, now);
         drop(core);
         for plan in plans {

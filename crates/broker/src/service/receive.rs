@@ -89,10 +89,10 @@ impl Broker {
 
 /// Where a receive looks: one queue of the topic, or of the group's retry topic.
 #[derive(Clone)]
-struct Source {
-    topic: Arc<Topic>,
-    queue: QueueId,
-    log: LogQueue,
+pub(super) struct Source {
+    pub(super) topic: Arc<Topic>,
+    pub(super) queue: QueueId,
+    pub(super) log: LogQueue,
     retry: bool,
 }
 
@@ -211,6 +211,13 @@ impl Inner {
         let mut room = self.config.max_fetch_size.bytes();
         let mut moved = false;
         for source in sources {
+            if group.spec.is_fifo() && !source.retry {
+                moved |= self.receive_in_order(request, group, source, got, &mut room).await?;
+                if got.len() >= max || room == 0 {
+                    return Ok(moved);
+                }
+                continue;
+            }
             // In a retry topic messages of other topics may come first, and stay.
             let look_at = if source.retry { MAX_EXAMINED } else { max - got.len() };
             let prospect = self.prospect(group, source, look_at);
@@ -252,7 +259,7 @@ impl Inner {
     }
 
     /// Reads; but once something is claimed, only what can be had without waiting.
-    async fn read_for(
+    pub(super) async fn read_for(
         &self,
         got: &[Delivered],
         queue: LogQueue,
@@ -300,10 +307,7 @@ impl Inner {
     ) -> Result<bool> {
         let now = self.clock.now();
         let mut core = self.core.lock();
-        let until = match request.lease {
-            Lease::For(time) => Until::Time(now + time.as_millis() as u64),
-            Lease::Held(holder) => Until::Holder(holder.number),
-        };
+        let until = until(request.lease, now);
         let mut claim = Claim::new(self, &mut core, group, source, returned, until, now);
         let wanted = request.max.min(self.config.max_fetch) - got.len();
         let mut next = batch.next;
@@ -321,11 +325,7 @@ impl Inner {
     /// When a delivery may come back by itself.
     fn next_return(&self, group: &Group, sources: &[Source]) -> Option<Instant> {
         let core = self.core.lock();
-        let next = sources
-            .iter()
-            .filter_map(|s| core.progress(group.number, s.log)?.next_ready())
-            .filter(|t| *t > 0)
-            .min()?;
+        let next = sources.iter().filter_map(|s| core.progress(group.number, s.log)?.next_due()).min()?;
         // One more millisecond, so that the clock has surely passed it.
         Some(Instant::now() + Duration::from_millis(next.saturating_sub(self.clock.now()) + 1))
     }
@@ -353,6 +353,14 @@ impl Inner {
         }
         drop(core);
         self.arrivals.arrived(&queues);
+    }
+}
+
+/// When a lease that begins now ends.
+pub(super) fn until(lease: Lease<'_>, now: Millis) -> Until {
+    match lease {
+        Lease::For(time) => Until::Time(now + time.as_millis() as u64),
+        Lease::Held(holder) => Until::Holder(holder.number),
     }
 }
 

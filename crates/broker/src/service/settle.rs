@@ -9,7 +9,7 @@ use crate::receipts::Receipt;
 use crate::{Extended, Promise};
 use sluice_auth::{Action, Resource, Session};
 use sluice_model::{Error, ErrorKind, Millis, ReceiptHandle, Result, StoredMessage};
-use sluice_store::{Done, Durability, Read, ReadLimits};
+use sluice_store::{Done, Durability, LogQueue, Read, ReadLimits};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,7 +31,9 @@ impl Broker {
     /// settled already.
     pub fn ack(&self, session: &Session, receipt: &ReceiptHandle) -> Result<Promise<()>> {
         let (mut core, held) = self.settling().held(session, receipt)?;
-        let ticket = self.settling().record(&mut core, &[held.settled()], Durability::Async)?;
+        let settled = [held.settled()];
+        let ticket = self.settling().record(&mut core, &settled, Durability::Async)?;
+        self.settling().wake_in_order(&core, &settled);
         self.settling().counts.settled.increment(1);
         Ok(Promise::new(ticket.done, ()))
     }
@@ -162,11 +164,25 @@ impl Inner {
     pub(super) fn still_held(&self, core: &Core, settled: &[Record]) -> Result<()> {
         let open = settled.iter().all(|record| match record {
             Record::Settled { group, queue, offset } => core
-                .progress(*group, sluice_store::LogQueue(*queue))
+                .progress(*group, LogQueue(*queue))
                 .is_some_and(|p| p.attempts(*offset).is_some() && !p.is_ready(*offset)),
             _ => true,
         });
         if open { Ok(()) } else { Err(expired()) }
+    }
+
+    /// Consumers in order wait for a settlement as others do for a message.
+    pub(super) fn wake_in_order(&self, core: &Core, settled: &[Record]) {
+        let freed = settled.iter().filter_map(|record| match record {
+            Record::Settled { group, queue, .. } => {
+                core.catalog.group_by_number(*group)?.spec.is_fifo().then_some(LogQueue(*queue))
+            }
+            _ => None,
+        });
+        let freed: Vec<_> = freed.collect();
+        if !freed.is_empty() {
+            self.arrivals.arrived(&freed);
+        }
     }
 
     /// The message of a delivery, when it can be had without waiting.
@@ -189,6 +205,7 @@ impl Inner {
         let items: Vec<_> = copies.chain([Item::Record(&settled)]).collect();
         let ticket = self.append(&items, self.clock.now(), Durability::Sync, true)?;
         self.carry_out(core.apply(&settled));
+        self.wake_in_order(core, std::slice::from_ref(&settled));
         self.counts.dead_lettered.increment(1);
         Ok(ticket.done)
     }

@@ -31,11 +31,19 @@ struct Settings {
     broadcast: Option<bool>,
     #[serde(default)]
     attributes: Map<String, Value>,
-    /// In the reference; there is one order and always a dead-letter topic, so only these values are taken.
-    #[serde(skip_serializing)]
-    order: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order: Option<Order>,
+    /// In the reference; there is always a dead-letter topic, so only `true` is taken.
     #[serde(skip_serializing)]
     dead_letter: Option<bool>,
+}
+
+/// Whether deliveries of one sharding key come one at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Order {
+    Concurrent,
+    Fifo,
 }
 
 /// Where a group begins.
@@ -144,18 +152,13 @@ impl Settings {
             }),
             enabled: Some(spec.enabled),
             broadcast: Some(spec.broadcast),
-            attributes: spec.attributes.iter().map(|(n, v)| (n.clone(), v.clone().into())).collect(),
-            order: None,
+            attributes: spec.clone().fifo(false).attributes.into_iter().map(|(n, v)| (n, v.into())).collect(),
+            order: Some(if spec.is_fifo() { Order::Fifo } else { Order::Concurrent }),
             dead_letter: None,
         }
     }
 
     fn spec(self) -> Result<GroupSpec, Problem> {
-        if self.order.as_deref().is_some_and(|order| order != "concurrent") {
-            let detail =
-                "only \"order\":\"concurrent\" is offered; sharding keys keep their order within a queue";
-            return Err(Problem::new(Code::Unsupported, detail).at("/order"));
-        }
         if self.dead_letter == Some(false) {
             return Err(Problem::new(Code::Unsupported, "a group without dead letters is not offered")
                 .at("/deadLetter"));
@@ -176,7 +179,8 @@ impl Settings {
             enabled: self.enabled.unwrap_or(default.enabled),
             broadcast: self.broadcast.unwrap_or(default.broadcast),
             attributes: attributes(self.attributes)?,
-        })
+        }
+        .fifo(self.order == Some(Order::Fifo)))
     }
 }
 

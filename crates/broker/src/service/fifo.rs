@@ -1,0 +1,219 @@
+//! Consuming in order under lease: of each ordering group one delivery at a time.
+//!
+//! The one idea to know: nothing more is stored than for any group. The window's cells tell what is outstanding, and
+//! the messages themselves tell whose ordering group that is; so each receive reads on from the first unsettled message
+//! and takes the first of every ordering group that is free. What it passes over stays, as a delivery that came back.
+
+use super::Inner;
+use super::log::{Item, stored};
+use super::receive::{Source, until};
+use crate::ReceiveRequest;
+use crate::core::catalog::Group;
+use crate::core::progress::{GroupQueue, Until};
+use crate::core::record::Record;
+use crate::receipts::Receipt;
+use bytestring::ByteString;
+use sluice_model::{Delivered, Millis, Offset, Result, StoredMessage};
+use sluice_store::{Batch, Durability, ReadLimits};
+use std::collections::HashSet;
+
+/// Messages looked at from the first unsettled one on. An ordering group that is stuck holds up the others only when so
+/// many messages wait behind it.
+const LOOK_AT: usize = 1024;
+/// Bytes of them.
+const LOOK_AT_BYTES: usize = 32 << 20;
+
+/// What becomes of the messages of one look, before it is written.
+#[derive(Default)]
+struct Look {
+    /// With how often each has been delivered, this time counted.
+    chosen: Vec<(StoredMessage, u32)>,
+    dead: Vec<(StoredMessage, u32)>,
+    /// New ones that wait for another of their ordering group.
+    left: Vec<Offset>,
+    /// Came back, and are not to be delivered again.
+    settled: Vec<Offset>,
+    /// The cursor afterwards.
+    next: Offset,
+}
+
+impl Inner {
+    /// Leases what may be delivered of one queue. True when something was settled or passed over.
+    pub(super) async fn receive_in_order(
+        &self,
+        request: &ReceiveRequest<'_>,
+        group: &Group,
+        source: &Source,
+        got: &mut Vec<Delivered>,
+        room: &mut usize,
+    ) -> Result<bool> {
+        let end = self.log.bounds(source.log).next;
+        let Some(from) = self.core.lock().progress(group.number, source.log).map(GroupQueue::committed)
+        else {
+            return Ok(false);
+        };
+        if from >= end {
+            return Ok(false);
+        }
+        let limits = ReadLimits {
+            max_count: LOOK_AT,
+            max_bytes: LOOK_AT_BYTES,
+            max_examined: LOOK_AT,
+            tag_hashes: None,
+        };
+        let Some(batch) = self.read_for(got, source.log, from, &limits).await? else { return Ok(false) };
+        self.claim_in_order(request, group, source, from, batch, got, room)
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "one step of receive_in_order, with its state")]
+    fn claim_in_order(
+        &self,
+        request: &ReceiveRequest<'_>,
+        group: &Group,
+        source: &Source,
+        from: Offset,
+        batch: Batch,
+        got: &mut Vec<Delivered>,
+        room: &mut usize,
+    ) -> Result<bool> {
+        let now = self.clock.now();
+        let first = batch.entries.first().map_or(batch.next, |entry| entry.offset);
+        let entries = batch.entries.into_iter();
+        let messages = entries.map(|entry| stored(&source.topic, source.queue, entry));
+        let messages = messages.collect::<Result<Vec<_>>>()?;
+        let mut core = self.core.lock();
+        let id = core.new_lease();
+        let Some(progress) = core.progress_mut(group.number, source.log) else { return Ok(false) };
+        progress.ready(now, 0); // notes what has become deliverable
+        if progress.committed() < from {
+            return Ok(true); // the group was moved back meanwhile
+        }
+        let cursor = progress.next();
+        let wanted = request.max.min(self.config.max_fetch) - got.len();
+        let mut look = Look { next: cursor.max(first), ..Look::default() };
+        // What retention took cannot come back.
+        look.settled.extend((from..first).filter(|offset| progress.is_ready(*offset)));
+        let max_attempts = self.max_attempts(group);
+        self.choose(progress, messages, request, (wanted, *room), max_attempts, now, &mut look);
+        look.left.retain(|offset| *offset < look.next);
+        let until = until(request.lease, now);
+        let moved = !look.settled.is_empty() || look.next > cursor;
+        if look.chosen.is_empty() && look.dead.is_empty() && !moved {
+            return Ok(false);
+        }
+        self.write_look(&mut core, group, source, &look, (id, until), now)?;
+        let key = core.receipt_key;
+        for (message, attempt) in look.chosen {
+            *room = room.saturating_sub(message.size as usize);
+            let receipt =
+                Receipt { group: group.number, queue: source.log, offset: message.offset, lease: id };
+            let invisible_until = match until {
+                Until::Time(time) => time,
+                Until::Holder(_) => Millis::MAX,
+            };
+            let (receipt, redelivered) = (receipt.seal(&key), attempt > 1);
+            got.push(Delivered { message, receipt, attempt, redelivered, invisible_until });
+        }
+        Ok(moved)
+    }
+
+    /// Takes the first message of every ordering group that has none outstanding.
+    #[allow(clippy::too_many_arguments, reason = "one step of claim_in_order, with its state")]
+    fn choose(
+        &self,
+        progress: &GroupQueue,
+        messages: Vec<StoredMessage>,
+        request: &ReceiveRequest<'_>,
+        (wanted, mut room): (usize, usize),
+        max_attempts: u32,
+        now: Millis,
+        look: &mut Look,
+    ) {
+        let cursor = progress.next();
+        let is_out = |offset| progress.attempts(offset).is_some() && !progress.is_ready(offset);
+        let out = messages.iter().filter(|m| is_out(m.offset));
+        let mut busy: HashSet<ByteString> = out.filter_map(|m| m.message.ordering_group.clone()).collect();
+        let free = self.config.max_in_flight.saturating_sub(progress.window());
+        for message in messages {
+            if look.chosen.len() == wanted || room == 0 {
+                return;
+            }
+            let offset = message.offset;
+            let new = offset >= cursor;
+            let before = match progress.attempts(offset) {
+                Some(before) if progress.is_ready(offset) => before,
+                None if new && look.chosen.len() + look.left.len() < free => 0,
+                None if new => return,
+                _ => continue, // outstanding, or consumed
+            };
+            let expired = message.message.expires_at.is_some_and(|at| at <= now);
+            if expired || !request.filter.matches(&message.message) {
+                if !new {
+                    look.settled.push(offset);
+                }
+            } else if message.message.ordering_group.as_ref().is_some_and(|group| busy.contains(group)) {
+                if new {
+                    look.left.push(offset);
+                }
+                continue;
+            } else if before >= max_attempts {
+                if !new {
+                    look.settled.push(offset);
+                }
+                look.dead.push((message, before));
+            } else {
+                busy.extend(message.message.ordering_group.clone());
+                room = room.saturating_sub(message.size as usize);
+                look.chosen.push((message, before + 1));
+            }
+            look.next = look.next.max(if new { offset + 1 } else { 0 });
+        }
+    }
+
+    fn write_look(
+        &self,
+        core: &mut crate::core::state::Core,
+        group: &Group,
+        source: &Source,
+        look: &Look,
+        (lease, until): (u64, Until),
+        now: Millis,
+    ) -> Result<()> {
+        let (number, queue) = (group.number, source.log.0);
+        let (dead_queue, dead) = self.dead_letters(core, group, &look.dead)?;
+        let left = look.left.iter().map(|offset| Record::Returned {
+            group: number,
+            queue,
+            offset: *offset,
+            visible_at: 0,
+            attempt: 0,
+        });
+        let settled =
+            look.settled.iter().map(|offset| Record::Settled { group: number, queue, offset: *offset });
+        let records: Vec<_> = left.chain(settled).collect();
+        let deliveries: Vec<_> =
+            look.chosen.iter().map(|(message, attempt)| (message.offset, *attempt)).collect();
+        let ends = match until {
+            Until::Time(time) => time,
+            Until::Holder(_) => 0,
+        };
+        let taken = Record::Lease {
+            group: number,
+            queue,
+            next: look.next,
+            until: ends,
+            lease,
+            deliveries: deliveries.clone(),
+        };
+        let copies = dead.iter().map(|message| Item::Message(dead_queue, message));
+        let items: Vec<_> = copies.chain(records.iter().chain([&taken]).map(Item::Record)).collect();
+        // As for every lease: losing it in a crash only brings the messages again.
+        let _ = self.append(&items, now, Durability::Async, true)?;
+        self.counts.dead_lettered.increment(dead.len() as u64);
+        for record in &records {
+            core.apply(record);
+        }
+        core.lease(number, source.log, look.next, Some(until), lease, &deliveries);
+        Ok(())
+    }
+}

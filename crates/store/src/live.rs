@@ -83,9 +83,6 @@ impl QueueIndexes {
 
     /// Makes an entry readable.
     pub(crate) fn push(&mut self, queue: u32, entry: IndexEntry, is_async: bool) {
-        if self.is_forgotten(queue) {
-            return;
-        }
         let index = self.queues.entry(queue).or_default();
         index.readable = entry.end();
         index.is_async |= is_async;
@@ -102,9 +99,6 @@ impl QueueIndexes {
 
     /// Adds a sealed segment's part of a queue. Its live entries stay until [`QueueIndexes::evict`].
     pub(crate) fn add_range(&mut self, queue: u32, range: Range) {
-        if self.is_forgotten(queue) {
-            return;
-        }
         let index = self.queues.entry(queue).or_default();
         index.readable = index.readable.max(range.end);
         index.is_async |= range.is_async;
@@ -113,8 +107,9 @@ impl QueueIndexes {
         }
     }
 
+    /// Hides a queue. What is known of it stays until its segments go: a crash may undo the forgetting, and the index of
+    /// a segment that is sealed meanwhile has to tell of its entries all the same.
     pub(crate) fn forget(&mut self, queue: u32) {
-        self.queues.remove(&queue);
         self.forgotten.insert(queue);
     }
 
@@ -160,5 +155,9 @@ impl QueueIndexes {
                 index.live.pop_front();
             }
         }
+        let Self { queues, forgotten } = self;
+        queues.retain(|number, index| {
+            !(forgotten.contains(number) && index.ranges.is_empty() && index.live.is_empty())
+        });
     }
 }

@@ -70,6 +70,8 @@ pub(crate) mod flag {
     pub(crate) const CLEAN: u32 = 4;
     /// A batch, of whose tags nothing is known.
     pub(crate) const OPAQUE: u32 = 8;
+    /// A mark in the place of entries that were damaged, and given up by a repair.
+    pub(crate) const LOST: u32 = 16;
 }
 
 /// See the module.

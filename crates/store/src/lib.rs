@@ -12,6 +12,7 @@ mod checkpoint;
 mod committer;
 mod config;
 mod crc;
+pub mod doctor;
 mod entry;
 mod error;
 mod index;

@@ -41,6 +41,20 @@ pub(crate) fn read(vfs: &dyn Vfs, dir: &Path) -> Result<Option<StoreId>, OpenErr
     }
 }
 
+/// The number of a copy that is not readable, when one is not.
+pub(crate) fn bad_copy(vfs: &dyn Vfs, dir: &Path) -> Result<Option<u64>, OpenError> {
+    let path = dir.join(NAME);
+    let file = vfs.open(&path, false).map_err(|e| OpenError::io(&path, e))?;
+    for copy in 0..2 {
+        let mut page = vec![0; PAGE as usize];
+        let read = file.read_at(&mut page, copy * PAGE).map_err(|e| OpenError::io(&path, e))?;
+        if !matches!(check_page(&page[..read], MAGIC, |_| ()), Page::Good(())) {
+            return Ok(Some(copy + 1));
+        }
+    }
+    Ok(None)
+}
+
 /// Writes it, for a new store.
 pub(crate) fn create(vfs: &dyn Vfs, dir: &Path, store: StoreId, created: Millis) -> Result<(), OpenError> {
     let mut page = start_page(MAGIC);

@@ -4,7 +4,7 @@
 //! its place in the queue are right; anything else is `Corrupt`, never an empty answer.
 
 use crate::crc::crc32c;
-use crate::entry::{EntryHeader, EntryKind, HEADER};
+use crate::entry::{EntryHeader, EntryKind, HEADER, flag};
 use crate::index::{IndexEntry, Selection, select};
 use crate::live::Place;
 use crate::log::{Batch, Content, Entry, Kind, LogQueue, Lsn, Read, ReadLimits};
@@ -271,6 +271,9 @@ pub(crate) fn read_at(shared: &Shared, lsn: Lsn) -> Result<Option<Entry>> {
             Ok(None)
         };
     };
+    if header.has(flag::LOST) {
+        return Err(corrupt_at(segment, lsn));
+    }
     let hidden = match header.kind {
         EntryKind::Message => shared.queues.read().is_forgotten(header.queue),
         EntryKind::State => false,

@@ -421,6 +421,16 @@ fn write_again(vfs: &dyn Vfs, segment: &Segment, from: Lsn, to: Lsn) -> io::Resu
 }
 
 fn sealed_state(segment: &Segment, file: &dyn VfsFile, store: StoreId) -> Result<Option<State>, OpenError> {
+    let sealed = sealed_parts(segment, file, store)?;
+    Ok(sealed.map(|(footer, ranges)| State::Sealed(footer, ranges)))
+}
+
+/// The footer of a segment and its directory, when it is sealed and both are good.
+pub(crate) fn sealed_parts(
+    segment: &Segment,
+    file: &dyn VfsFile,
+    store: StoreId,
+) -> Result<Option<(Footer, Vec<(u32, Range)>)>, OpenError> {
     if segment.len < 2 * PAGE {
         return Ok(None);
     }
@@ -435,10 +445,10 @@ fn sealed_state(segment: &Segment, file: &dyn VfsFile, store: StoreId) -> Result
         return Ok(None);
     }
     let directory = footer.directory(file).map_err(|e| OpenError::io(&segment.path, e))?;
-    Ok(directory.map(|ranges| State::Sealed(footer, ranges)))
+    Ok(directory.map(|ranges| (footer, ranges)))
 }
 
-fn page(path: &Path, file: &dyn VfsFile, at: u64) -> Result<Vec<u8>, OpenError> {
+pub(crate) fn page(path: &Path, file: &dyn VfsFile, at: u64) -> Result<Vec<u8>, OpenError> {
     let mut page = vec![0; PAGE as usize];
     let read = file.read_at(&mut page, at).map_err(|e| OpenError::io(path, e))?;
     page.truncate(read);

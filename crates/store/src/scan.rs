@@ -18,6 +18,8 @@ const WINDOW: usize = 1 << 20;
 pub(crate) struct Scanned {
     pub header: EntryHeader,
     pub payload: Bytes,
+    /// The bytes that fill it up to a multiple of 8 are zeros, as they were written.
+    pub is_padded_right: bool,
 }
 
 /// Walks through the entries of one segment.
@@ -95,12 +97,13 @@ impl Scan {
                 && header.size() <= self.limit - position
         });
         let Some(header) = header else { return Ok(None) };
-        let Some(entry) = self.bytes(position, header.len as usize)? else { return Ok(None) };
-        let payload = entry.slice(HEADER..);
+        let Some(entry) = self.bytes(position, header.size() as usize)? else { return Ok(None) };
+        let payload = entry.slice(HEADER..header.len as usize);
+        let is_padded_right = entry.iter().skip(header.len as usize).all(|byte| *byte == 0);
         if crate::crc::crc32c(&payload) != header.payload_crc {
             return Ok(None);
         }
-        Ok(Some(Scanned { header, payload }))
+        Ok(Some(Scanned { header, payload, is_padded_right }))
     }
 
     /// Bytes of the file, through the window; nothing when they reach beyond the limit or the file's end.

@@ -342,6 +342,20 @@ impl Footer {
     }
 }
 
+/// The position of the first block of an index that is not as it was written.
+pub(crate) fn bad_block(file: &dyn VfsFile, footer: &Footer) -> io::Result<Option<u64>> {
+    let mut bytes = vec![0; BLOCK as usize];
+    for at in (footer.blocks_at..footer.directory_at).step_by(BLOCK as usize) {
+        let read = file.read_at(&mut bytes, at)?;
+        let (entries, rest) = bytes.split_at(BLOCK_CRC_AT);
+        let good = read == BLOCK as usize && crc32c(entries) == rest.u32_at(0);
+        if !good || rest.iter().skip(4).any(|byte| *byte != 0) {
+            return Ok(Some(at));
+        }
+    }
+    Ok(None)
+}
+
 /// Reads the index entries of one queue in one sealed segment.
 pub(crate) struct RangeReader<'a> {
     file: &'a dyn VfsFile,

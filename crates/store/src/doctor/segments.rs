@@ -1,0 +1,305 @@
+//! Every byte of every segment: headers, entries, indexes, and that they follow each other.
+
+use super::inspect::{Seen, damage};
+use super::{Inspection, Wound};
+use crate::checkpoint::Checkpoint;
+use crate::entry::{EntryHeader, EntryKind, flag};
+use crate::error::{LostOffsets, OpenError};
+use crate::index::IndexEntry;
+use crate::log::Lsn;
+use crate::recovery::{page, sealed_parts};
+use crate::scan::{Scan, Scanned};
+use crate::sealed::{self, Footer, Range};
+use crate::segment::{Page, Segment, SegmentHeader, StoreId, VERSION, log_dir, segment_path};
+use crate::vfs::{Vfs, VfsFile};
+use sluice_model::{Millis, Offset};
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::Arc;
+
+/// See the module.
+pub(super) struct Segments<'a> {
+    vfs: &'a dyn Vfs,
+    dir: &'a Path,
+    store: StoreId,
+    checkpoint: Option<Checkpoint>,
+    visit: &'a mut dyn FnMut(Seen<'_>),
+    /// The offset after the last one seen, for each queue.
+    reached: HashMap<u32, Offset>,
+    /// The newest store time seen.
+    stored: Millis,
+    /// Nothing has been trimmed: every queue begins at 0.
+    is_whole: bool,
+    /// Where the segment before ends.
+    end: Option<Lsn>,
+}
+
+/// A run of bytes without a good entry.
+struct Hole {
+    from: Lsn,
+    to: Lsn,
+    lost: Vec<LostOffsets>,
+    stored: Millis,
+}
+
+impl<'a> Segments<'a> {
+    pub(super) fn new(
+        vfs: &'a dyn Vfs,
+        dir: &'a Path,
+        store: StoreId,
+        checkpoint: Option<Checkpoint>,
+        visit: &'a mut dyn FnMut(Seen<'_>),
+    ) -> Self {
+        let reached = HashMap::new();
+        Self { vfs, dir, store, checkpoint, visit, reached, stored: 0, is_whole: false, end: None }
+    }
+
+    pub(super) fn look(mut self, starts: &[Lsn], found: &mut Inspection) -> Result<(), OpenError> {
+        self.is_whole = starts.first() == Some(&0);
+        for (n, start) in starts.iter().enumerate() {
+            self.chain(*start, found);
+            self.segment(*start, starts.get(n + 1).copied(), found)?;
+            found.segments += 1;
+        }
+        let told = self.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.at);
+        let end = self.end.unwrap_or(0);
+        if told > end + crate::segment::PAGE {
+            let what =
+                format!("a checkpoint tells of entries up to log position {told}, but the log ends at {end}");
+            found.hurt(
+                damage(&log_dir(self.dir), 0, Some(end), what),
+                Wound::Missing { from: end, to: told, stored: self.stored },
+            );
+        }
+        Ok(())
+    }
+
+    /// Segments follow each other, and reach back to what a checkpoint tells.
+    fn chain(&self, start: Lsn, found: &mut Inspection) {
+        let path = segment_path(self.dir, start);
+        let (what, wound) = match self.end {
+            Some(end) if end == start => return,
+            Some(end) if end < start => {
+                let what = format!("the log between position {end} and this segment is missing");
+                (what, Wound::Missing { from: end, to: start, stored: self.stored })
+            }
+            Some(end) => (format!("it overlaps the segment before, which ends at {end}"), Wound::Beyond),
+            None if start == 0 || self.checkpoint.as_ref().is_some_and(|c| start <= c.at) => return,
+            None => {
+                let what = "the log before this segment is missing, and no checkpoint tells what it held";
+                (what.to_owned(), Wound::Beyond)
+            }
+        };
+        found.hurt(damage(&path, 0, Some(start), what), wound);
+    }
+
+    fn segment(&mut self, start: Lsn, next: Option<Lsn>, found: &mut Inspection) -> Result<(), OpenError> {
+        let path = segment_path(self.dir, start);
+        let failed = |e| OpenError::io(&path, e);
+        let file = self.vfs.open(&path, false).map_err(failed)?;
+        let len = file.size().map_err(failed)?;
+        let epoch = match SegmentHeader::decode(&page(&path, &*file, 0)?) {
+            Page::Good(header) if header.start == start && header.store == self.store => header.epoch,
+            Page::Newer(found) => return Err(OpenError::Newer { path, found, known: VERSION }),
+            Page::Good(_) | Page::Unreadable => {
+                let first = Scan::new(Arc::clone(&file), start, None, len).search().map_err(failed)?;
+                let Some(first) = first else {
+                    return self.without_entries(&path, start, next, found);
+                };
+                let epoch = first.header.epoch;
+                let what = "its header page is not readable";
+                let wound = Wound::Header { path: path.clone(), start, epoch };
+                found.hurt(damage(&path, 0, Some(start), what), wound);
+                epoch
+            }
+        };
+        let segment = Segment { start, epoch, path, held: Some(Arc::clone(&file)), len };
+        let sealed = sealed_parts(&segment, &*file, self.store)?;
+        if sealed.is_none() {
+            footer(&segment, &*file, next.is_some(), found)?;
+        }
+        self.entries(&segment, &file, sealed.as_ref(), next, found)
+    }
+
+    /// A file in which there is nothing: what a power cut leaves of one that was just begun, or all of it is gone.
+    fn without_entries(
+        &mut self,
+        path: &Path,
+        start: Lsn,
+        next: Option<Lsn>,
+        found: &mut Inspection,
+    ) -> Result<(), OpenError> {
+        let Some(to) = next else {
+            found.notes.push(format!("{} has not been begun; the next start removes it", path.display()));
+            return Ok(());
+        };
+        let what = "nothing in it is readable";
+        let wound = Wound::Missing { from: start, to, stored: self.stored };
+        found.hurt(damage(path, 0, Some(start), what), wound);
+        self.end = next;
+        Ok(())
+    }
+
+    fn entries(
+        &mut self,
+        segment: &Segment,
+        file: &Arc<dyn VfsFile>,
+        sealed: Option<&(Footer, Vec<(u32, Range)>)>,
+        next: Option<Lsn>,
+        found: &mut Inspection,
+    ) -> Result<(), OpenError> {
+        let failed = |e| OpenError::io(&segment.path, e);
+        let known_end = sealed.map(|(footer, _)| footer.end).or(next);
+        let limit = known_end.map_or(segment.len, |end| segment.position(end).min(segment.len));
+        let mut scan = Scan::new(Arc::clone(file), segment.start, Some(segment.epoch), limit);
+        let mut holes: Vec<Hole> = Vec::new();
+        let mut contents: BTreeMap<u32, Vec<IndexEntry>> = BTreeMap::new();
+        for (queue, range) in sealed.iter().flat_map(|(_, ranges)| ranges) {
+            self.reached.entry(*queue).or_insert(range.base);
+        }
+        // Everything before was known to be safe, as the newest entry says.
+        let mut safe = 0;
+        let mut end = scan.lsn();
+        loop {
+            let mut next = scan.next().map_err(failed)?;
+            if next.is_none() {
+                let from = scan.lsn();
+                next = scan.search().map_err(failed)?;
+                let to = next.as_ref().map_or(known_end.unwrap_or(from), |entry| entry.header.lsn);
+                if to > from {
+                    holes.push(Hole { from, to, lost: Vec::new(), stored: self.stored });
+                }
+            }
+            let Some(entry) = next else { break };
+            end = entry.header.end();
+            safe = safe.max(entry.header.durable);
+            found.entries += 1;
+            self.entry(segment, &entry, &mut holes, found);
+            if entry.header.kind == EntryKind::Message {
+                contents.entry(entry.header.queue).or_default().push(entry.header.index_entry());
+            }
+        }
+        found.bytes += limit;
+        // In a segment that is not sealed, what nothing behind it knows to be safe is a torn end.
+        holes.retain(|hole| known_end.is_some() || hole.from < safe);
+        self.lost_at_the_end(sealed, &mut holes);
+        self.end = Some(known_end.unwrap_or(end));
+        let is_whole = holes.is_empty();
+        for hole in holes {
+            let what = format!("the entries up to log position {} are not readable", hole.to);
+            let mut damage = damage(&segment.path, segment.position(hole.from), Some(hole.from), what);
+            damage.lost = hole.lost;
+            let (path, start, epoch) = (segment.path.clone(), segment.start, segment.epoch);
+            let Hole { from, to, stored, .. } = hole;
+            found.hurt(damage, Wound::Entries { path, start, epoch, from, to, stored });
+        }
+        match sealed {
+            Some((footer, ranges)) if is_whole => index(segment, &**file, footer, ranges, &contents, found),
+            _ => Ok(()),
+        }
+    }
+
+    fn entry(&mut self, segment: &Segment, entry: &Scanned, holes: &mut [Hole], found: &mut Inspection) {
+        let EntryHeader { lsn, kind, queue, offset, .. } = entry.header;
+        self.stored = self.stored.max(entry.header.stored);
+        let place = || format!("{} at byte {}", segment.path.display(), segment.position(lsn));
+        if !entry.is_padded_right {
+            found
+                .notes
+                .push(format!("{}: the padding behind the entry is not zero, which costs nothing", place()));
+        }
+        if entry.header.has(flag::LOST) {
+            found.notes.push(format!("{}: {} bytes were given up by a repair", place(), entry.header.size()));
+        }
+        let to = match kind {
+            EntryKind::State => {
+                (self.visit)(Seen::State(&entry.payload));
+                return;
+            }
+            EntryKind::Mark => return,
+            EntryKind::Message => entry.header.index_entry().end(),
+            EntryKind::Gap => offset,
+        };
+        let before = self.reached.insert(queue, to).or(self.is_whole.then_some(0));
+        if let (EntryKind::Message, Some(hole), Some(from)) = (kind, holes.last_mut(), before)
+            && from < offset
+        {
+            hole.lost.push(LostOffsets { queue, from, to: offset });
+        }
+    }
+
+    /// What the index knows of, and no entry tells any more.
+    fn lost_at_the_end(&mut self, sealed: Option<&(Footer, Vec<(u32, Range)>)>, holes: &mut [Hole]) {
+        let Some((_, ranges)) = sealed else { return };
+        for (queue, range) in ranges {
+            let reached = self.reached.get(queue).copied().unwrap_or(range.base);
+            let from = reached.max(range.base);
+            if let Some(hole) = holes.last_mut().filter(|_| from < range.end) {
+                hole.lost.push(LostOffsets { queue: *queue, from, to: range.end });
+            }
+            self.reached.insert(*queue, reached.max(range.end));
+        }
+    }
+}
+
+/// A segment without a good index: whether it never had one.
+fn footer(
+    segment: &Segment,
+    file: &dyn VfsFile,
+    has_next: bool,
+    found: &mut Inspection,
+) -> Result<(), OpenError> {
+    let at = segment.len.saturating_sub(crate::segment::PAGE);
+    let last = page(&segment.path, file, at)?;
+    let stale = match Footer::decode(&last) {
+        // Of an earlier life of the file.
+        Page::Good(footer) => footer.start != segment.start || footer.epoch != segment.epoch,
+        Page::Newer(_) | Page::Unreadable => last.iter().all(|byte| *byte == 0),
+    };
+    if stale {
+        if has_next {
+            found.notes.push(format!("{} has no index yet; the next start makes it", segment.path.display()));
+        }
+        return Ok(());
+    }
+    let what = "its index is not readable; the next start makes it anew";
+    let wound = Wound::Index { path: segment.path.clone() };
+    found.hurt(damage(&segment.path, at, None, what), wound);
+    Ok(())
+}
+
+/// The index of a segment tells what is there, and nothing else.
+fn index(
+    segment: &Segment,
+    file: &dyn VfsFile,
+    footer: &Footer,
+    ranges: &[(u32, Range)],
+    contents: &BTreeMap<u32, Vec<IndexEntry>>,
+    found: &mut Inspection,
+) -> Result<(), OpenError> {
+    let failed = |e| OpenError::io(&segment.path, e);
+    let mut hurt = |at: u64, what: &str| {
+        let wound = Wound::Index { path: segment.path.clone() };
+        found.hurt(damage(&segment.path, at, None, what), wound);
+    };
+    if let Some(at) = sealed::bad_block(file, footer).map_err(failed)? {
+        hurt(at, "a block of its index is not readable");
+        return Ok(());
+    }
+    for (queue, range) in ranges {
+        let mut reader = sealed::RangeReader::new(file, footer.blocks_at, *range);
+        let wanted = contents.get(queue).map_or(&[][..], |entries| entries);
+        let mut same = wanted.len() == range.count as usize;
+        for (n, wanted) in (0..).zip(wanted) {
+            same &= reader.entry(n).map_err(failed)?.as_ref() == Some(wanted);
+        }
+        if !same {
+            hurt(footer.directory_at, "its index does not tell what it holds");
+            return Ok(());
+        }
+    }
+    if contents.keys().any(|queue| !ranges.iter().any(|(known, _)| known == queue)) {
+        hurt(footer.directory_at, "its index lacks a queue");
+    }
+    Ok(())
+}

@@ -1,0 +1,230 @@
+//! One wrong bit anywhere in what is sealed: the doctor tells where and what it costs, and a repair saves the rest.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed step has to panic")]
+
+use sluice_model::units::ByteSize;
+use sluice_model::{ErrorKind, ManualClock};
+use sluice_store::doctor::{Inspection, inspect, repair};
+use sluice_store::sim::SimVfs;
+use sluice_store::suite::{ALL, body, message};
+use sluice_store::{
+    Append, Config, Durability, LocalLog, Log, LogQueue, LostOffsets, OpenError, Payload, Placed, Read,
+    ReadLimits,
+};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+const DIR: &str = "data";
+const PAGE: usize = 4096;
+
+fn open(vfs: &SimVfs) -> Result<LocalLog, OpenError> {
+    let config = Config { segment_size: ByteSize::kib(64), ..Config::default() };
+    LocalLog::open_by_hand(Arc::new(vfs.clone()), Path::new(DIR), config, Arc::new(ManualClock::new(1)))
+}
+
+fn look(vfs: &SimVfs) -> Inspection {
+    inspect(vfs, Path::new(DIR), &mut |_| {}).unwrap()
+}
+
+fn segments(vfs: &SimVfs) -> Vec<PathBuf> {
+    vfs.files().into_keys().filter(|path| path.starts_with("data/log")).collect()
+}
+
+struct Sent {
+    queue: u32,
+    placed: Placed,
+    text: String,
+}
+
+/// Messages of some size in two queues, closed in order or not.
+fn store(count: usize, size: usize, closed: bool) -> (SimVfs, Vec<Sent>) {
+    let vfs = SimVfs::seeded(1);
+    let log = open(&vfs).unwrap();
+    let mut sent = Vec::new();
+    for n in 0..count {
+        while log.keep_files() {}
+        let (queue, text) = (n as u32 % 2, format!("{n}:{}", "y".repeat(size)));
+        let message = message(&text);
+        let append = Append {
+            queue: LogQueue(queue),
+            payload: Payload::Message(&message),
+            stored: n as u64,
+            reserved_space: false,
+        };
+        let ticket = log.append(&[append], Durability::Sync).unwrap();
+        sent.push(Sent { queue, placed: ticket.placed[0], text });
+        log.commit();
+        ticket.done.wait().unwrap();
+        if n == count / 2 {
+            log.write_checkpoint(log.end(), b"half").unwrap();
+        }
+    }
+    if closed {
+        log.close().unwrap();
+    }
+    (vfs.kill(), sent)
+}
+
+/// Reads one message: its text, or that it is damaged.
+fn read(log: &LocalLog, queue: u32, offset: u64) -> Result<Option<String>, ErrorKind> {
+    let limits = ReadLimits { max_count: 1, ..ALL };
+    let batch = match log.read(LogQueue(queue), offset, &limits).map_err(|e| e.kind())? {
+        Read::Ready(batch) => batch,
+        Read::Cold(cold) => cold().map_err(|e| e.kind())?,
+    };
+    Ok(batch.entries.iter().find(|entry| entry.offset == offset).map(body))
+}
+
+#[test]
+fn a_sound_store_has_no_damage() {
+    for closed in [true, false] {
+        let (vfs, sent) = store(60, 3000, closed);
+        let found = look(&vfs);
+        assert!(found.damages.is_empty(), "{:?}", found.damages);
+        assert!(found.segments >= 3 && found.entries as usize >= sent.len());
+        let before = vfs.files();
+        look(&vfs);
+        assert_eq!(vfs.files(), before, "looking changes nothing");
+    }
+}
+
+#[test]
+fn every_flipped_bit_of_a_sealed_segment_is_told_and_never_ends_the_log() {
+    let (vfs, sent) = store(6, 90, true);
+    let segment = segments(&vfs)[0].clone();
+    let len = vfs.files()[&segment].len();
+    let last = sent.last().unwrap();
+    let end = last.placed.lsn as usize + last.placed.size as usize;
+    for at in 0..len {
+        // Every bit of entries, of the rest one of each byte.
+        let bits = if (PAGE..end).contains(&at) { 0..8 } else { at % 8..at % 8 + 1 };
+        for bit in bits {
+            let copy = vfs.kill();
+            copy.edit(&segment, |bytes| bytes[at] ^= 1 << bit);
+            told(&copy, &sent, &segment, at);
+            readable(&copy, &sent, at);
+        }
+    }
+}
+
+fn told(vfs: &SimVfs, sent: &[Sent], segment: &Path, at: usize) {
+    let found = look(vfs);
+    let within =
+        |s: &&Sent| (s.placed.lsn as usize..(s.placed.lsn + u64::from(s.placed.size)) as usize).contains(&at);
+    let Some(damage) = found.damages.first() else {
+        // Zeros behind a directory, or behind an entry up to a multiple of eight, hold nothing.
+        let hold_nothing = found.notes.iter().any(|note| note.contains("padding"));
+        let behind_directory =
+            at > PAGE && at < vfs.files()[segment].len() - PAGE && sent.iter().find(within).is_none();
+        assert!(hold_nothing || behind_directory, "byte {at} is not told: {:?}", found.notes);
+        return;
+    };
+    assert_eq!(damage.file, segment);
+    if let Some(hit) = sent.iter().find(within) {
+        let lost = LostOffsets { queue: hit.queue, from: hit.placed.offset, to: hit.placed.offset + 1 };
+        assert_eq!((damage.position, &damage.lost[..]), (hit.placed.lsn, &[lost][..]), "byte {at}");
+    }
+}
+
+/// What can be read is right; what cannot is told as damage; nothing is missing.
+fn readable(vfs: &SimVfs, sent: &[Sent], at: usize) {
+    let log = match open(vfs) {
+        Ok(log) => log,
+        Err(OpenError::Damaged(_)) => return,
+        Err(error) => panic!("byte {at}: {error}"),
+    };
+    for Sent { queue, placed, text } in sent {
+        match read(&log, *queue, placed.offset) {
+            Ok(found) => assert_eq!(found.as_ref(), Some(text), "byte {at}"),
+            Err(kind) => assert_eq!(kind, ErrorKind::Corrupt, "byte {at}"),
+        }
+    }
+}
+
+/// After a repair the log opens, and holds all but what was told as lost.
+fn repaired(vfs: &SimVfs, sent: &[Sent], lost: &[usize]) {
+    let told = repair(vfs, Path::new(DIR)).unwrap();
+    assert!(told.after.damages.is_empty(), "{:?}", told.after.damages);
+    assert!(!told.aside.is_empty());
+    for copy in &told.aside {
+        assert!(vfs.files().contains_key(copy), "{}", copy.display());
+    }
+    let log = open(vfs).unwrap();
+    for (n, Sent { queue, placed, text }) in sent.iter().enumerate() {
+        let found = read(&log, *queue, placed.offset).unwrap();
+        if lost.contains(&n) {
+            assert_eq!(found, None, "{n}");
+            assert!(log.read_at(placed.lsn).is_err(), "whoever waits for it learns that it is lost");
+        } else {
+            assert_eq!(found.as_ref(), Some(text), "{n}");
+        }
+    }
+    let ranges = told.before.damages.iter().flat_map(|damage| &damage.lost);
+    let counted: u64 = ranges.map(|lost| lost.to - lost.from).sum();
+    assert_eq!(counted as usize, lost.len(), "{:?}", told.before.damages);
+    // And it goes on.
+    assert!(log.next_offset(LogQueue(0)) >= sent.len() as u64 / 2);
+    log.close().unwrap();
+    assert!(look(vfs).damages.is_empty());
+    open(vfs).unwrap();
+}
+
+#[test]
+fn entries_are_given_up_and_the_rest_is_kept() {
+    for closed in [true, false] {
+        let (vfs, sent) = store(60, 3000, closed);
+        for n in [0, 1, 7, 30] {
+            let copy = vfs.kill();
+            let lsn = sent[n].placed.lsn;
+            let start_of = |path: &PathBuf| u64::from_str_radix(path.file_stem()?.to_str()?, 16).ok();
+            let segment = segments(&copy).into_iter().rfind(|path| start_of(path).unwrap() <= lsn).unwrap();
+            let at = (lsn - start_of(&segment).unwrap()) as usize;
+            copy.edit(&segment, |bytes| bytes[at + 100] ^= 4);
+            let damage = look(&copy).damages.remove(0);
+            assert_eq!((damage.position, damage.lsn), (at as u64, Some(lsn)));
+            repaired(&copy, &sent, &[n]);
+        }
+    }
+}
+
+#[test]
+fn a_missing_segment_a_header_and_the_stores_own_file_are_repaired() {
+    let (vfs, sent) = store(60, 3000, true);
+    let copy = vfs.kill();
+    let paths = segments(&copy);
+    copy.edit(&paths[1], |bytes| bytes[40] ^= 1);
+    copy.edit(Path::new("data/store.meta"), |bytes| bytes.fill(7));
+    assert_eq!(look(&copy).damages.len(), 2);
+    assert!(open(&copy).is_err());
+    repaired(&copy, &sent, &[]);
+
+    let copy = vfs.kill();
+    let bytes = copy.files()[&paths[1]].clone();
+    copy.edit(&paths[1], |bytes| bytes.fill(0));
+    assert!(matches!(open(&copy), Err(OpenError::Damaged(_))));
+    let start = u64::from_str_radix(paths[1].file_stem().unwrap().to_str().unwrap(), 16).unwrap();
+    let end = start + bytes.len() as u64;
+    let gone = |s: &Sent| (start..end).contains(&s.placed.lsn) && paths.len() > 2;
+    let next = u64::from_str_radix(paths[2].file_stem().unwrap().to_str().unwrap(), 16).unwrap();
+    let lost: Vec<usize> =
+        (0..sent.len()).filter(|n| gone(&sent[*n]) && sent[*n].placed.lsn < next).collect();
+    let told = repair(&copy, Path::new(DIR)).unwrap();
+    assert!(told.after.damages.is_empty(), "{:?}", told.after.damages);
+    let log = open(&copy).unwrap();
+    for (n, s) in sent.iter().enumerate() {
+        let wanted = if lost.contains(&n) { None } else { Some(s.text.clone()) };
+        assert_eq!(read(&log, s.queue, s.placed.offset).unwrap(), wanted, "{n}");
+    }
+}
+
+#[test]
+fn a_torn_end_is_no_damage_and_a_running_broker_is_left_alone() {
+    let (vfs, sent) = store(5, 100, false);
+    let last = &sent[4];
+    vfs.edit(&segments(&vfs)[0], |bytes| bytes[last.placed.lsn as usize + 70] ^= 1);
+    assert!(look(&vfs).damages.is_empty());
+    let log = open(&vfs).unwrap();
+    assert!(matches!(inspect(&vfs, Path::new(DIR), &mut |_| {}), Err(OpenError::InUse { .. })));
+    assert!(matches!(repair(&vfs, Path::new(DIR)), Err(OpenError::InUse { .. })));
+    drop(log);
+}

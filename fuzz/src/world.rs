@@ -21,18 +21,23 @@ pub struct World {
 impl World {
     /// A new broker and the front-end to it.
     pub fn new<P: Protocol>(front_end: impl FnOnce(Broker) -> Arc<P>) -> Self {
+        Self::on(Broker::in_memory, front_end)
+    }
+
+    /// The same with another broker, made where there is a runtime.
+    pub fn on<P: Protocol>(broker: impl FnOnce() -> Broker, front_end: impl FnOnce(Broker) -> Arc<P>) -> Self {
         // Rust's own start of a program does this; under libFuzzer's, writing to a client that left would end us.
         // SAFETY: ignoring a signal runs no code of ours.
         unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
         let runtime =
             Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
-        let front_end = runtime.block_on(async { front_end(Broker::in_memory()) });
+        let front_end = runtime.block_on(async { front_end(broker()) });
         Self { runtime, listener, front_end }
     }
 
-    /// One connection that says these bytes and then nothing more.
-    pub fn converse(&self, bytes: &[u8]) {
+    /// One connection that says these bytes and then nothing more; what begins the answer.
+    pub fn converse(&self, bytes: &[u8]) -> Vec<u8> {
         self.runtime.block_on(async {
             let address = self.listener.local_addr().expect("an address");
             let (client, accepted) = tokio::join!(TcpStream::connect(address), self.listener.accept());
@@ -43,15 +48,21 @@ impl World {
                 // It may close before it has read all; that is its right.
                 let _ = client.write_all(bytes).await;
                 let _ = client.shutdown().await;
-                let mut sink = [0; 16 * 1024];
-                while client.read(&mut sink).await.is_ok_and(|n| n > 0) {}
+                let (mut sink, mut start) = ([0; 16 * 1024], Vec::new());
+                while let Ok(n @ 1..) = client.read(&mut sink).await {
+                    if start.is_empty() {
+                        start.extend_from_slice(&sink[..n]);
+                    }
+                }
+                start
             };
-            let _ = tokio::time::timeout(LONG_ENOUGH, talk).await;
+            let start = tokio::time::timeout(LONG_ENOUGH, talk).await;
             drop(client);
             // A panic in the served task ends the process, because the build aborts on panic.
             let _ = tokio::time::timeout(LONG_ENOUGH, serving)
                 .await
                 .expect("a connection whose client left ends");
-        });
+            start.unwrap_or_default()
+        })
     }
 }

@@ -207,3 +207,14 @@ async fn long_names_say_the_same_as_short_ones() {
     let [record] = &peer.pull("CG", "T", "7", "0", "4").await.records()[..] else { panic!() };
     assert_eq!((record.flag, record.property("TAGS"), record.born), (5, "t", 1_700_000_000_000));
 }
+
+#[tokio::test]
+async fn the_hundredth_topic_is_made_as_the_first() {
+    let peer = Peer::new();
+    for n in 0..100 {
+        let topic = format!("T{n}");
+        assert_eq!(peer.send(&topic, "0", &[], b"x").await.code(), 0, "{topic}");
+        let template = &peer.ask(105, &[("topic", "TBW102")], "").await.json()["queueDatas"][0];
+        assert_eq!((&template["perm"], &template["writeQueueNums"]), (&7.into(), &8.into()), "{topic}");
+    }
+}

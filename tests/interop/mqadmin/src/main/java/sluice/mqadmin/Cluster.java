@@ -107,9 +107,21 @@ final class Cluster {
     }
 
     private void refused() {
-        tool.run("getBrokerEpoch -b " + stage.broker).refused(3, "GET_BROKER_EPOCH_CACHE");
-        tool.run("haStatus -b " + stage.address).refused(3, "GET_BROKER_HA_STATUS");
-        tool.run("getColdDataFlowCtrInfo -b " + stage.address).hasNot("success");
-        tool.run("setCommitLogReadAheadMode -b " + stage.address + " -m 0").refused(3, "SET_COMMITLOG_READ_MODE");
+        String at = " -b " + stage.address;
+        String controller = " -a " + stage.address;
+        Map<String, String> commands = new LinkedHashMap<>();
+        commands.put("queryCq -t " + stage.topic() + " -q 0 -i 0 -c 1" + at, "QUERY_CONSUME_QUEUE");
+        commands.put("getBrokerEpoch -b " + stage.broker, "GET_BROKER_EPOCH_CACHE");
+        commands.put("haStatus" + at, "GET_BROKER_HA_STATUS");
+        commands.put("resetMasterFlushOffset -o 0" + at, "RESET_MASTER_FLUSH_OFFSET");
+        commands.put("addBroker -b /tmp/none -c " + stage.address, "ADD_BROKER");
+        commands.put("removeBroker -b c:b:0 -c " + stage.address, "REMOVE_BROKER");
+        commands.put("exportPopRecord" + at, "POP_ROLLBACK");
+        commands.put("getSyncStateSet -b " + stage.broker + controller, "CONTROLLER_GET_METADATA_INFO");
+        commands.put("getControllerMetaData" + controller, "CONTROLLER_GET_METADATA_INFO");
+        commands.put("getControllerConfig" + controller, "GET_CONTROLLER_CONFIG");
+        commands.put("updateControllerConfig -k a -v b" + controller, "UPDATE_CONTROLLER_CONFIG");
+        commands.put("setCommitLogReadAheadMode -m 0" + at, "SET_COMMITLOG_READ_MODE");
+        commands.forEach((command, name) -> tool.run(command).refused(3, name));
     }
 }

@@ -1,6 +1,8 @@
 //! SQL expressions: what they say of messages, and where they are wrong. A second, simpler evaluator says the same of
 //! thousands of them.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use proptest::prelude::*;
 use sluice_model::{Dialect, Filter, Headers, Keys, MAX_SQL, Message, Sql};
 

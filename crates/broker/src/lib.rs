@@ -14,12 +14,14 @@ mod counts;
 mod filters;
 mod ids;
 mod promise;
+mod queue_names;
 mod receipts;
 mod request;
 mod service;
 
 pub use config::Config;
 pub use promise::Promise;
+pub use queue_names::QueueNames;
 pub use request::*;
 pub use service::{Broker, Client, ClientEvent, Cursor, Holder, SessionWatch, Verb};
 pub use sluice_store::Durability;

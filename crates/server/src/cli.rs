@@ -35,6 +35,18 @@ pub enum Verb {
     /// Makes certificates
     #[command(subcommand)]
     Cert(CertVerb),
+    /// Looks through a data folder while no broker runs: every checksum, what is lost, and the disk itself
+    ///
+    /// Ends with code 4 when something is damaged. Changes nothing.
+    Doctor,
+    /// Makes a damaged data folder usable again
+    ///
+    /// Changed files are copied to damaged/ in the data folder first. What is lost is said, by topic, queue and offsets.
+    Repair {
+        /// Gives up what cannot be read
+        #[arg(long, required = true)]
+        accept_loss: bool,
+    },
 }
 
 /// What about users and policies.

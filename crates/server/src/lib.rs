@@ -5,6 +5,7 @@
 //!
 //! - `config` — the settings, their layers, their history; `cli` — flags and verbs
 //! - `server` — [`Server`]: start, reload, shut down; `access` — the first users; `failure` — exit codes
+//! - `doctor` — looking after a data folder while no broker runs
 //! - `dev_cert` — certificates for a first try
 //! - `logging`, `recorder`, `signals` — what a process shares: its log, its numbers, its signals
 //!
@@ -14,6 +15,7 @@ pub mod access;
 pub mod cli;
 pub mod config;
 pub mod dev_cert;
+pub mod doctor;
 pub mod failure;
 pub mod logging;
 mod recorder;

@@ -9,7 +9,7 @@ use sluice_server::cli::{AclVerb, CertVerb, Cli, Verb};
 use sluice_server::config::{self, Config, Loader};
 use sluice_server::failure::Failure;
 use sluice_server::signals::{Asked, Signals};
-use sluice_server::{Server, access, dev_cert, logging};
+use sluice_server::{Server, access, dev_cert, doctor, logging};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -29,6 +29,12 @@ fn main() -> ExitCode {
             Some(flag) => Err(Failure::Config(format!("{flag} has no effect on cert dev"))),
             None => dev_cert::make(wanted).and_then(|made| print(&made.to_string())),
         },
+        Some(Verb::Doctor) => {
+            cli.options.load().map_err(Failure::from).and_then(|l| doctor::doctor(&l.config, &mut print))
+        }
+        Some(Verb::Repair { .. }) => {
+            cli.options.load().map_err(Failure::from).and_then(|l| doctor::mend(&l.config, &mut print))
+        }
         Some(Verb::Serve) | None => {
             cli.options.load().map_err(Failure::from).and_then(|loaded| serve(loaded.config))
         }

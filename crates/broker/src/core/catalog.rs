@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub(crate) const TIMER_QUEUE: LogQueue = LogQueue(1);
 /// Where half messages wait for the end of their transaction.
 pub(crate) const HALF_QUEUE: LogQueue = LogQueue(2);
-const FIRST_QUEUE: u32 = 16;
+pub(crate) const FIRST_QUEUE: u32 = 16;
 
 /// RocketMQ's permission bit for reading.
 const PERM_READ: u8 = 4;

@@ -103,7 +103,13 @@ impl Inner {
             Err(e) => return Err(e),
             Ok(Some(entry)) => entry,
             // Timers pin the log, so a record that cannot be read is one that is not durable yet.
-            Ok(None) => return Ok(false),
+            Ok(None) if timer.lsn >= self.opened_at => return Ok(false),
+            Ok(None) => {
+                // What was there at the start was durable then: a repair has given it up.
+                tracing::error!(lsn = timer.lsn, "a delayed message is not there any more and is lost");
+                let _ = self.record(&mut self.core.lock(), &[fired], Durability::Async)?;
+                return Ok(true);
+            }
         };
         let Content::Message(message) = entry.content else { return Ok(true) };
         let mut core = self.core.lock();

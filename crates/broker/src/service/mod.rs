@@ -87,6 +87,8 @@ pub(crate) struct Inner {
     /// Told when the log has grown past `next_checkpoint`.
     checkpoint_wanted: Notify,
     next_checkpoint: AtomicU64,
+    /// Where the log ended when it was opened.
+    opened_at: sluice_store::Lsn,
     filters: Filters,
     ids: Ids,
     counts: Counts,

@@ -36,6 +36,7 @@ impl Broker {
         let for_log = Arc::clone(&arrivals);
         log.listen(Arc::new(move |queues| for_log.arrived(queues)));
         let filters = Filters::new(config.max_kept_filters);
+        let opened_at = log.end();
         let next_checkpoint = log.end().saturating_add(config.checkpoint_bytes.0);
         let inner = Inner {
             log,
@@ -50,6 +51,7 @@ impl Broker {
             asking: Notify::new(),
             checkpoint_wanted: Notify::new(),
             next_checkpoint: AtomicU64::new(next_checkpoint),
+            opened_at,
             filters,
             ids: Ids::new(random),
             counts: Counts::new(),

@@ -1,0 +1,171 @@
+//! `sluice doctor` and `sluice repair`: looking after a data folder while no broker runs.
+//!
+//! What the store finds is told here in words, with topics by their names; what only the machine can tell (file system,
+//! space, how long a sync takes, the clock) is looked at here.
+
+use crate::config::Config;
+use crate::failure::Failure;
+use sluice_broker::QueueNames;
+use sluice_model::{Clock as _, SystemClock};
+use sluice_store::doctor::{Inspection, Seen, inspect, repair};
+use sluice_store::vfs::{OsVfs, Vfs as _};
+use sluice_store::{Damage, OpenError};
+use std::fmt::Write as _;
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Syncs that are timed; the median counts.
+const PROBES: usize = 21;
+/// No disk is faster: a sync that is does nothing.
+const FASTEST: Duration = Duration::from_micros(20);
+/// Less than this of the disk free is said.
+const LITTLE: u64 = 10;
+/// A clock that shows less was never set: the first of January 2025.
+const EARLIEST: u64 = 1_735_689_600_000;
+
+/// Looks through the data folder and writes a report. Damage is a failure, so that scripts see it.
+///
+/// # Errors
+/// `NotAvailable` while a broker runs there, `Damaged` when something is.
+pub fn doctor(config: &Config, print: &mut dyn FnMut(&str) -> Result<(), Failure>) -> Result<(), Failure> {
+    let dir = &config.data_dir;
+    if !dir.join("log").is_dir() {
+        return Err(Failure::Config(format!("{} holds no data", dir.display())));
+    }
+    let mut names = QueueNames::default();
+    let found = look(dir, &mut names)?;
+    print(&machine(dir).map_err(|source| OpenError::Io { path: dir.clone(), source })?)?;
+    print(&told(&found, &names))?;
+    match found.damages.len() {
+        0 => Ok(()),
+        n => Err(Failure::Damaged(format!(
+            "{} has {n} damaged place{}; `sluice repair --accept-loss` gives up what cannot be read",
+            dir.display(),
+            if n == 1 { "" } else { "s" }
+        ))),
+    }
+}
+
+/// Sets damaged files aside, gives up what cannot be read, and says what that was.
+///
+/// # Errors
+/// As [`doctor`]; `Damaged` also when something is beyond repair.
+pub fn mend(config: &Config, print: &mut dyn FnMut(&str) -> Result<(), Failure>) -> Result<(), Failure> {
+    let dir = &config.data_dir;
+    if !dir.join("log").is_dir() {
+        return Err(Failure::Config(format!("{} holds no data", dir.display())));
+    }
+    // The names are learnt first: what is given up may have told some.
+    let mut names = QueueNames::default();
+    look(dir, &mut names)?;
+    let done = repair(&OsVfs, dir)?;
+    if done.before.damages.is_empty() {
+        return print("nothing is damaged, and nothing was changed\n");
+    }
+    print(&told(&done.before, &names))?;
+    for copy in &done.aside {
+        print(&format!("kept aside: {}\n", copy.display()))?;
+    }
+    if done.after.damages.is_empty() {
+        return print("repaired: the broker can start\n");
+    }
+    Err(Failure::Damaged(format!("beyond repair:\n{}", told(&done.after, &names))))
+}
+
+fn look(dir: &Path, names: &mut QueueNames) -> Result<Inspection, Failure> {
+    let found = inspect(&OsVfs, dir, &mut |seen| match seen {
+        Seen::Checkpoint(state) => names.checkpoint(state),
+        Seen::State(record) => names.record(record),
+    })?;
+    Ok(found)
+}
+
+fn told(found: &Inspection, names: &QueueNames) -> String {
+    let mut text =
+        format!("log: {} files, {} entries, {} bytes\n", found.segments, found.entries, found.bytes);
+    for note in &found.notes {
+        let _ = writeln!(text, "note: {note}");
+    }
+    for damage in &found.damages {
+        text.push_str(&one(damage, names));
+    }
+    if found.damages.is_empty() {
+        text.push_str("nothing is damaged\n");
+    }
+    text
+}
+
+fn one(damage: &Damage, names: &QueueNames) -> String {
+    let mut text = format!("DAMAGED: {} at byte {}", damage.file.display(), damage.position);
+    if let Some(lsn) = damage.lsn {
+        let _ = write!(text, " (log position {lsn})");
+    }
+    let _ = writeln!(text, ": {}", damage.what);
+    for lost in &damage.lost {
+        let (name, last) = (names.name(lost.queue), lost.to.saturating_sub(1));
+        let _ = writeln!(text, "  lost: {name}, offsets {} to {last}", lost.from);
+    }
+    text
+}
+
+/// What the machine has to say.
+fn machine(dir: &Path) -> io::Result<String> {
+    let stat = rustix::fs::statfs(dir)?;
+    let space = OsVfs.space(dir)?;
+    let mut text = format!("file system: {}\n", kind(stat.f_type as u64));
+    let percent = space.available.saturating_mul(100) / space.total.max(1);
+    let little = if percent < LITTLE { " WARNING: messages are refused when the disk is full" } else { "" };
+    let _ = writeln!(text, "free space: {} MiB, {percent}% of the disk{little}", space.available >> 20);
+    let sync = sync_time(dir)?;
+    let fast = if sync < FASTEST {
+        " WARNING: too fast to be true, the disk may not keep what it was told to"
+    } else {
+        ""
+    };
+    let _ = writeln!(text, "sync of 4 KiB: {} us{fast}", sync.as_micros());
+    if SystemClock.now() < EARLIEST {
+        text.push_str("clock: WARNING: it shows a time before this program was written\n");
+    }
+    Ok(text)
+}
+
+/// How long writing 4 KiB and syncing them takes: the median.
+fn sync_time(dir: &Path) -> io::Result<Duration> {
+    let path = dir.join("doctor.probe");
+    let probe = || -> io::Result<Duration> {
+        let file = OpenOptions::new().write(true).create(true).truncate(true).open(&path)?;
+        let page = [7; 4096];
+        let mut times = Vec::with_capacity(PROBES);
+        for _ in 0..PROBES {
+            let begun = Instant::now();
+            file.write_all_at(&page, 0)?;
+            file.sync_data()?;
+            times.push(begun.elapsed());
+        }
+        times.sort_unstable();
+        Ok(times.get(PROBES / 2).copied().unwrap_or_default())
+    };
+    let time = probe();
+    let removed = fs::remove_file(&path);
+    let time = time?;
+    removed.map(|()| time)
+}
+
+/// The names of file systems by their numbers in Linux, and what to know of them.
+fn kind(number: u64) -> String {
+    let name = match number {
+        0xEF53 => "ext4",
+        0x5846_5342 => "xfs",
+        0x9123_683E => "btrfs: it copies on write, so syncs are slower; `chattr +C` on the folder helps",
+        0x2FC1_2FC1 => "zfs: it copies on write, so syncs are slower",
+        0x0102_1994 => "tmpfs WARNING: it is in memory, nothing survives a power cut",
+        0x794C_7630 => "overlay: of a container; mount a volume for data",
+        0x6969 => "nfs WARNING: locks and syncs are only as good as the server",
+        0x6573_5546 => "fuse",
+        _ => return format!("number {number:#x}, not known here"),
+    };
+    name.to_owned()
+}

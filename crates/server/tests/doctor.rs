@@ -1,0 +1,93 @@
+//! `sluice doctor` and `sluice repair` on a folder that a broker has left.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed step has to panic")]
+
+use sluice_auth::{Auth, Credentials};
+use sluice_broker::{Broker, SendRequest};
+use sluice_model::{Message, SystemClock, TopicName};
+use sluice_server::config::Config;
+use sluice_server::doctor::{doctor, mend};
+use sluice_server::failure::Failure;
+use sluice_store::LocalLog;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+fn open(dir: &Path) -> Broker {
+    let log = LocalLog::open(dir, sluice_store::Config::default(), Arc::new(SystemClock)).unwrap();
+    Broker::open(Arc::new(log), Arc::new(Auth::open()), Arc::new(SystemClock), Default::default()).unwrap()
+}
+
+/// A folder with three messages, and its one segment.
+async fn left(dir: &Path) -> PathBuf {
+    let broker = open(dir);
+    let me = broker.login_now(Credentials::Anonymous, ([127, 0, 0, 1], 1).into()).unwrap();
+    for n in 0..3 {
+        let message = Message { body: Some(format!("the body {n}").into()), ..Message::default() };
+        let request =
+            SendRequest { create: Some(1), ..SendRequest::one(TopicName::new("orders").unwrap(), message) };
+        broker.send(&me, request).unwrap().await.unwrap();
+    }
+    broker.close().unwrap();
+    fs::read_dir(dir.join("log")).unwrap().next().unwrap().unwrap().path()
+}
+
+fn run(
+    verb: impl Fn(&Config, &mut dyn FnMut(&str) -> Result<(), Failure>) -> Result<(), Failure>,
+    dir: &Path,
+) -> (String, Result<(), Failure>) {
+    let config = Config { data_dir: dir.into(), ..Config::default() };
+    let mut text = String::new();
+    let outcome = verb(&config, &mut |more| {
+        text.push_str(more);
+        Ok(())
+    });
+    (text, outcome)
+}
+
+#[tokio::test]
+async fn a_sound_folder_is_said_to_be_sound() {
+    let dir = tempfile::tempdir().unwrap();
+    left(dir.path()).await;
+    let (text, outcome) = run(doctor, dir.path());
+    outcome.unwrap();
+    for part in ["file system: ", "free space: ", "sync of 4 KiB: ", "log: 1 files", "nothing is damaged"] {
+        assert!(text.contains(part), "{text}");
+    }
+    assert!(!dir.path().join("doctor.probe").exists());
+    let (text, outcome) = run(mend, dir.path());
+    outcome.unwrap();
+    assert!(text.contains("nothing was changed"), "{text}");
+}
+
+#[tokio::test]
+async fn damage_is_told_by_topic_and_offset_and_a_repair_keeps_the_rest() {
+    let dir = tempfile::tempdir().unwrap();
+    let segment = left(dir.path()).await;
+    let mut bytes = fs::read(&segment).unwrap();
+    let at = bytes.windows(10).position(|part| part == b"the body 1").unwrap();
+    bytes[at] ^= 1;
+    fs::write(&segment, bytes).unwrap();
+    let (text, outcome) = run(doctor, dir.path());
+    assert!(matches!(outcome, Err(Failure::Damaged(_))));
+    assert!(text.contains("lost: topic orders, queue 0, offsets 1 to 1"), "{text}");
+    assert!(text.contains(&segment.display().to_string()), "{text}");
+    let (text, outcome) = run(mend, dir.path());
+    outcome.unwrap();
+    assert!(text.contains("kept aside: ") && text.contains("repaired"), "{text}");
+    run(doctor, dir.path()).1.unwrap();
+    let broker = open(dir.path());
+    let me = broker.login_now(Credentials::Anonymous, ([127, 0, 0, 1], 1).into()).unwrap();
+    assert!(matches!(run(doctor, dir.path()).1, Err(Failure::NotAvailable(_))), "a broker runs there");
+    let topic = TopicName::new("orders").unwrap();
+    assert_eq!(broker.bounds(&me, &topic, sluice_model::QueueId(0)).unwrap(), (0, 3));
+    broker.close().unwrap();
+}
+
+#[test]
+fn a_folder_without_data_is_said_to_be_none() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(matches!(run(doctor, dir.path()).1, Err(Failure::Config(_))));
+    assert!(matches!(run(mend, dir.path()).1, Err(Failure::Config(_))));
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+}

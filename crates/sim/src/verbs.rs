@@ -356,10 +356,12 @@ impl Node {
             self.absorb(&Asked::default())?;
             match fired {
                 Ok(()) => return Ok(()),
-                Err(error) => self.refused("fire", &error, &[])?,
-            }
-            if self.is_full {
-                return Ok(());
+                Err(error) => {
+                    self.refused("fire", &error, &[])?;
+                    if error.kind() == ErrorKind::StorageFull {
+                        return Ok(());
+                    }
+                }
             }
         }
         Err("timers never come to an end".to_owned())

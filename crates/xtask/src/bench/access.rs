@@ -4,9 +4,9 @@
 //! Both brokers run during the whole measurement and take short turns, so whatever else the machine does happens to both;
 //! what counts is the median of the ratios of neighbouring turns.
 
-use super::{BODY, CONNECTIONS, WARM_UP};
+use super::{BODY, CONNECTIONS, WARM_UP, of};
 use crate::load::frames::{Remoting, Wire};
-use crate::load::{Broker, Load, Measured, Settings};
+use crate::load::{Broker, Settings};
 use crate::shell::Result;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -30,30 +30,34 @@ const SECRET: &str = "the secret of the benchmark";
 
 pub fn measure(folder: &Path) -> Result {
     let brokers = [start(folder, false)?, start(folder, true)?];
-    let wires = [Send { signed: false }, Send { signed: true }];
-    let run = |at: usize, duration| -> Result<Measured> {
-        let address = brokers[at].address("remoting")?;
-        let wire = &wires[at];
-        Load { address, wire, topic: "bench", connections: CONNECTIONS, depth: 1, body: BODY, duration }.run()
-    };
-    for at in 0..brokers.len() {
-        run(at, WARM_UP)?;
+    let targets =
+        [of(&brokers[0], "open", &UNSIGNED, "remoting")?, of(&brokers[1], "acl", &SIGNED, "remoting")?];
+    for target in &targets {
+        target.load(1, WARM_UP)?;
     }
-    let mut rates: [Vec<f64>; 3] = Default::default();
+    let (mut rates, mut costs): ([Vec<f64>; 3], [Vec<f64>; 3]) = Default::default();
     for round in 0..ROUNDS {
         // Whoever comes second in a round finds another disk than the first.
         for at in if round % 2 == 0 { [0, 1] } else { [1, 0] } {
-            rates[at].push(run(at, EACH)?.per_second);
+            let row = targets[at].load(1, EACH)?;
+            rates[at].push(row.measured.per_second);
+            costs[at].push(row.cpu.unwrap_or_default().as_secs_f64() * 1e6);
         }
         rates[2].push(rates[1][round] / rates[0][round]);
+        costs[2].push(costs[1][round] / costs[0][round]);
     }
     let [open, acl, ratio] = rates.each_mut().map(|rates| median(rates));
+    let [open_cpu, acl_cpu, cpu_ratio] = costs.each_mut().map(|costs| median(costs));
     println!(
         "\nremoting sends, {CONNECTIONS} connections x 1 in flight, {BODY} B, synced; medians of {ROUNDS} x {EACH:?}"
     );
-    println!("open to all        {open:>8.0} msg/s");
-    println!("signed, permitted  {acl:>8.0} msg/s");
-    println!("access control costs {:.1} %; target: at most {TARGET} %", 100.0 * (1.0 - ratio));
+    println!("open to all        {open:>8.0} msg/s {open_cpu:>8.1} us of CPU each");
+    println!("signed, permitted  {acl:>8.0} msg/s {acl_cpu:>8.1} us of CPU each");
+    println!(
+        "access control costs {:.1} % of the sends and {:.1} % more CPU; target: at most {TARGET} % of the sends",
+        100.0 * (1.0 - ratio),
+        100.0 * (cpu_ratio - 1.0)
+    );
     Ok(())
 }
 
@@ -96,6 +100,9 @@ fn users() -> String {
 struct Send {
     signed: bool,
 }
+
+const UNSIGNED: Send = Send { signed: false };
+const SIGNED: Send = Send { signed: true };
 
 impl Wire for Send {
     fn request(&self, topic: &str, body: &[u8], out: &mut Vec<u8>) {

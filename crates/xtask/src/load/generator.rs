@@ -7,6 +7,7 @@ use hdrhistogram::Histogram;
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::fd::OwnedFd;
+use rustix::io::Errno;
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -128,9 +129,10 @@ impl Watch {
     }
 
     fn wait(&self, events: &mut Vec<epoll::Event>) -> Result {
-        match epoll::wait(&self.0, spare_capacity(events), Some(&STALLED))? {
-            0 => Err(format!("no answer within {} s", STALLED.tv_sec).into()),
-            _ => Ok(()),
+        match epoll::wait(&self.0, spare_capacity(events), Some(&STALLED)) {
+            Ok(0) => Err(format!("no answer within {} s", STALLED.tv_sec).into()),
+            Ok(_) | Err(Errno::INTR) => Ok(()), // stopped and continued, as by a shell
+            Err(error) => Err(error.into()),
         }
     }
 }

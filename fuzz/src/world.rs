@@ -25,7 +25,10 @@ impl World {
     }
 
     /// The same with another broker, made where there is a runtime.
-    pub fn on<P: Protocol>(broker: impl FnOnce() -> Broker, front_end: impl FnOnce(Broker) -> Arc<P>) -> Self {
+    pub fn on<P: Protocol>(
+        broker: impl FnOnce() -> Broker,
+        front_end: impl FnOnce(Broker) -> Arc<P>,
+    ) -> Self {
         // Rust's own start of a program does this; under libFuzzer's, writing to a client that left would end us.
         // SAFETY: ignoring a signal runs no code of ours.
         unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };

@@ -25,7 +25,8 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     if authorization.iter().chain(rest).any(|byte| *byte == b'\r') {
         return;
     }
-    let mut request = b"GET /v1/topics?a=b HTTP/1.1\r\nHost: h\r\nX-Amz-Date: 20231114T221320Z\r\nAuthorization: ".to_vec();
+    let mut request =
+        b"GET /v1/topics?a=b HTTP/1.1\r\nHost: h\r\nX-Amz-Date: 20231114T221320Z\r\nAuthorization: ".to_vec();
     request.extend_from_slice(authorization);
     for line in rest.split(|byte| *byte == b'\n').filter(|line| line.contains(&b':')) {
         request.extend_from_slice(b"\r\n");
@@ -48,7 +49,8 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
 fn guarded(clock: Arc<ManualClock>) -> Broker {
     let config = Config { signature_window: Span::secs(u64::from(u32::MAX)), ..Config::default() };
     let auth = Arc::new(Auth::acl(config, clock.clone()).expect("a configuration"));
-    let file = AclFile::parse("users = [{ name = \"AK\", secret = \"cannot be guessed\", superuser = true }]");
+    let file =
+        AclFile::parse("users = [{ name = \"AK\", secret = \"cannot be guessed\", superuser = true }]");
     let change = auth.plan(Command::ReplaceFile(file.expect("a file"))).expect("a change");
     auth.apply(&change);
     Broker::open(Arc::new(MemoryLog::new()), auth, clock, Default::default()).expect("a broker")

@@ -15,7 +15,7 @@ use support::{Answer, Server, server_on};
 
 const ACL: &str = r#"
 [[users]]
-name = "root"
+name = "chief"
 superuser = true
 secret = "roots-secret"
 
@@ -30,7 +30,7 @@ async fn guarded() -> (Server, Arc<ManualClock>) {
     let clock = Arc::new(ManualClock::new(NOW));
     let auth = Arc::new(Auth::acl(Default::default(), clock.clone()).unwrap());
     let broker = Broker::open(Arc::new(MemoryLog::new()), auth, clock.clone(), Default::default()).unwrap();
-    let users = "[[users]]\nname = \"root\"\nsuperuser = true\nsecret = \"roots-secret\"";
+    let users = "[[users]]\nname = \"chief\"\nsuperuser = true\nsecret = \"roots-secret\"";
     broker.change_access_as_operator(Command::ReplaceFile(AclFile::parse(users).unwrap())).await.unwrap();
     let server = server_on(broker, Default::default());
     root(&server, "PUT", "/v1/users/app", json!({"secret": "apps-secret"})).await.expect(201);
@@ -53,7 +53,7 @@ fn basic(user: &str, secret: &str) -> String {
 }
 
 async fn root(server: &Server, method: &str, target: &str, body: Value) -> Answer {
-    call(server, &basic("root", "roots-secret"), method, target, body).await
+    call(server, &basic("chief", "roots-secret"), method, target, body).await
 }
 
 async fn status(server: &Server, authorization: &str) -> u16 {
@@ -70,7 +70,7 @@ async fn a_token_is_shown_once_and_good_until_it_ends_or_is_deleted() {
     let bearer = format!("Bearer {token}");
     assert_eq!(status(&server, &bearer).await, 200);
     assert_eq!(status(&server, &basic("app", token)).await, 200, "as a password too");
-    assert_eq!(status(&server, &basic("root", token)).await, 401, "but of nobody else");
+    assert_eq!(status(&server, &basic("chief", token)).await, 401, "but of nobody else");
     let listed = root(&server, "GET", tokens, Value::Null).await;
     assert!(!String::from_utf8_lossy(&listed.body).contains(token));
     let listed = listed.expect(200);
@@ -93,7 +93,7 @@ async fn a_token_is_shown_once_and_good_until_it_ends_or_is_deleted() {
         (tokens, json!({"label": "x", "expiresIn": "1h", "expiresAt": 1}), 400, "invalid-json"),
         (tokens, json!({"label": "x", "expiresAt": "2001-01-01T00:00:00Z"}), 400, "invalid-parameter"),
         ("/v1/users/nobody/tokens", json!({"label": "x"}), 404, "user-not-found"),
-        ("/v1/users/root/tokens", json!({"label": "x"}), 409, "conflict"),
+        ("/v1/users/chief/tokens", json!({"label": "x"}), 409, "conflict"),
     ] {
         root(&server, "POST", target, body).await.problem(status, code);
     }
@@ -127,7 +127,7 @@ async fn a_secret_is_rotated_while_clients_change_over() {
         .await
         .problem(400, "invalid-parameter");
     root(&server, "POST", "/v1/users/nobody/secret:rotate", Value::Null).await.problem(404, "user-not-found");
-    root(&server, "POST", "/v1/users/root/secret:rotate", Value::Null).await.problem(409, "conflict");
+    root(&server, "POST", "/v1/users/chief/secret:rotate", Value::Null).await.problem(409, "conflict");
 }
 
 #[tokio::test]
@@ -146,7 +146,7 @@ async fn the_trail_tells_who_did_what_and_never_a_secret() {
     let told: Vec<_> = events.as_array().unwrap().iter().map(|e| (&e["kind"], &e["user"])).collect();
     let of = |kind, user| (json!(kind), json!(user));
     for event in
-        [of("login_failed", "app"), of("changed", "root"), of("login", "looker"), of("denied", "looker")]
+        [of("login_failed", "app"), of("changed", "chief"), of("login", "looker"), of("denied", "looker")]
     {
         assert!(told.contains(&(&event.0, &event.1)), "{event:?} is not among {told:?}");
     }

@@ -76,6 +76,78 @@ if [ -n "${AUTH_USER:-}${BEARER:-}" ]; then
     is 204
   }
 
+  it_makes_tokens_and_ends_them() {
+    json PUT "/v1/users/$T-user" '{}'
+    is 201
+    json POST "/v1/users/$T-user/tokens" '{"label":"ci","expiresIn":"1h"}'
+    is 201
+    local token id
+    token=$(get .token) id=$(get .id)
+    anonymous GET /v1/whoami -H "Authorization: Bearer $token"
+    is 200
+    holds '.principal == $u' --arg u "$T-user"
+    call GET "/v1/users/$T-user/tokens"
+    holds '.items | length == 1 and .[0].label == "ci"'
+    grep -qF "$token" "$work/body" && fail 'a token is shown again'
+    call DELETE "/v1/users/$T-user/tokens/$id"
+    is 204
+    anonymous GET /v1/whoami -H "Authorization: Bearer $token"
+    problem 401 unauthenticated
+    call DELETE "/v1/users/$T-user"
+    is 204
+  }
+
+  it_rotates_a_secret_while_clients_change_over() {
+    json PUT "/v1/users/$T-user" '{"secret":"first-secret"}'
+    is 201
+    call POST "/v1/users/$T-user/secret:rotate"
+    is 200
+    local secret
+    secret=$(get .secret)
+    for live in first-secret "$secret"; do
+      anonymous GET '/v1/topics?limit=1' --aws-sigv4 aws:amz:local:mq -u "$T-user:$live"
+      is 200
+    done
+    call DELETE "/v1/users/$T-user/secret"
+    is 204
+    as first-secret GET /v1/whoami
+    problem 401 unauthenticated
+    as "$secret" GET /v1/whoami
+    is 200
+    call DELETE "/v1/users/$T-user"
+    is 204
+  }
+
+  it_limits_what_a_group_receives() {
+    one_queue
+    json PUT "/v1/groups/$G/quota" '{"messagesPerSecond":1,"inFlight":5}'
+    is 200
+    call GET /v1/quotas
+    holds 'any(.items[]; .group == $g and .quota.inFlight == 5)' --arg g "$G"
+    publish one
+    publish two
+    publish three
+    receive '&max=3&from=earliest'
+    call POST "/v1/groups/$G/receive?topic=$T"
+    problem 429 rate-limited
+    has_header retry-after '^[1-9]'
+    call DELETE "/v1/groups/$G/quota"
+    is 204
+    call POST "/v1/groups/$G/receive?topic=$T"
+    [ "$status" = 204 ] || is 200
+  }
+
+  it_reads_the_audit_trail() {
+    call GET '/v1/audit?limit=1000'
+    is 200
+    local last
+    last=$(get .next)
+    as wrong-secret GET /v1/whoami
+    problem 401 unauthenticated
+    call GET "/v1/audit?after=$last"
+    holds 'any(.items[]; .kind == "login_failed" and .user == $u)' --arg u "$T-user"
+  }
+
   it_explains_a_decision() {
     local rule="{\"subject\":\"$T-user\",\"resource\":\"Topic:$T*\",\"actions\":[\"Pub\"]"
     json PUT "/v1/users/$T-user" '{}'

@@ -164,3 +164,36 @@ async fn a_certificate_stands_for_the_user_that_a_rule_names() {
     }
     server.stop().await;
 }
+
+/// Names that look like another, that hold more than a name, or that are longer than one: none gets in, and none writes
+/// a header of its own into the answer.
+#[tokio::test]
+async fn odd_logins_are_refused_and_not_repeated() {
+    let server = guarded(&TlsConfig::default()).await;
+    let long = "x".repeat(2000);
+    for login in [
+        "Other",
+        "оther",
+        "other\u{200b}",
+        "other ",
+        " other",
+        "User:other",
+        "other\\nuser-name:root",
+        "other\\c",
+        "other:others-secret",
+        "*",
+        &long,
+    ] {
+        let mut client = server.dial().await;
+        client.say(&format!("CONNECT\naccept-version:1.2\nlogin:{login}\npasscode:others-secret\n\n")).await;
+        let error = client.error().await;
+        assert_eq!(error.get("message"), "Access refused", "{login}");
+        assert!(error.find("user-name").is_none() && !error.text().contains("others-secret"), "{error:?}");
+    }
+    for passcode in ["others-secre", "others-secrets", "others-secret ", "\\nothers-secret", &long] {
+        let mut client = server.dial().await;
+        client.say(&format!("CONNECT\naccept-version:1.2\nlogin:other\npasscode:{passcode}\n\n")).await;
+        assert_eq!(client.error().await.get("message"), "Access refused", "{passcode}");
+    }
+    server.stop().await;
+}

@@ -14,6 +14,8 @@ use bytestring::ByteString;
 pub const AUTO_CREATE_TOPIC: &str = "TBW102";
 /// The most queues that a client's first send makes: RocketMQ's `defaultTopicQueueNums`.
 pub const AUTO_CREATE_QUEUES: u32 = 8;
+/// What the topic of replies has after the cluster's name.
+const REPLY_SUFFIX: &str = "_REPLY_TOPIC";
 /// Queues of the template topic named after the cluster, as stock brokers have it.
 const CLUSTER_TOPIC_QUEUES: u32 = 16;
 
@@ -49,13 +51,15 @@ pub struct Queues {
 #[derive(Debug, Clone)]
 pub struct RouteTable {
     broker: BrokerIdentity,
+    reply_topic: ByteString,
     auto_create: bool,
 }
 
 impl RouteTable {
     /// The table of a name server that serves one broker.
     pub fn new(broker: BrokerIdentity, auto_create: bool) -> Self {
-        Self { broker, auto_create }
+        let reply_topic = format!("{}{REPLY_SUFFIX}", broker.cluster).into();
+        Self { broker, reply_topic, auto_create }
     }
 
     /// The broker.
@@ -70,6 +74,8 @@ impl RouteTable {
             AUTO_CREATE_TOPIC if self.auto_create => Some(Queues { count: AUTO_CREATE_QUEUES, perm }),
             topic if self.broker.cluster == *topic => Some(Queues { count: CLUSTER_TOPIC_QUEUES, perm }),
             topic if self.broker.name == *topic => Some(Queues { count: 1, perm }),
+            // Replies go through the broker without being stored; clients find it as they find any topic's.
+            topic if self.reply_topic() == topic => Some(Queues { count: 1, perm: perm::READ | perm::WRITE }),
             _ => None,
         }
     }
@@ -77,7 +83,12 @@ impl RouteTable {
     /// The names of all templates.
     pub fn templates(&self) -> impl Iterator<Item = &str> {
         let auto_create = self.auto_create.then_some(AUTO_CREATE_TOPIC);
-        auto_create.into_iter().chain([&*self.broker.cluster, &*self.broker.name])
+        auto_create.into_iter().chain([&*self.broker.cluster, &*self.broker.name, &*self.reply_topic])
+    }
+
+    /// The topic by whose route clients find the broker for a reply.
+    pub fn reply_topic(&self) -> &str {
+        &self.reply_topic
     }
 }
 
@@ -95,13 +106,14 @@ mod tests {
         assert_eq!(table(true).template("TBW102"), Some(Queues { count: 8, perm }));
         assert_eq!(table(true).template("C"), Some(Queues { count: 16, perm }));
         assert_eq!(table(true).template("b"), Some(Queues { count: 1, perm }));
+        assert_eq!(table(true).template("C_REPLY_TOPIC"), Some(Queues { count: 1, perm: 6 }));
         assert_eq!(table(true).template("orders"), None);
-        assert_eq!(table(true).templates().collect::<Vec<_>>(), ["TBW102", "C", "b"]);
+        assert_eq!(table(true).templates().collect::<Vec<_>>(), ["TBW102", "C", "b", "C_REPLY_TOPIC"]);
     }
 
     #[test]
     fn without_auto_creation_there_is_no_template_for_unknown_topics() {
         assert_eq!(table(false).template("TBW102"), None);
-        assert_eq!(table(false).templates().collect::<Vec<_>>(), ["C", "b"]);
+        assert_eq!(table(false).templates().collect::<Vec<_>>(), ["C", "b", "C_REPLY_TOPIC"]);
     }
 }

@@ -12,6 +12,7 @@ mod members;
 mod offsets;
 mod pull;
 mod recall;
+mod reply;
 mod route;
 mod send;
 mod send_back;
@@ -103,6 +104,7 @@ pub(crate) fn dispatch(call: Call) -> Answer {
         GET_SUBSCRIPTIONGROUP_CONFIG => Answer::now(groups::one(&call)),
         RECALL_MESSAGE => Answer::later(recall::handle(call)),
         END_TRANSACTION => Answer::later(transactions::end(call)),
+        SEND_REPLY_MESSAGE | SEND_REPLY_MESSAGE_V2 => Answer::later(reply::handle(call)),
         _ => tools::dispatch(call),
     }
 }

@@ -143,9 +143,7 @@ pub(super) async fn put_list(call: Call) -> Result<Response> {
 
 async fn put_one(call: &Call, config: TopicConfig, attributes: &str) -> Result<()> {
     let topic = TopicName::new(config.topic_name)?;
-    if call.node.routes.template(topic.as_str()).is_some() {
-        return Err(Failure::invalid(format!("The topic[{topic}] is conflict with system topic.")));
-    }
+    not_of_the_system(call, &topic)?;
     if config.read_queue_nums != config.write_queue_nums {
         return Err(Failure::invalid("a topic has as many queues for reading as for writing"));
     }
@@ -160,6 +158,32 @@ async fn put_one(call: &Call, config: TopicConfig, attributes: &str) -> Result<(
     spec.perm = config.perm;
     change_attributes(&mut spec, attributes)?;
     broker.put_topic(session, &topic, spec).await?;
+    Ok(())
+}
+
+/// Topics that stock brokers keep for themselves, and the prefix of others, besides the templates of the name server.
+const SYSTEM_TOPICS: [&str; 9] = [
+    "SCHEDULE_TOPIC_XXXX",
+    "BenchmarkTest",
+    "RMQ_SYS_TRANS_HALF_TOPIC",
+    "RMQ_SYS_TRACE_TOPIC",
+    "RMQ_SYS_TRANS_OP_HALF_TOPIC",
+    "TRANS_CHECK_MAX_TIME_TOPIC",
+    "SELF_TEST_TOPIC",
+    "OFFSET_MOVED_EVENT",
+    "CHECKPOINT_TOPIC",
+];
+const SYSTEM_PREFIX: &str = "rmq_sys_";
+
+/// Tools neither make nor change nor delete what belongs to the system.
+fn not_of_the_system(call: &Call, topic: &TopicName) -> Result<()> {
+    let name = topic.as_str();
+    if call.node.routes.template(name).is_some()
+        || SYSTEM_TOPICS.contains(&name)
+        || name.starts_with(SYSTEM_PREFIX)
+    {
+        return Err(Failure::invalid(format!("The topic[{topic}] is conflict with system topic.")));
+    }
     Ok(())
 }
 
@@ -201,6 +225,7 @@ fn bad_attribute(change: &str) -> Failure {
 /// it has them.
 pub(super) async fn delete(call: Call) -> Result<Response> {
     let topic = call.topic("topic")?;
+    not_of_the_system(&call, &topic)?;
     let of_group = topic.retry_group().is_some() || topic.dead_letter_group().is_some();
     match call.node.broker.delete_topic(&call.session, &topic).await {
         Err(error) if of_group && error.kind() == ErrorKind::TopicNotFound => Ok(Response::success()),

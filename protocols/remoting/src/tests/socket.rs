@@ -192,3 +192,41 @@ async fn first_bytes_tell_this_wire_from_others() {
     let kafka = [0, 0, 0, 40, 0, 18, 0, 3, 0, 0, 0, 1, 0, 1];
     assert_eq!(remoting.detect(&kafka), Detect::No);
 }
+
+#[tokio::test]
+async fn a_reply_goes_to_the_client_that_waits_for_it() {
+    let server = Server::start();
+    let (mut requester, mut replier) = (server.client().await, server.client().await);
+    let beat = r#"{"clientID":"who-asks","producerDataSet":[{"groupName":"PG"}]}"#;
+    requester.write(&request(34, 1, 0, &[], beat)).await;
+    assert_eq!(requester.read().await.unwrap().head.code, 0);
+    let reply = |opaque: i32, to: &str| {
+        let list = property_list(&[("CORRELATION_ID", "c1"), ("REPLY_TO_CLIENT", to)]);
+        let fields = [
+            ("a", "P"),
+            ("b", "DefaultCluster_REPLY_TOPIC"),
+            ("e", "0"),
+            ("f", "0"),
+            ("g", "1"),
+            ("i", &list),
+        ];
+        request(325, opaque, 0, &fields, "the answer")
+    };
+    replier.write(&reply(2, "who-asks")).await;
+    let pushed = requester.read().await.unwrap();
+    assert_eq!((pushed.head.code, pushed.head.flag, &pushed.body[..]), (326, 0, &b"the answer"[..]));
+    let properties = &pushed.ext.get("properties").unwrap()[..];
+    assert!(properties.starts_with("CORRELATION_ID\u{1}c1\u{2}") && properties.contains("PUSH_REPLY_TIME"));
+    assert_eq!(&pushed.ext.get("topic").unwrap()[..], "DefaultCluster_REPLY_TOPIC");
+    requester.write(&request(0, pushed.head.opaque, codec::FLAG_RESPONSE, &[], "")).await;
+    let done = replier.read().await.unwrap();
+    assert_eq!((done.head.code, done.head.opaque, &done.ext.get("msgId").unwrap()[..]), (0, 2, "0"));
+
+    replier.write(&reply(3, "who-has-gone")).await;
+    let lost = replier.read().await.unwrap();
+    assert_eq!((lost.head.code, lost.head.opaque), (1, 3));
+    assert!(lost.head.remark.unwrap().contains("channel of <who-has-gone> not found"));
+    assert!(lost.ext.get("MSG_REGION").is_some());
+    drop(requester);
+    server.network.shutdown(PATIENCE).await;
+}

@@ -64,7 +64,10 @@ async fn topics_are_made_changed_listed_and_deleted() {
     let all = peer.ask(21, &[], "").await;
     assert_eq!(all.json()["topicConfigTable"]["T"], config);
     let names = peer.ask(206, &[], "").await.json();
-    assert_eq!(names["topicList"], json!(["TBW102", "DefaultCluster", "sluice", "T"]));
+    assert_eq!(
+        names["topicList"],
+        json!(["TBW102", "DefaultCluster", "sluice", "DefaultCluster_REPLY_TOPIC", "T"])
+    );
     let stats = peer.ask(202, &[("topic", "T")], "").await.text();
     assert!(
         stats.starts_with(r#"{"offsetTable":{{"brokerName":"sluice","queueId":0,"topic":"T"}:{"lastUpdateT"#)
@@ -74,6 +77,19 @@ async fn topics_are_made_changed_listed_and_deleted() {
     assert_eq!(peer.ask(216, &[("topic", "T")], "").await.code(), 0);
     assert_eq!(peer.ask(351, &[("topic", "T")], "").await.code(), 17);
     assert_eq!(peer.ask(202, &[("topic", "T")], "").await.code(), 17);
+}
+
+#[tokio::test]
+async fn what_belongs_to_the_system_is_left_alone() {
+    let peer = Peer::new();
+    for topic in ["TBW102", "DefaultCluster", "sluice", "RMQ_SYS_TRACE_TOPIC", "rmq_sys_x", "BenchmarkTest"] {
+        let fields = [("topic", topic), ("readQueueNums", "1"), ("writeQueueNums", "1"), ("perm", "6")];
+        for code in [17, 215] {
+            let got = peer.ask(code, &fields, "").await;
+            assert_eq!(got.code(), 29, "{code} {topic}");
+            assert!(got.remark().contains("is conflict with system topic"), "{}", got.remark());
+        }
+    }
 }
 
 #[tokio::test]

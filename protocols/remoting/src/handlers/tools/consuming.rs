@@ -82,7 +82,7 @@ pub(super) async fn clone_offsets(call: Call) -> Result<Response> {
     let (from, to) = (call.group("srcGroup")?, call.group("destGroup")?);
     let broker = &call.node.broker;
     let topic = call.optional::<String>("topic")?.map(TopicName::new).transpose()?;
-    if broker.members(&call.session, &to)?.first().is_some() {
+    if !broker.members(&call.session, &to)?.is_empty() {
         let text = format!("the group {to} has members, which would undo it; stop them first");
         return Err(Failure::new(SYSTEM_ERROR, text));
     }

@@ -1,7 +1,7 @@
 //! HTTP: the request line, and after an empty line the body.
 
 use super::Denial::{Hides, Names};
-use super::{NO_WIRE_YET, OWN_END, Row, asks};
+use super::{NO_WORD, OWN_END, Row, asks};
 use sluice_auth::Action::{Create, Delete, Get, List, Pub, Sub, Update};
 use sluice_broker::Verb;
 
@@ -32,7 +32,7 @@ pub fn row(verb: Verb) -> Row {
             ["POST /v1/topics/{t}/messages:batch\n\n{\"atomic\":true,\"messages\":[\
               {\"body\":\"one\",\"shardingKey\":\"a\"},{\"body\":\"two\",\"shardingKey\":\"b\"}]}"],
         ),
-        Recall => Row::Unsaid(NO_WIRE_YET),
+        Recall => Row::Unsaid(NO_WORD),
         Prepare => asks(
             &[("Topic:{t}", &[Pub])],
             Names("Pub Topic:{t}"),

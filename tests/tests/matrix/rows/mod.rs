@@ -64,4 +64,4 @@ impl Row {
 }
 
 pub const OWN_END: &str = "nobody needs a permit to wait for the end of one's own session";
-pub const NO_WIRE_YET: &str = "the broker's own tools call it; no wire has a word for it yet";
+pub const NO_WORD: &str = "this wire has no word for it; another has";

@@ -1,7 +1,7 @@
 //! RocketMQ remoting: the code, a line for each field, and after an empty line the body.
 
 use super::Denial::{Hides, Names};
-use super::{NO_WIRE_YET, OWN_END, Row, asks};
+use super::{OWN_END, Row, asks};
 use sluice_auth::Action::{self, Create, Delete, Get, List, Pub, Sub, Update};
 use sluice_broker::Verb;
 

@@ -13,11 +13,13 @@
 //! | `check` | the rules that what is appended has to keep |
 //! | `node` | the node's lives and crashes, and what has to survive |
 //! | `compare` | the broker beside the model |
+//! | `damage` | the end of a seed: a disk that is itself wrong, and a repair |
 //!
 //! `cargo xtask sim` runs seeds; `SEED=n` replays one, with `SHOW=1` every step is printed.
 
 mod check;
 mod compare;
+mod damage;
 mod model;
 mod node;
 mod record;

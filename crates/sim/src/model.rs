@@ -6,7 +6,6 @@
 
 use crate::record::Rec;
 use crate::spy::{Group, Item};
-use sluice_broker::DurabilitySetting;
 use sluice_model::{GroupName, Message, Millis, Offset, TopicName};
 use sluice_store::Lsn;
 use std::collections::BTreeMap;
@@ -28,13 +27,11 @@ pub struct Model {
 #[derive(Debug, Clone)]
 pub struct Topic {
     pub queues: Vec<u32>,
-    pub is_async: bool,
 }
 
 #[derive(Debug, Clone)]
 pub struct GroupState {
     pub name: GroupName,
-    pub max_attempts: Option<u32>,
 }
 
 #[derive(Debug, Clone)]
@@ -160,16 +157,15 @@ impl Model {
     fn record(&mut self, record: Rec, holder: Option<u64>) {
         match record {
             Rec::Boot { .. } | Rec::ReceiptKey(_) | Rec::Delayed { .. } => {}
-            Rec::Topic { name, spec, queues, .. } => {
-                let is_async = spec.durability == Some(DurabilitySetting::Async);
-                self.topics.insert(name, Topic { queues, is_async });
+            Rec::Topic { name, queues, .. } => {
+                self.topics.insert(name, Topic { queues });
             }
             Rec::TopicGone(name) => {
                 let gone = self.topics.remove(&name).map_or_else(Vec::new, |topic| topic.queues);
                 self.progress.retain(|(_, queue), _| !gone.contains(queue));
             }
-            Rec::Group { name, number, spec, .. } => {
-                self.groups.insert(number, GroupState { name, max_attempts: spec.max_attempts });
+            Rec::Group { name, number, .. } => {
+                self.groups.insert(number, GroupState { name });
             }
             Rec::GroupGone(name) => {
                 if let Some(number) = self.group_number(&name) {

@@ -117,6 +117,8 @@ pub struct Node {
     pub next_message: u64,
     /// Messages to a topic that is deleted from time to time.
     pub doomed: BTreeSet<u64>,
+    /// Where a repair told of damage.
+    pub places: Vec<Lsn>,
 }
 
 /// Polls a future once.
@@ -132,7 +134,7 @@ pub fn now<T>(future: impl Future<Output = T>) -> Check<T> {
     poll(pin!(future)).ok_or_else(|| "a call that should answer at once waits".to_owned())
 }
 
-fn open_log(vfs: &SimVfs, clock: &Arc<ManualClock>) -> std::result::Result<LocalLog, OpenError> {
+pub fn open_log(vfs: &SimVfs, clock: &Arc<ManualClock>) -> std::result::Result<LocalLog, OpenError> {
     let config = sluice_store::Config {
         segment_size: ByteSize::kib(64),
         tail_cache: ByteSize::kib(32),
@@ -185,6 +187,7 @@ impl Node {
             was_full: false,
             next_message: 0,
             doomed: BTreeSet::new(),
+            places: Vec::new(),
         };
         node.absorb(&Asked::default())?;
         Ok(node)
@@ -455,6 +458,11 @@ impl Node {
             }
         }
         asked
+    }
+
+    /// Everything that was appended and is still there.
+    pub fn everything(&self) -> impl Iterator<Item = &Group> {
+        self.history.iter()
     }
 
     /// Sent and acknowledged, by number.

@@ -48,7 +48,8 @@ impl Node {
             };
             self.crash(crash)?;
         }
-        self.drain()
+        self.drain()?;
+        self.be_harmed()
     }
 
     /// What goes wrong in this life, and when.

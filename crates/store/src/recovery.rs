@@ -425,12 +425,15 @@ fn sealed_state(segment: &Segment, file: &dyn VfsFile, store: StoreId) -> Result
     Ok(sealed.map(|(footer, ranges)| State::Sealed(footer, ranges)))
 }
 
+/// A footer, and what its directory says of each queue.
+pub(crate) type SealedParts = (Footer, Vec<(u32, Range)>);
+
 /// The footer of a segment and its directory, when it is sealed and both are good.
 pub(crate) fn sealed_parts(
     segment: &Segment,
     file: &dyn VfsFile,
     store: StoreId,
-) -> Result<Option<(Footer, Vec<(u32, Range)>)>, OpenError> {
+) -> Result<Option<SealedParts>, OpenError> {
     if segment.len < 2 * PAGE {
         return Ok(None);
     }

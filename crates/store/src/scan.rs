@@ -89,14 +89,22 @@ impl Scan {
         Ok(None)
     }
 
-    fn entry_at(&mut self, position: u64) -> io::Result<Option<Scanned>> {
+    /// The header of the next entry, when that is good, whatever follows it.
+    pub(crate) fn header(&mut self) -> io::Result<Option<EntryHeader>> {
+        self.header_at(self.position)
+    }
+
+    fn header_at(&mut self, position: u64) -> io::Result<Option<EntryHeader>> {
         let Some(head) = self.bytes(position, HEADER)? else { return Ok(None) };
-        let header = head.first_chunk().and_then(EntryHeader::decode).filter(|header| {
+        Ok(head.first_chunk().and_then(EntryHeader::decode).filter(|header| {
             header.lsn == self.start + position
                 && self.epoch.is_none_or(|epoch| epoch == header.epoch)
                 && header.size() <= self.limit - position
-        });
-        let Some(header) = header else { return Ok(None) };
+        }))
+    }
+
+    fn entry_at(&mut self, position: u64) -> io::Result<Option<Scanned>> {
+        let Some(header) = self.header_at(position)? else { return Ok(None) };
         let Some(entry) = self.bytes(position, header.size() as usize)? else { return Ok(None) };
         let payload = entry.slice(HEADER..header.len as usize);
         let is_padded_right = entry.iter().skip(header.len as usize).all(|byte| *byte == 0);

@@ -7,7 +7,7 @@ use crate::entry::{EntryHeader, EntryKind, flag};
 use crate::error::{LostOffsets, OpenError};
 use crate::index::IndexEntry;
 use crate::log::Lsn;
-use crate::recovery::{page, sealed_parts};
+use crate::recovery::{SealedParts, page, sealed_parts};
 use crate::scan::{Scan, Scanned};
 use crate::sealed::{self, Footer, Range};
 use crate::segment::{Page, Segment, SegmentHeader, StoreId, VERSION, log_dir, segment_path};
@@ -144,7 +144,7 @@ impl<'a> Segments<'a> {
         &mut self,
         segment: &Segment,
         file: &Arc<dyn VfsFile>,
-        sealed: Option<&(Footer, Vec<(u32, Range)>)>,
+        sealed: Option<&SealedParts>,
         next: Option<Lsn>,
         found: &mut Inspection,
     ) -> Result<(), OpenError> {
@@ -164,6 +164,13 @@ impl<'a> Segments<'a> {
             let mut next = scan.next().map_err(failed)?;
             if next.is_none() {
                 let from = scan.lsn();
+                // Where only what follows the header is wrong, the header says what it was.
+                if let Some(header) = scan.header().map_err(failed)? {
+                    let lost = self.lost(&header);
+                    holes.push(Hole { from, to: header.end(), lost, stored: self.stored });
+                    scan.seek(header.end());
+                    continue;
+                }
                 next = scan.search().map_err(failed)?;
                 let to = next.as_ref().map_or(known_end.unwrap_or(from), |entry| entry.header.lsn);
                 if to > from {
@@ -228,8 +235,18 @@ impl<'a> Segments<'a> {
         }
     }
 
+    /// What an entry was, of which only the header is good.
+    fn lost(&mut self, header: &EntryHeader) -> Vec<LostOffsets> {
+        if header.kind != EntryKind::Message {
+            return Vec::new();
+        }
+        let (queue, from, to) = (header.queue, header.offset, header.index_entry().end());
+        self.reached.insert(queue, to);
+        vec![LostOffsets { queue, from, to }]
+    }
+
     /// What the index knows of, and no entry tells any more.
-    fn lost_at_the_end(&mut self, sealed: Option<&(Footer, Vec<(u32, Range)>)>, holes: &mut [Hole]) {
+    fn lost_at_the_end(&mut self, sealed: Option<&SealedParts>, holes: &mut [Hole]) {
         let Some((_, ranges)) = sealed else { return };
         for (queue, range) in ranges {
             let reached = self.reached.get(queue).copied().unwrap_or(range.base);

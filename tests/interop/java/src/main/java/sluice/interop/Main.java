@@ -55,6 +55,7 @@ public final class Main {
                         FilterScenarios.all(),
                         TransactionScenarios.all(),
                         MessageScenarios.all(),
+                        ReplyScenarios.all(),
                         AccessScenarios.all())
                 .flatMap(List::stream)
                 .toList();

@@ -221,6 +221,13 @@ async fn a_quota_holds_for_sending_and_receiving_together() {
     assert!(send(&app, 1).is_err(), "what was received beyond the quota is paid for");
     clock.advance(1000);
     send(&app, 1).unwrap().await.unwrap();
+    clock.advance(1000);
+    let mut cursor = broker.cursor(&app, &topic, Filter::All, StartAt::Earliest, None).await.unwrap();
+    let read = broker.poll(&app, &mut cursor, 4, Duration::from_secs(20)).await.unwrap();
+    assert_eq!(read.len(), 4, "a reader without a group");
+    let over = broker.poll(&app, &mut cursor, 4, Duration::ZERO).await.unwrap_err();
+    assert_eq!(over.kind(), ErrorKind::Throttled);
+    assert!(broker.poll(&app, &mut cursor, 4, Duration::from_millis(20)).await.unwrap().is_empty());
 }
 
 #[tokio::test]

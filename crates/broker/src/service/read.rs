@@ -118,10 +118,11 @@ impl Broker {
     }
 
     /// Reads on from a cursor and moves it, waiting for the first message. Messages of one queue come in order. An empty
-    /// list means that nothing came within `wait`. Cancel-safe: the cursor moves only when messages are returned.
+    /// list means that nothing came within `wait`, or nothing may come because a quota is used up for longer. Cancel-safe:
+    /// the cursor moves only when messages are returned.
     ///
     /// # Errors
-    /// `TopicNotFound` when the topic is gone; `Corrupt` when stored bytes are damaged.
+    /// `TopicNotFound` when the topic is gone; `Throttled` over a quota, for those who do not wait; `Corrupt` when stored bytes are damaged.
     pub async fn poll(
         &self,
         session: &Session,
@@ -132,6 +133,7 @@ impl Broker {
         let name = cursor.topic.clone();
         let permit = self.0.topic(session, &[Action::Sub], &name)?;
         let inner = self.0.under(&permit);
+        let Some(wait) = self.within_quota(session, None, wait).await? else { return Ok(Vec::new()) };
         let deadline = Instant::now() + wait;
         loop {
             let topic = inner.topic_of(&cursor.topic)?;
@@ -148,6 +150,7 @@ impl Broker {
             }
             if !messages.is_empty() || Instant::now() >= deadline {
                 inner.counts.pulled.increment(messages.len() as u64);
+                inner.auth.debit(session, cost_of(messages.iter().map(|stored| &stored.message)));
                 return Ok(messages);
             }
             let _ = timeout_at(deadline, waiting.arrival()).await;

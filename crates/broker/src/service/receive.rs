@@ -76,7 +76,7 @@ impl Broker {
             return Err(Error::invalid(format!("a lease lasts from 1ms to {}", inner.config.max_lease)));
         }
         let _place = inner.auth.begin(session, Some(request.group))?;
-        let Some(wait) = self.within_quota(session, request.group, request.wait).await? else {
+        let Some(wait) = self.within_quota(session, Some(request.group), request.wait).await? else {
             return Ok(Vec::new());
         };
         let got = inner.receive(&ReceiveRequest { wait, ..request.clone() }).await?;

@@ -46,7 +46,7 @@ impl Broker {
     pub(super) async fn within_quota(
         &self,
         session: &Session,
-        group: &GroupName,
+        group: Option<&GroupName>,
         wait: Duration,
     ) -> Result<Option<Duration>> {
         let inner = self.0.by_itself(); // the caller has its permit
@@ -54,7 +54,9 @@ impl Broker {
         let deadline = start + wait.min(inner.config.max_wait.0);
         loop {
             let auth = &inner.auth;
-            let free = auth.charge(session, Cost::default()).and_then(|()| auth.charge_group(group));
+            let free = auth
+                .charge(session, Cost::default())
+                .and_then(|()| group.map_or(Ok(()), |group| auth.charge_group(group)));
             let Err(error) = free else {
                 return Ok(Some(wait.saturating_sub(start.elapsed())));
             };

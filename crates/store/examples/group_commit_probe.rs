@@ -2,9 +2,9 @@
 //!
 //! It measures, one after the other on the same disk, (a) a bare group commit: one thread for each producer, a shared
 //! buffer, one thread that writes and syncs; and (b) `LocalLog` with as many tasks on one current-thread runtime, each
-//! appending a message and awaiting its ticket. It prints both and their ratio.
+//! appending a message and awaiting its ticket, with a committer on that runtime or without. It prints both and their ratio.
 //!
-//! `cargo run --release -p sluice-store --example group_commit_probe -- [producers] [depth] [size] [seconds] [dir]`
+//! `cargo run --release -p sluice-store --example group_commit_probe -- [producers] [depth] [size] [seconds] [dir] [here|thread]`
 
 #![allow(clippy::unwrap_used, reason = "a probe stops at the first error")]
 
@@ -29,6 +29,7 @@ struct Args {
     size: usize,
     seconds: u64,
     dir: PathBuf,
+    commit_here: bool,
 }
 
 fn args() -> Args {
@@ -36,7 +37,8 @@ fn args() -> Args {
     let mut number = |default: usize| args.next().map_or(default, |text| text.parse().unwrap());
     let (producers, depth, size, seconds) = (number(64), number(1), number(1024), number(3));
     let dir = args.next().map_or_else(std::env::temp_dir, PathBuf::from);
-    Args { producers, depth, size, seconds: seconds as u64, dir }
+    let commit_here = args.next().is_none_or(|writer| writer == "here");
+    Args { producers, depth, size, seconds: seconds as u64, dir, commit_here }
 }
 
 fn main() {
@@ -47,7 +49,8 @@ fn main() {
         args.producers, args.depth, args.size, args.seconds
     );
     let bare = report("bare group commit, a thread for each producer", || bare(&args, dir.path()));
-    let log = report("local log, tasks on one thread", || local_log(&args, dir.path()));
+    let name = if args.commit_here { "local log, committing here" } else { "local log, its own thread" };
+    let log = report(name, || local_log(&args, dir.path()));
     println!("ratio {:.2}", log / bare);
 }
 
@@ -162,6 +165,9 @@ fn local_log(args: &Args, dir: &Path) -> u64 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let stop = Arc::new(AtomicBool::new(false));
     let count = runtime.block_on(async {
+        if args.commit_here {
+            tokio::spawn(log.committer().unwrap());
+        }
         let tasks: Vec<_> = (0..args.producers)
             .map(|n| {
                 let (log, stop, args) = (Arc::clone(&log), Arc::clone(&stop), args.clone());

@@ -22,6 +22,8 @@ use std::task::{Context, Poll, Waker};
 /// The most bytes that are committed here. With few requests in flight the hops between cores are most of the time; when
 /// more wait, the thread has other work to do while another one syncs (measured: best of 2 KiB to 1 MiB on two cores).
 const MOST: usize = 4 << 10;
+/// When so many bytes wait already, the log's thread begins with them before the turn has ended.
+const ENOUGH: usize = 64 << 10;
 
 thread_local! {
     /// The committer that runs on this thread.
@@ -35,8 +37,11 @@ struct Here {
     woken: Cell<bool>,
 }
 
-/// Whether what this thread appends is committed by its own committer, which is woken then.
-pub(crate) fn commits_here(shared: &Arc<Shared>) -> bool {
+/// Whether what this thread appends, and `pending` bytes with it, waits for its own committer, which is woken then.
+pub(crate) fn commits_here(shared: &Arc<Shared>, pending: usize) -> bool {
+    if pending > ENOUGH {
+        return false;
+    }
     // A thread that is ending has no committer any more.
     let commits = HERE.try_with(|here| match &*here.borrow() {
         Some(here) if Arc::ptr_eq(&here.shared, shared) && !shared.is_slow.load(Ordering::Relaxed) => {

@@ -221,7 +221,7 @@ impl Log for LocalLog {
                 return Err(error);
             }
             let appended = staging.append(group, durability, durable)?;
-            if staging.has_work() && !committer::commits_here(&self.shared) {
+            if staging.has_work() && !committer::commits_here(&self.shared, staging.pending) {
                 self.shared.wake_writer(&mut staging);
             }
             appended

@@ -134,7 +134,9 @@ fn throughput(folder: &Path) -> Result {
     }
     println!("\n{CONNECTIONS} connections x 1 in flight, {BODY} B, synced; medians of {REPEATS} x {EACH:?}");
     print(&mut rows);
-    println!("target: remoting sends reach 50 % of the bare server, which is the limit for a broker with a network");
+    println!(
+        "target: remoting sends reach 50 % of the bare server, which is the limit for a broker with a network"
+    );
     Ok(())
 }
 

@@ -16,7 +16,7 @@ use std::sync::Arc;
 /// How many secrets one access key can have.
 const MAX_SECRETS: usize = 2;
 
-/// Whose proof it is, copied out of the directory so that no lock is held while hashing.
+/// Whose proof it is, copied out of the directory so that no lock is held while a password is hashed.
 struct Claimed {
     principal: Arc<Principal>,
     enabled: bool,
@@ -153,17 +153,20 @@ impl Acl {
     }
 
     fn prove_signature(&self, access_key: &str, signed_with: impl Fn(&Secret) -> bool) -> Result<Proof> {
-        let claimed = Self::claimed_key(&self.directory.read(), access_key);
+        let directory = self.directory.read();
+        let entry = directory.owner_of_key(access_key);
         // An unknown key is checked too, against secrets that no client has: every refusal costs the same.
         let unknown = Secret::new("");
-        let secrets = claimed.as_ref().map_or(&[] as &[Secret], |claimed| &claimed.secrets);
-        let right = secrets.iter().find(|secret| signed_with(secret));
-        let print = right.map(|secret| self.directory.read().prints.secret(secret));
+        let mut tried = 0;
+        let mut secrets = entry.into_iter().flat_map(|entry| entry.user.secrets_of(access_key));
+        let right = secrets.by_ref().inspect(|_| tried += 1).find(|secret| signed_with(secret));
+        let print = right.map(|secret| directory.prints.secret(secret));
         if print.is_none() {
-            (secrets.len()..MAX_SECRETS).for_each(|_| _ = std::hint::black_box(signed_with(&unknown)));
+            (tried..MAX_SECRETS).for_each(|_| _ = std::hint::black_box(signed_with(&unknown)));
         }
         let right = print.is_some();
-        accept(claimed, right).map(|principal| Proof { print, ..Proof::of(principal) })
+        accept(entry.map(|entry| Claimed::new(entry, None, Vec::new())), right)
+            .map(|principal| Proof { print, ..Proof::of(principal) })
     }
 
     /// The first of these users that exists.

@@ -9,6 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sluice_auth::{Credentials, HmacAlgorithm, Session};
 use sluice_broker::Broker;
+use std::cmp::Ordering;
 use std::net::SocketAddr;
 
 const ACCESS_KEY: &str = "AccessKey";
@@ -69,8 +70,7 @@ pub(crate) fn signed_content(frame: &Frame) -> Vec<&[u8]> {
         .map(|(name, value)| (&name[..], &value[..]))
         .filter(|(name, _)| *name != SIGNATURE && !(signed_late && *name == UNIQUE_KEY_QUERY))
         .collect();
-    // As Java orders strings: by UTF-16 code units.
-    fields.sort_by(|(a, _), (b, _)| a.encode_utf16().cmp(b.encode_utf16()));
+    fields.sort_by(|(a, _), (b, _)| as_java_orders(a, b));
     // A signed request in the compact spelling carries the fields of its header twice; the client signed a map.
     fields.dedup_by(|later, kept| {
         let again = later.0 == kept.0;
@@ -80,6 +80,13 @@ pub(crate) fn signed_content(frame: &Frame) -> Vec<&[u8]> {
         again
     });
     fields.into_iter().map(|(_, value)| value.as_bytes()).chain([&frame.body[..]]).collect()
+}
+
+/// By UTF-16 code units, which for all but the rarest characters is the order of the bytes too.
+fn as_java_orders(a: &str, b: &str) -> Ordering {
+    const FIRST_BYTE_OF_THE_RAREST: u8 = 0xEE;
+    let is_plain = |text: &str| text.bytes().all(|byte| byte < FIRST_BYTE_OF_THE_RAREST);
+    if is_plain(a) && is_plain(b) { a.cmp(b) } else { a.encode_utf16().cmp(b.encode_utf16()) }
 }
 
 #[cfg(test)]
@@ -108,6 +115,16 @@ mod tests {
         ];
         assert_eq!(signed(&fields, "", 479), "rocketmq2broker-a42CG_A3TopicTest");
         assert_eq!(signed(&[("AccessKey", "rocketmq2")], "{}", 479), "rocketmq2{}");
+    }
+
+    #[test]
+    fn names_are_ordered_as_java_orders_them() {
+        let names =
+            ["", "AccessKey", "a", "a1", "ab", "b", "é", "\u{d7ff}", "\u{1f600}", "\u{e000}", "\u{fb01}"];
+        for pair in names.windows(2) {
+            assert_eq!(as_java_orders(pair[0], pair[1]), Ordering::Less, "{pair:?}");
+            assert_eq!(as_java_orders(pair[1], pair[0]), Ordering::Greater, "{pair:?}");
+        }
     }
 
     #[test]

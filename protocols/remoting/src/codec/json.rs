@@ -29,14 +29,16 @@ pub(super) fn decode(header: Bytes) -> Result<(Head, Ext), CodecError> {
 
 /// A text as a slice of the header. The shortest, which are most of a send's, need not hold on to it.
 fn shared(header: &ByteString, text: Cow<'_, str>) -> ByteString {
-    const SHORT: &str = "0123456789abcdefghijklmnopqrstuvwxyz";
+    const DIGITS: &str = "0123456789";
+    const LETTERS: &str = "abcdefghijklmnopqrstuvwxyz";
+    let one_of = |all: &'static str, at: u8| all.get(usize::from(at)..=usize::from(at)).unwrap_or_default();
     match text {
-        Cow::Borrowed("") => ByteString::new(),
-        Cow::Borrowed(text) if text.len() == 1 => match SHORT.find(text).and_then(|at| SHORT.get(at..=at)) {
-            Some(short) => ByteString::from_static(short),
-            None => header.slice_ref(text),
+        Cow::Borrowed(text) => match text.as_bytes() {
+            [] => ByteString::new(),
+            [digit @ b'0'..=b'9'] => ByteString::from_static(one_of(DIGITS, digit - b'0')),
+            [letter @ b'a'..=b'z'] => ByteString::from_static(one_of(LETTERS, letter - b'a')),
+            _ => header.slice_ref(text),
         },
-        Cow::Borrowed(text) => header.slice_ref(text),
         Cow::Owned(text) => ByteString::from(text),
     }
 }

@@ -51,6 +51,13 @@ fn what_is_delivered() {
         // Numbers are compared as numbers; stock brokers cannot read "1.5" here.
         ("d > 1", true),
         ("d between 1 and 2", true),
+        ("d between 1.25 and 1.75", true),
+        ("d = 1.5", true),
+        ("d < 1.5", false),
+        ("d > .25", true),
+        ("d = 15e-1", true),
+        ("d = 1.5e0", true),
+        ("d > 1.", true),
         ("s > 3", false),
         ("not (s > 3)", false),
         ("s > 3 or a = 5", true),

@@ -89,15 +89,26 @@ fn is_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_' || c == '$'
 }
 
+/// The text that a parser has taken. By its length: at the end of a text, `digit0` leaves a rest that does not stand
+/// behind what it took, and nom's own `recognize` compares addresses.
+fn read<'a>(
+    mut parser: impl Parser<&'a str, Error = nom::error::Error<&'a str>>,
+) -> impl FnMut(&'a str) -> IResult<&'a str, &'a str> {
+    move |input| {
+        let (rest, _) = parser.parse(input)?;
+        Ok((rest, input.get(..input.len() - rest.len()).unwrap_or_default()))
+    }
+}
+
 /// `12`, `12L`, `1.5`, `.5`, `1e3`; a sign is an operator.
 fn number(input: &str) -> IResult<&str, Read> {
-    let exponent = || recognize((one_of("eE"), opt(one_of("+-")), digit1));
+    let exponent = || value((), (one_of("eE"), opt(one_of("+-")), digit1));
     let fraction = alt((
-        recognize((digit1, char('.'), digit0, opt(exponent()))),
-        recognize((char('.'), digit1, opt(exponent()))),
-        recognize((digit1, exponent())),
+        value((), (digit1, char('.'), digit0, opt(exponent()))),
+        value((), (char('.'), digit1, opt(exponent()))),
+        value((), (digit1, exponent())),
     ));
-    let decimal = fraction.map(|text: &str| match text.parse::<f64>() {
+    let decimal = read(fraction).map(|text: &str| match text.parse::<f64>() {
         Ok(number) if number.is_finite() => Ok(Token::Decimal(number)),
         _ => Err("the number is too large"),
     });

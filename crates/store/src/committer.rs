@@ -20,7 +20,8 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
 /// The most bytes that are committed here. With few requests in flight the hops between cores are most of the time; when
-/// more wait, the thread has other work to do while another one syncs (measured: best of 2 KiB to 1 MiB on two cores).
+/// more wait, the thread has other work to do while another one syncs. Measured on two cores with 64 requests in flight:
+/// up to here nothing is lost against the log's thread, from 16 KiB on it is.
 const MOST: usize = 4 << 10;
 /// When so many bytes wait already, the log's thread begins with them before the turn has ended.
 const ENOUGH: usize = 64 << 10;

@@ -135,7 +135,7 @@ fn throughput(folder: &Path) -> Result {
     println!("\n{CONNECTIONS} connections x 1 in flight, {BODY} B, synced; medians of {REPEATS} x {EACH:?}");
     print(&mut rows);
     println!(
-        "target: remoting sends reach 50 % of the bare server, which is the limit for a broker with a network"
+        "first target: remoting sends reach 50 % of the probe; the bare server is what a network leaves of it"
     );
     Ok(())
 }

@@ -6,8 +6,13 @@
 
 mod access;
 mod bare;
+mod empty_http;
+mod http;
 mod idle;
+mod peers;
 mod probe;
+mod stomp;
+mod waiting;
 
 use crate::load::frames::{Bare, Http, Remoting, Stomp, Wire};
 use crate::load::{Broker, Load, Measured, Settings};
@@ -15,10 +20,12 @@ use crate::shell::{self, Result, target};
 use clap::ValueEnum;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
 
 pub use bare::serve;
+pub use empty_http::serve as serve_empty_http;
 
 /// What to measure.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -29,6 +36,12 @@ pub enum What {
     Sends,
     /// The same sends with access control and without.
     Access,
+    /// HTTP posts beside a server that does nothing but answer, and beside group commit.
+    Http,
+    /// STOMP sends, and messages sent, received and acknowledged; beside other brokers when `--peers` is given.
+    Stomp,
+    /// What thousands of clients that only wait cost.
+    Waiting,
 }
 
 const CONNECTIONS: usize = 64;
@@ -38,7 +51,7 @@ const EACH: Duration = Duration::from_secs(3);
 /// Fills caches, the allocator and the pre-written files.
 const WARM_UP: Duration = Duration::from_secs(1);
 
-pub fn run(what: What) -> Result {
+pub fn run(what: What, peers: Option<&Path>) -> Result {
     shell::build_broker()?;
     // Beside the build, not in /tmp: that may be memory, where a sync costs nothing.
     std::fs::create_dir_all(target())?;
@@ -50,33 +63,43 @@ pub fn run(what: What) -> Result {
         }
         What::Sends => sends(folder.path()),
         What::Access => access::measure(folder.path()),
+        What::Http => http::measure(folder.path()),
+        What::Stomp => stomp::measure(folder.path(), peers),
+        What::Waiting => waiting::measure(folder.path()),
     }
 }
 
-/// A wire, whom it reaches, and the process that serves it.
+/// A wire, whom it reaches, and the processes that serve it.
 struct Target<'a> {
     name: &'static str,
     wire: &'a dyn Wire,
     address: SocketAddr,
-    process: u32,
+    processes: Vec<u32>,
 }
 
 impl Target<'_> {
     fn load(&self, depth: usize, duration: Duration) -> Result<Row> {
+        // What an earlier run left on its topics is not for this one.
+        static RUN: AtomicU32 = AtomicU32::new(0);
+        let private = format!("bench-{}", RUN.fetch_add(1, Ordering::Relaxed));
         let load = Load {
             address: self.address,
             wire: self.wire,
-            topic: "bench",
+            topic: if self.wire.is_private() { &private } else { "bench" },
             connections: CONNECTIONS,
             depth,
             body: BODY,
             duration,
         };
-        let before = cpu(self.process)?;
+        let before = self.cpu()?;
         let measured = load.run().map_err(|error| format!("{}: {error}", self.name))?;
-        let used = cpu(self.process)?.saturating_sub(before);
+        let used = self.cpu()?.saturating_sub(before);
         let messages = measured.per_second * duration.as_secs_f64();
         Ok(Row { measured, cpu: Some(used.div_f64(messages.max(1.0))) })
+    }
+
+    fn cpu(&self) -> Result<Duration> {
+        self.processes.iter().map(|process| cpu(*process)).sum()
     }
 }
 
@@ -99,11 +122,11 @@ fn sends(folder: &Path) -> Result {
     let broker = Broker::start(&Settings::in_folder(folder))?;
     println!("the broker is process {}", broker.id());
     let address = broker.address("remoting")?;
-    let target = Target { name: "remoting sends", wire: &Remoting, address, process: broker.id() };
+    let target = Target { name: "remoting sends", wire: &Remoting, address, processes: vec![broker.id()] };
     for (depth, duration) in [(1, WARM_UP), (1, 4 * EACH), (32, 2 * EACH)] {
         let mut run = [(target.name, vec![target.load(depth, duration)?])];
         println!("\n{depth} in flight on each of {CONNECTIONS} connections");
-        print(&mut run);
+        print(&mut run, &[]);
     }
     Ok(())
 }
@@ -115,60 +138,75 @@ fn throughput(folder: &Path) -> Result {
     let mut probe = probe::Probe::new(&folder.join("probe"))?;
 
     let targets = [
-        Target { name: "socket to disk, bare", wire: &Bare, address: bare.address(), process: bare.id() },
+        Target {
+            name: "socket to disk, bare",
+            wire: &Bare,
+            address: bare.address(),
+            processes: vec![bare.id()],
+        },
         of(&broker, "remoting sends", &Remoting, "remoting")?,
         of(&broker, "HTTP posts", &Http, "http")?,
         of(&broker, "STOMP sends", &Stomp, "stomp")?,
     ];
-    for target in &targets {
-        target.load(1, WARM_UP)?;
-    }
-    let mut rows = vec![("group commit, threads", Vec::new())];
-    rows.extend(targets.iter().map(|target| (target.name, Vec::new())));
-    for _ in 0..REPEATS {
-        let mut round = vec![Row { measured: probe.run(CONNECTIONS, BODY, EACH)?, cpu: None }];
-        for target in &targets {
-            round.push(target.load(1, EACH)?);
-        }
-        rows.iter_mut().zip(round).for_each(|((_, runs), run)| runs.push(run));
-    }
+    let mut rows = rounds(Some(&mut probe), &targets)?;
     println!("\n{CONNECTIONS} connections x 1 in flight, {BODY} B, synced; medians of {REPEATS} x {EACH:?}");
-    print(&mut rows);
+    print(&mut rows, &[(0, "of the probe"), (1, "of bare")]);
     println!(
         "first target: remoting sends reach 50 % of the probe; the bare server is what a network leaves of it"
     );
     Ok(())
 }
 
-fn of<'a>(broker: &Broker, name: &'static str, wire: &'a dyn Wire, listener: &str) -> Result<Target<'a>> {
-    Ok(Target { name, wire, address: broker.address(listener)?, process: broker.id() })
+/// All targets in turn, again and again, behind the probe when there is one.
+fn rounds(
+    mut probe: Option<&mut probe::Probe>,
+    targets: &[Target<'_>],
+) -> Result<Vec<(&'static str, Vec<Row>)>> {
+    for target in targets {
+        target.load(1, WARM_UP)?;
+    }
+    let mut rows = Vec::from_iter(probe.is_some().then(|| ("group commit, threads", Vec::new())));
+    rows.extend(targets.iter().map(|target| (target.name, Vec::new())));
+    for _ in 0..REPEATS {
+        let mut round = Vec::new();
+        if let Some(probe) = &mut probe {
+            round.push(Row { measured: probe.run(CONNECTIONS, BODY, EACH)?, cpu: None });
+        }
+        for target in targets {
+            round.push(target.load(1, EACH)?);
+        }
+        rows.iter_mut().zip(round).for_each(|((_, runs), run)| runs.push(run));
+    }
+    Ok(rows)
 }
 
-/// The median run of each row; the first row is the probe and the second the bare server.
-fn print(rows: &mut [(&str, Vec<Row>)]) {
+fn of<'a>(broker: &Broker, name: &'static str, wire: &'a dyn Wire, listener: &str) -> Result<Target<'a>> {
+    Ok(Target { name, wire, address: broker.address(listener)?, processes: vec![broker.id()] })
+}
+
+/// The median run of each row, and what it is of some other rows.
+fn print(rows: &mut [(&str, Vec<Row>)], compared: &[(usize, &str)]) {
     for (_, runs) in rows.iter_mut() {
         runs.sort_by(|a, b| a.measured.per_second.total_cmp(&b.measured.per_second));
     }
-    let median = |(_, runs): &(&str, Vec<Row>)| {
+    let median = |row: usize| {
+        let runs = rows.get(row).map_or(&[][..], |(_, runs)| runs);
         runs.get(runs.len() / 2).map_or(f64::NAN, |run| run.measured.per_second)
     };
-    let limit = |at: usize| rows.get(at).filter(|_| rows.len() > 2).map_or(f64::NAN, median);
-    let (probe, bare) = (limit(0), limit(1));
-    println!(
-        "{:<26}{:>10}{:>11}{:>11}{:>15}{:>14}{:>10}",
-        "", "msg/s", "p50", "p99", "server CPU", "of the probe", "of bare"
-    );
+    print!("{:<32}{:>10}{:>11}{:>11}{:>15}", "", "msg/s", "p50", "p99", "server CPU");
+    compared.iter().for_each(|(_, name)| print!("{name:>16}"));
+    println!();
     for (name, runs) in rows.iter() {
         let Some(Row { measured, cpu }) = runs.get(runs.len() / 2) else { continue };
-        println!(
-            "{:<26}{:>10.0}{:>11}{:>11}{:>15}{:>13.0}%{:>9.0}%",
+        print!(
+            "{:<32}{:>10.0}{:>11}{:>11}{:>15}",
             name,
             measured.per_second,
             format!("{:.2} ms", measured.p50.as_secs_f64() * 1000.0),
             format!("{:.2} ms", measured.p99.as_secs_f64() * 1000.0),
             cpu.map_or("".to_owned(), |cpu| format!("{:.1} us each", cpu.as_secs_f64() * 1e6)),
-            100.0 * measured.per_second / probe,
-            100.0 * measured.per_second / bare,
         );
+        compared.iter().for_each(|(row, _)| print!("{:>16.2}", measured.per_second / median(*row)));
+        println!();
     }
 }

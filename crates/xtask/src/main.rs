@@ -78,7 +78,13 @@ enum Task {
         /// What to measure.
         #[arg(default_value = "smoke")]
         what: bench::What,
+        /// The folder with the scripts that start other brokers to compare with.
+        #[arg(long)]
+        peers: Option<PathBuf>,
     },
+    /// The HTTP server that the broker is compared with; `bench` starts it.
+    #[command(hide = true)]
+    EmptyHttpServer,
     /// The server that the broker is compared with; `bench` starts it.
     #[command(hide = true)]
     BareServer {
@@ -95,7 +101,8 @@ fn main() -> ExitCode {
         Task::Fuzz { targets, seconds } => fuzz::run(&targets, seconds),
         Task::Sim { minutes, fixed } => sim::run(minutes, fixed),
         Task::Crash { rounds, minutes, seed } => crash::run(rounds, minutes, seed),
-        Task::Bench { what } => bench::run(what),
+        Task::Bench { what, peers } => bench::run(what, peers.as_deref()),
+        Task::EmptyHttpServer => bench::serve_empty_http(),
         Task::BareServer { file } => bench::serve(&file),
     };
     match outcome {

@@ -61,3 +61,11 @@ pub fn build_broker() -> Result {
     }
     run(cargo(&["build", "--release", "--quiet", "--package", "sluice-server"]))
 }
+
+/// Lets this process have as many files and sockets as the machine allows it.
+pub fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    // When it cannot be raised, whoever needs more says so.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}

@@ -10,20 +10,24 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-/// The server as a process of its own, as the broker is one.
+/// A server to compare with, as a process of its own, as the broker is one.
 pub struct Server {
     child: Child,
     address: SocketAddr,
 }
 
 impl Server {
+    /// The bare server, which writes to this file.
     pub fn start(file: &Path) -> Result<Self> {
-        let mut command = Command::new(std::env::current_exe()?);
-        let mut child = command.arg("bare-server").arg(file).stdout(Stdio::piped()).spawn()?;
+        Self::run(Command::new(std::env::current_exe()?).arg("bare-server").arg(file))
+    }
+
+    /// Starts a server that says its address in its first line.
+    pub fn run(command: &mut Command) -> Result<Self> {
+        let mut child = command.stdout(Stdio::piped()).spawn()?;
         let mut line = String::new();
         BufReader::new(child.stdout.take().ok_or("no output")?).read_line(&mut line)?;
-        let address =
-            line.trim().parse().map_err(|error| format!("the bare server said {line:?}: {error}"))?;
+        let address = line.trim().parse().map_err(|error| format!("the server said {line:?}: {error}"))?;
         Ok(Self { child, address })
     }
 
@@ -63,11 +67,12 @@ fn serve_on(listener: &TcpListener, mut file: Prewritten) -> Result {
     listener.set_nonblocking(true)?;
     let mut clients: Vec<Client> = Vec::new();
     let mut turn = Vec::new();
+    let mut buffer = vec![0; 64 * 1024];
     loop {
         let (accepts, readable) = ready(listener, &clients)?;
         for at in readable {
             if let Some(client) = clients.get_mut(at) {
-                client.read(&mut turn);
+                client.read(&mut buffer, &mut turn);
             }
         }
         if !turn.is_empty() {
@@ -97,9 +102,8 @@ fn ready(listener: &TcpListener, clients: &[Client]) -> Result<(bool, Vec<usize>
 }
 
 impl Client {
-    fn read(&mut self, turn: &mut Vec<u8>) {
-        let mut buffer = [0; 64 * 1024];
-        match self.stream.read(&mut buffer) {
+    fn read(&mut self, buffer: &mut [u8], turn: &mut Vec<u8>) {
+        match self.stream.read(buffer) {
             Ok(0) => self.gone = true,
             Ok(n) => self.incoming.extend(buffer.get(..n).unwrap_or_default()),
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}

@@ -45,7 +45,7 @@ fn switches(process: u32) -> Result<u64> {
     Ok(sum)
 }
 
-fn resident_kib(process: u32) -> Result<u64> {
+pub fn resident_kib(process: u32) -> Result<u64> {
     number(&fs::read_to_string(format!("/proc/{process}/status"))?, "VmRSS:")
 }
 

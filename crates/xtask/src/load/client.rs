@@ -27,7 +27,7 @@ impl Line {
     /// A connection after the wire's greeting.
     pub fn greeted(address: SocketAddr, wire: &dyn Wire) -> Result<Self> {
         let mut line = Self::open(address)?;
-        let greeting = wire.greeting();
+        let greeting = wire.greeting("");
         if !greeting.is_empty() {
             line.write(&greeting)?;
             line.read(|bytes| wire.answer(bytes))?;

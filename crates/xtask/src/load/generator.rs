@@ -36,6 +36,7 @@ pub struct Measured {
 
 struct Connection {
     stream: TcpStream,
+    request: Vec<u8>,
     outgoing: Vec<u8>,
     written: usize,
     incoming: Vec<u8>,
@@ -44,32 +45,36 @@ struct Connection {
 
 impl Load<'_> {
     pub fn run(&self) -> Result<Measured> {
-        let mut request = Vec::new();
-        self.wire.request(self.topic, &vec![b'x'; self.body], &mut request);
-        let mut connections = (0..self.connections).map(|_| self.connect()).collect::<Result<Vec<_>>>()?;
+        let body = vec![b'x'; self.body];
+        let mut connections =
+            (0..self.connections).map(|number| self.connect(number, &body)).collect::<Result<Vec<_>>>()?;
         let started = Instant::now();
         for connection in &mut connections {
             for _ in 0..self.depth {
-                connection.send(&request, started)?;
+                connection.begin(started)?;
             }
         }
         let watch = Watch::new(&connections)?;
         let mut events = Vec::with_capacity(self.connections);
         let mut latencies = Histogram::<u64>::new(3)?;
+        // One for all: clearing it for each answer would cost more than reading the answer.
+        let mut buffer = vec![0; 64 * 1024];
         while started.elapsed() < self.duration {
             watch.wait(&mut events)?;
             for at in events.drain(..).map(|event| event.data.u64()) {
                 let Some(connection) = connections.get_mut(at as usize) else { continue };
                 let was_stuck = connection.is_stuck();
                 connection.flush()?;
-                connection.receive()?;
+                connection.receive(&mut buffer)?;
                 let now = Instant::now();
                 while let Some(length) = self.wire.answer(&connection.incoming)? {
-                    connection.incoming.drain(..length);
-                    let sent = connection.sent_at.pop_front().ok_or("an answer without a request")?;
-                    latencies.record((now - sent).as_nanos() as u64)?;
-                    connection.send(&request, now)?;
+                    if connection.is_done(self.wire, length) {
+                        let sent = connection.sent_at.pop_front().ok_or("an answer without a request")?;
+                        latencies.record((now - sent).as_nanos() as u64)?;
+                        connection.begin(now)?;
+                    }
                 }
+                connection.flush()?;
                 if connection.is_stuck() != was_stuck {
                     watch.change(at, connection)?;
                 }
@@ -83,11 +88,15 @@ impl Load<'_> {
         })
     }
 
-    fn connect(&self) -> Result<Connection> {
+    fn connect(&self, number: usize, body: &[u8]) -> Result<Connection> {
+        let private = format!("{}-{number}", self.topic);
+        let topic = if self.wire.is_private() { &private } else { self.topic };
+        let mut request = Vec::new();
+        self.wire.request(topic, body, &mut request);
         let mut stream = TcpStream::connect(self.address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_secs(STALLED.tv_sec.unsigned_abs())))?;
-        let greeting = self.wire.greeting();
+        let greeting = self.wire.greeting(topic);
         if !greeting.is_empty() {
             stream.write_all(&greeting)?;
             let mut answer = Vec::new();
@@ -102,6 +111,7 @@ impl Load<'_> {
         stream.set_nonblocking(true)?;
         Ok(Connection {
             stream,
+            request,
             outgoing: Vec::new(),
             written: 0,
             incoming: Vec::new(),
@@ -147,10 +157,17 @@ impl Connection {
         if self.is_stuck() { epoll::EventFlags::IN | epoll::EventFlags::OUT } else { epoll::EventFlags::IN }
     }
 
-    fn send(&mut self, request: &[u8], now: Instant) -> Result {
-        self.outgoing.extend(request);
+    fn begin(&mut self, now: Instant) -> Result {
+        self.outgoing.extend(&self.request);
         self.sent_at.push_back(now);
         self.flush()
+    }
+
+    /// Takes an answer away, and says whether a request ends with it.
+    fn is_done(&mut self, wire: &dyn Wire, answer: usize) -> bool {
+        let done = wire.ends(self.incoming.get(..answer).unwrap_or_default(), &mut self.outgoing);
+        self.incoming.drain(..answer);
+        done
     }
 
     fn flush(&mut self) -> Result {
@@ -166,10 +183,9 @@ impl Connection {
         Ok(())
     }
 
-    fn receive(&mut self) -> Result {
-        let mut buffer = [0; 64 * 1024];
+    fn receive(&mut self, buffer: &mut [u8]) -> Result {
         loop {
-            match self.stream.read(&mut buffer) {
+            match self.stream.read(buffer) {
                 Ok(0) => return Err("the broker closed the connection".into()),
                 Ok(n) => {
                     self.incoming.extend(buffer.get(..n).unwrap_or_default());

@@ -2,6 +2,7 @@
 
 use crate::app::App;
 use crate::call::Caller;
+use crate::identity::Identity;
 use crate::timed::{Activity, Serving, Timed};
 use axum::Router;
 use axum::body::Body;
@@ -10,9 +11,9 @@ use bytes::Bytes;
 use http::Request;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
-use hyper::service::service_fn;
+use hyper::server::conn::{http1, http2};
+use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
 use sluice_net::{Connection, Drain};
 use std::convert::Infallible;
 use std::pin::{Pin, pin};
@@ -22,6 +23,8 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
+
+type Io = TokioIo<Timed<Connection>>;
 
 /// The smallest read buffer that hyper takes.
 const MIN_BUFFER: usize = 8 << 10;
@@ -41,47 +44,88 @@ pub(crate) async fn serve(app: &Arc<App>, router: Router, conn: Connection, drai
     };
     let activity = Activity::default();
     let identity = Arc::clone(&caller.identity);
-    let io = TokioIo::new(Timed::new(conn, &app.config, activity.clone()));
+    let mut stream = Timed::new(conn, &app.config, activity.clone());
+    let http2 = match stream.speaks_http2().await {
+        Ok(http2) => http2,
+        Err(error) => return tracing::debug!(%error, "connection ended"),
+    };
+    let io = TokioIo::new(stream);
     let service =
         service_fn(move |request: Request<Incoming>| answer(router.clone(), request, &caller, &activity));
-    let builder = builder(app);
-    let mut http = pin!(builder.serve_connection(io, service));
-    let ended = tokio::select! {
-        ended = http.as_mut() => ended,
-        () = drain.signaled() => {
-            http.as_mut().graceful_shutdown();
-            http.as_mut().await
-        }
-        () = identity.over() => {
-            http.as_mut().graceful_shutdown();
-            timeout(REVOKED_FAREWELL, http.as_mut()).await.unwrap_or(Ok(()))
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(error, "connection ended");
+    if http2 {
+        run(pin!(http2_builder(app).serve_connection(io, service)), &drain, &identity).await;
+    } else {
+        run(pin!(http1_builder(app).serve_connection(io, service).with_upgrades()), &drain, &identity).await;
     }
     tracker.close();
     tracker.wait().await;
 }
 
-/// Hyper's own limits lie above ours, so that what is a little too large gets a proper answer, and what is far too large
-/// is cut off.
-fn builder(app: &App) -> Builder<TokioExecutor> {
-    let config = &app.config;
-    let head = config.max_header_block.bytes() + config.max_request_target.bytes();
-    let head = (2 * head).max(MIN_BUFFER);
-    let mut builder = Builder::new(TokioExecutor::new());
+/// A connection of one version of HTTP.
+trait Http: Future<Output = hyper::Result<()>> {
+    /// No further requests; those that came are answered.
+    fn shut_down(self: Pin<&mut Self>);
+}
+
+impl<S> Http for http1::UpgradeableConnection<Io, S>
+where
+    S: HttpService<Incoming, ResBody = Body, Error = Infallible>,
+{
+    fn shut_down(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+impl<S> Http for http2::Connection<Io, S, TokioExecutor>
+where
+    S: HttpService<Incoming, ResBody = Body, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    fn shut_down(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+async fn run(mut http: Pin<&mut impl Http>, drain: &Drain, identity: &Identity) {
+    let ended = tokio::select! {
+        ended = http.as_mut() => ended,
+        () = drain.signaled() => {
+            http.as_mut().shut_down();
+            http.as_mut().await
+        }
+        () = identity.over() => {
+            http.as_mut().shut_down();
+            timeout(REVOKED_FAREWELL, http.as_mut()).await.unwrap_or(Ok(()))
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "connection ended");
+    }
+}
+
+/// Hyper's own limit on a head lies above ours, so that what is a little too large gets a proper answer, and what is far
+/// too large is cut off.
+fn head_limit(app: &App) -> usize {
+    let head = app.config.max_header_block.bytes() + app.config.max_request_target.bytes();
+    (2 * head).max(MIN_BUFFER)
+}
+
+fn http1_builder(app: &App) -> http1::Builder {
+    let mut builder = http1::Builder::new();
     builder
-        .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(None)
-        .max_buf_size(head)
-        .max_headers(2 * config.max_headers);
+        .max_buf_size(head_limit(app))
+        .max_headers(2 * app.config.max_headers);
     builder
-        .http2()
+}
+
+fn http2_builder(app: &App) -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
         .timer(TokioTimer::new())
-        .max_concurrent_streams(config.max_concurrent_requests)
-        .max_header_list_size(u32::try_from(head).unwrap_or(u32::MAX))
+        .max_concurrent_streams(app.config.max_concurrent_requests)
+        .max_header_list_size(u32::try_from(head_limit(app)).unwrap_or(u32::MAX))
         .keep_alive_interval(PING_EVERY);
     builder
 }

@@ -6,8 +6,9 @@
 
 use crate::Config;
 use crate::errors::{Code, Problem};
+use bytes::{Bytes, BytesMut};
 use futures_util::task::AtomicWaker;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -19,6 +20,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 /// The start of HTTP/2's preface: such a connection has no heads that could be late.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// What is read at once before the version is known: most requests whole, and little on a task's stack.
+const FIRST_BYTES: usize = 1024;
 
 /// How many requests a connection is serving.
 #[derive(Clone, Default)]
@@ -80,6 +83,8 @@ enum Phase {
 /// A stream with time limits.
 pub(crate) struct Timed<S> {
     stream: S,
+    /// What was read before the version was known.
+    first: Bytes,
     activity: Activity,
     phase: Phase,
     since: Instant,
@@ -100,6 +105,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Timed<S> {
         let now = Instant::now();
         Self {
             stream,
+            first: Bytes::new(),
             activity,
             // The first head is awaited like any head that has begun: who connects wants something.
             phase: Phase::Head,
@@ -113,6 +119,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Timed<S> {
             read_limit: Box::pin(sleep_until(now + config.header_read_timeout.0)),
             write_limit: None,
         }
+    }
+
+    /// Waits until it is clear what the client speaks: HTTP/2, if true. Nothing is lost of what came.
+    pub async fn speaks_http2(&mut self) -> io::Result<bool> {
+        let mut first = BytesMut::new();
+        while self.only_preface && self.preface < PREFACE.len() {
+            let mut bytes = [0; FIRST_BYTES];
+            let mut buf = ReadBuf::new(&mut bytes);
+            poll_fn(|cx| Pin::new(&mut *self).poll_read(cx, &mut buf)).await?;
+            if buf.filled().is_empty() {
+                break;
+            }
+            first.extend_from_slice(buf.filled());
+        }
+        self.first = first.freeze();
+        Ok(self.is_http2())
     }
 
     fn is_http2(&self) -> bool {
@@ -199,8 +221,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Timed<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
         let this = &mut *self;
+        if !this.first.is_empty() {
+            let n = this.first.len().min(buf.remaining());
+            buf.put_slice(&this.first.split_to(n));
+            if this.first.is_empty() {
+                this.first = Bytes::new(); // lets the memory go
+            }
+            return Poll::Ready(Ok(()));
+        }
+        let before = buf.filled().len();
         match Pin::new(&mut this.stream).poll_read(cx, buf) {
             Poll::Ready(outcome) => {
                 let new = buf.filled().get(before..).unwrap_or_default();

@@ -64,7 +64,7 @@ impl From<OpenError> for Failure {
         let message = error.to_string();
         match error {
             OpenError::InUse { .. } | OpenError::NotPermitted { .. } => Self::NotAvailable(message),
-            OpenError::Damaged(_) | OpenError::Newer { .. } => Self::Damaged(message),
+            OpenError::Damaged(_) | OpenError::OtherFormat { .. } => Self::Damaged(message),
             OpenError::Config(_) => Self::Config(message),
             OpenError::Io { .. } => Self::Storage(message),
         }

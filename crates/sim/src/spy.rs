@@ -7,8 +7,8 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use sluice_model::{Error, Message, Millis, Offset, Result};
 use sluice_store::{
-    Append, Bounds, Durability, Entry, Listener, LocalLog, Log, LogQueue, Lsn, Payload, Read, ReadLimits,
-    Space, Ticket,
+    Append, Bounds, Durability, Entry, Found, Listener, LocalLog, Log, LogQueue, Lsn, Payload, Read,
+    ReadLimits, Search, Space, StateEntry, Ticket,
 };
 use std::future::Future;
 use std::pin::Pin;
@@ -102,6 +102,14 @@ impl Log for Spy {
 
     fn offset_at(&self, queue: LogQueue, time: Millis) -> Result<Offset> {
         self.log.offset_at(queue, time)
+    }
+
+    fn find(&self, search: &Search<'_>) -> Result<Found> {
+        self.log.find(search)
+    }
+
+    fn states(&self, from: Lsn, max_bytes: u64, visit: &mut dyn FnMut(StateEntry<'_>)) -> Result<Lsn> {
+        self.log.states(from, max_bytes, visit)
     }
 
     fn listen(&self, listener: Listener) {

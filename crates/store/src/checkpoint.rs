@@ -45,7 +45,7 @@ pub(crate) struct Checkpoint {
 /// What reading one found.
 pub(crate) enum Outcome {
     Good(Checkpoint),
-    Newer(u32),
+    Other(u32),
     Unreadable(&'static str),
 }
 
@@ -132,7 +132,7 @@ fn decode(mut bytes: Vec<u8>, store: StoreId, at: Lsn) -> Outcome {
     }
     let version = bytes.u32_at(8);
     if version != VERSION {
-        return Outcome::Newer(version);
+        return Outcome::Other(version);
     }
     if bytes.array_at(16) != store || bytes.u64_at(32) != at {
         return Outcome::Unreadable("it belongs to another store or position");

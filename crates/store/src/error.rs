@@ -28,14 +28,14 @@ pub enum OpenError {
     /// Stored data is damaged. Nothing was changed on disk.
     #[error("{0}")]
     Damaged(Box<Damage>),
-    /// The data was written by a newer version. Nothing was changed on disk.
-    #[error("{path} has format version {found}; this program knows versions up to {known}")]
-    Newer {
+    /// The data was written by a version with another format. Nothing was changed on disk.
+    #[error("{path} has format version {found}; this program reads and writes format version {known} only")]
+    OtherFormat {
         /// The file that says so.
         path: PathBuf,
         /// Its version.
         found: u32,
-        /// The newest one known here.
+        /// The one known here.
         known: u32,
     },
     /// The settings do not make sense.

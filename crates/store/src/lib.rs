@@ -17,6 +17,7 @@ mod entry;
 mod error;
 mod index;
 mod keeper;
+mod keys;
 mod live;
 mod local;
 mod log;

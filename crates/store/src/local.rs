@@ -12,14 +12,15 @@ use crate::entry::{EntryKind, flag};
 use crate::error::OpenError;
 use crate::keeper::{self, Keeper};
 use crate::log::{
-    Append, Bounds, Done, Durability, Entry, Listener, Log, LogQueue, Lsn, Read, ReadLimits, Space, Ticket,
+    Append, Bounds, Done, Durability, Entry, Found, Listener, Log, LogQueue, Lsn, Read, ReadLimits, Search,
+    Space, StateEntry, Ticket,
 };
 use crate::open::Opened;
 use crate::shared::Shared;
 use crate::staging::Phase;
 use crate::vfs::{OsVfs, Vfs};
 use crate::writer::{self, Writer};
-use crate::{open, read, seal};
+use crate::{keys, open, read, seal};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use sluice_model::{Clock, Error, ErrorKind, Millis, Offset, Result};
@@ -53,7 +54,7 @@ impl LocalLog {
     /// Opens the log in a folder, or makes a new one.
     ///
     /// # Errors
-    /// See [`OpenError`]. When data is damaged or newer than this program, nothing has been changed on disk.
+    /// See [`OpenError`]. When data is damaged or of another format, nothing has been changed on disk.
     pub fn open(dir: &Path, config: Config, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
         Self::open_on(Arc::new(OsVfs), dir, config, clock)
     }
@@ -258,6 +259,14 @@ impl Log for LocalLog {
 
     fn offset_at(&self, queue: LogQueue, time: Millis) -> Result<Offset> {
         read::offset_at(&self.shared, queue, time)
+    }
+
+    fn find(&self, search: &Search<'_>) -> Result<Found> {
+        keys::search::find(&self.shared, search)
+    }
+
+    fn states(&self, from: Lsn, max_bytes: u64, visit: &mut dyn FnMut(StateEntry<'_>)) -> Result<Lsn> {
+        read::states(&self.shared, from, max_bytes, visit)
     }
 
     fn listen(&self, listener: Listener) {

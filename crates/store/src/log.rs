@@ -198,6 +198,58 @@ pub struct Bounds {
     pub next: Offset,
 }
 
+/// Which of a message's words a search means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SearchBy {
+    /// The message's id.
+    Id,
+    /// One of the message's keys, or its id.
+    KeyOrId,
+}
+
+/// A search for messages by a word, newest first.
+#[derive(Debug, Clone, Copy)]
+pub struct Search<'a> {
+    /// The word, exactly.
+    pub word: &'a str,
+    /// What it has to be of the message.
+    pub by: SearchBy,
+    /// Only messages of these queues, or of all.
+    pub queues: Option<&'a [LogQueue]>,
+    /// Only messages stored at this time or later.
+    pub from: Millis,
+    /// Only messages stored at this time or earlier.
+    pub to: Millis,
+    /// Only records that begin before this position: [`Found::next`] of the search before, or [`Lsn::MAX`].
+    pub before: Lsn,
+    /// At most so many messages.
+    pub max_count: usize,
+    /// No further message once there are so many bytes of records.
+    pub max_bytes: usize,
+    /// Read at most so many records, also of messages that turn out not to be meant.
+    pub max_examined: usize,
+}
+
+/// What a search found.
+#[derive(Debug, Clone, Default)]
+pub struct Found {
+    /// The messages, newest first.
+    pub entries: Vec<Entry>,
+    /// Where to search on; nothing when everything there is has been searched.
+    pub next: Option<Lsn>,
+}
+
+/// A state entry as [`Log::states`] shows it.
+#[derive(Debug, Clone, Copy)]
+pub struct StateEntry<'a> {
+    /// Its record's position.
+    pub lsn: Lsn,
+    /// When it was stored.
+    pub stored: Millis,
+    /// The broker's own bytes.
+    pub bytes: &'a [u8],
+}
+
 /// How full the disk is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Space {
@@ -249,6 +301,20 @@ pub trait Log: Send + Sync + 'static {
     /// The first offset whose store time is `time` or later; the queue's end when there is none.
     /// May block on the disk.
     fn offset_at(&self, queue: LogQueue, time: Millis) -> Result<Offset>;
+
+    /// Finds messages by their id or by one of their keys, newest first. Batches are not found: nobody looks inside.
+    /// May block on the disk.
+    ///
+    /// # Errors
+    /// `Corrupt`, as for [`Log::read`].
+    fn find(&self, search: &Search<'_>) -> Result<Found>;
+
+    /// Hands the readable state entries from `from` on to `visit`, in log order, until about `max_bytes` of log have been
+    /// looked at. Returns the position where it ended: everything before was seen. Blocks on the disk.
+    ///
+    /// # Errors
+    /// `Corrupt`, as for [`Log::read`].
+    fn states(&self, from: Lsn, max_bytes: u64, visit: &mut dyn FnMut(StateEntry<'_>)) -> Result<Lsn>;
 
     /// Registers the one listener for new readable entries.
     fn listen(&self, listener: Listener);

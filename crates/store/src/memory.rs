@@ -5,9 +5,10 @@
 //! Nothing here survives the process; the log that does is `LocalLog`.
 
 use crate::index::{IndexEntry, select, tag_of};
+use crate::keys::{self, search::Collector};
 use crate::log::{
-    Append, Batch, Bounds, Durability, Entry, Kind, Listener, Log, LogQueue, Lsn, Payload, Placed, Places,
-    Read, ReadLimits, Space, Ticket,
+    Append, Batch, Bounds, Durability, Entry, Found, Kind, Listener, Log, LogQueue, Lsn, Payload, Placed,
+    Places, Read, ReadLimits, Search, SearchBy, Space, StateEntry, Ticket,
 };
 use crate::record;
 use crate::wake::Waiters;
@@ -166,6 +167,19 @@ impl Content {
         self.entries.range(first..)
     }
 
+    /// A readable message of one of the queues of a search that has one of its words.
+    fn is_searchable(&self, stored: &Stored, search: &Search<'_>) -> bool {
+        // As an index does: what exactly is meant is looked at then.
+        let by = SearchBy::KeyOrId;
+        let meant = |message: &sluice_model::Message| keys::is_meant(message, search.word, by);
+        stored.kind == Kind::Message
+            && stored.encoding == record::NATIVE
+            && stored.end <= self.visible
+            && search.queues.is_none_or(|queues| queues.contains(&stored.queue))
+            && !self.queues.get(&stored.queue.0).is_some_and(|queue| queue.forgotten)
+            && record::decode(&stored.payload).is_ok_and(|message| meant(&message))
+    }
+
     fn at(&self, lsn: Lsn) -> Option<&Stored> {
         self.from(lsn).next().filter(|e| e.index.lsn == lsn && e.end <= self.visible)
     }
@@ -313,6 +327,31 @@ impl Log for MemoryLog {
         let Some(known) = content.queues.get(&queue.0).filter(|q| !q.forgotten) else { return Ok(0) };
         let found = known.entries.iter().find(|e| e.stored >= time && e.lsn < content.visible);
         Ok(found.map_or(known.readable, |e| e.offset))
+    }
+
+    fn find(&self, search: &Search<'_>) -> Result<Found> {
+        let content = self.content.lock();
+        let mut collector = Collector::new(search);
+        for stored in content.entries.iter().rev().filter(|stored| content.is_searchable(stored, search)) {
+            if !collector.offer(stored.index.lsn, || stored.entry().map(Some))? {
+                break;
+            }
+        }
+        Ok(collector.found)
+    }
+
+    fn states(&self, from: Lsn, max_bytes: u64, visit: &mut dyn FnMut(StateEntry<'_>)) -> Result<Lsn> {
+        let content = self.content.lock();
+        for stored in content.from(from).take_while(|stored| stored.end <= content.visible) {
+            if stored.kind == Kind::State {
+                let IndexEntry { lsn, stored: when, .. } = stored.index;
+                visit(StateEntry { lsn, stored: when, bytes: &stored.payload });
+            }
+            if stored.end.saturating_sub(from) >= max_bytes {
+                return Ok(stored.end);
+            }
+        }
+        Ok(from.max(content.visible))
     }
 
     fn listen(&self, listener: Listener) {

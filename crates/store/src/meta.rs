@@ -25,18 +25,18 @@ pub(crate) fn read(vfs: &dyn Vfs, dir: &Path) -> Result<Option<StoreId>, OpenErr
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(OpenError::io(path, error)),
     };
-    let mut newer = None;
+    let mut other = None;
     for copy in 0..2 {
         let mut page = vec![0; PAGE as usize];
         let read = file.read_at(&mut page, copy * PAGE).map_err(|e| OpenError::io(&path, e))?;
         match check_page(&page[..read], MAGIC, |page| page.array_at(16)) {
             Page::Good(store) => return Ok(Some(store)),
-            Page::Newer(version) => newer = Some(version),
+            Page::Other(version) => other = Some(version),
             Page::Unreadable => {}
         }
     }
-    match newer {
-        Some(found) => Err(OpenError::Newer { path, found, known: VERSION }),
+    match other {
+        Some(found) => Err(OpenError::OtherFormat { path, found, known: VERSION }),
         None => Err(OpenError::damaged(path, 0, "neither of its two copies is readable")),
     }
 }

@@ -192,7 +192,7 @@ fn usable(
     let read = file.read_at(&mut page, 0)?;
     let used = match SegmentHeader::decode(&page[..read]) {
         Page::Good(header) => segments.get(&header.start).is_some_and(|k| k.segment.epoch == header.epoch),
-        Page::Newer(_) | Page::Unreadable => false,
+        Page::Other(_) | Page::Unreadable => false,
     };
     Ok((fits && !used).then_some((file, len)))
 }

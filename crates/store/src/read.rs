@@ -7,9 +7,9 @@ use crate::crc::crc32c;
 use crate::entry::{EntryHeader, EntryKind, HEADER, flag};
 use crate::index::{IndexEntry, Selection, select};
 use crate::live::Place;
-use crate::log::{Batch, Content, Entry, Kind, LogQueue, Lsn, Read, ReadLimits};
+use crate::log::{Batch, Content, Entry, Kind, LogQueue, Lsn, Read, ReadLimits, StateEntry};
 use crate::record;
-use crate::scan::Scan;
+use crate::scan::{Scan, Scanned};
 use crate::sealed::{Range, RangeReader};
 use crate::segment::Segment;
 use crate::shared::Shared;
@@ -353,6 +353,50 @@ pub(crate) fn replay(shared: &Shared, from: Lsn, visit: &mut dyn FnMut(Entry)) -
     Ok(())
 }
 
+/// See [`crate::Log::states`].
+pub(crate) fn states(
+    shared: &Shared,
+    from: Lsn,
+    max_bytes: u64,
+    visit: &mut dyn FnMut(StateEntry<'_>),
+) -> Result<Lsn> {
+    let visible = shared.visible();
+    let segments: Vec<_> = shared.segments.read().values().map(|known| Arc::clone(&known.segment)).collect();
+    let ends: Vec<Lsn> = segments.iter().skip(1).map(|next| next.start).chain([visible]).collect();
+    let mut left = max_bytes;
+    let mut seen = from;
+    for (segment, end) in segments.into_iter().zip(ends) {
+        if end <= from.max(segment.first()) {
+            continue;
+        }
+        if left == 0 {
+            return Ok(seen);
+        }
+        let file = match segment.file(&*shared.vfs) {
+            // Retention has taken it meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            file => file.map_err(unreadable)?,
+        };
+        let mut scan = Scan::new(file, segment.start, Some(segment.epoch), segment.position(end));
+        scan.seek(from);
+        let begun = scan.lsn();
+        while let Some(skimmed) = scan.skim(EntryKind::State).map_err(unreadable)? {
+            if let Some(Scanned { header, payload, .. }) = skimmed {
+                visit(StateEntry { lsn: header.lsn, stored: header.stored, bytes: &payload });
+            }
+            if scan.lsn() - begun >= left {
+                return Ok(scan.lsn());
+            }
+        }
+        if scan.lsn() != end {
+            return Err(corrupt_at(&segment, scan.lsn()));
+        }
+        left = left.saturating_sub(end - begun);
+        seen = end;
+    }
+    Ok(seen)
+}
+
 fn corrupt(queue: LogQueue, offset: Offset, what: &str) -> Error {
     tracing::error!(queue = queue.0, offset, what, "a stored message is damaged");
     Error::new(ErrorKind::Corrupt, "a stored message is damaged").with_source(what)
@@ -364,7 +408,13 @@ fn corrupt_at(segment: &Segment, lsn: Lsn) -> Error {
     Error::new(ErrorKind::Corrupt, "a stored message is damaged").with_source(place)
 }
 
-fn unreadable(error: io::Error) -> Error {
+pub(crate) fn corrupt_index(segment: &Segment, what: &io::Error) -> Error {
+    let place = format!("{what} of {} fails its checksum", segment.path.display());
+    tracing::error!(place, "an index of stored messages is damaged");
+    Error::new(ErrorKind::Corrupt, "an index of stored messages is damaged").with_source(place)
+}
+
+pub(crate) fn unreadable(error: io::Error) -> Error {
     tracing::error!(%error, "the disk cannot be read");
     Error::new(ErrorKind::Unavailable, "the disk cannot be read").with_source(error)
 }

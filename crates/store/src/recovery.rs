@@ -122,9 +122,9 @@ impl Survey {
                     self.checkpoints.push(at);
                     self.checkpoint = Some(checkpoint);
                 }
-                Outcome::Newer(found) => {
+                Outcome::Other(found) => {
                     let path = checkpoint::path_of(dir, at);
-                    return Err(OpenError::Newer { path, found, known: VERSION });
+                    return Err(OpenError::OtherFormat { path, found, known: VERSION });
                 }
                 Outcome::Unreadable(why) => {
                     tracing::warn!(at, why, "a checkpoint is damaged; the one before is used");
@@ -191,8 +191,8 @@ impl Survey {
     ) -> Result<Option<SegmentHeader>, OpenError> {
         match SegmentHeader::decode(&page(path, &**file, 0)?) {
             Page::Good(header) if header.start == start && header.store == store => return Ok(Some(header)),
-            Page::Newer(found) => {
-                return Err(OpenError::Newer { path: path.into(), found, known: VERSION });
+            Page::Other(found) => {
+                return Err(OpenError::OtherFormat { path: path.into(), found, known: VERSION });
             }
             Page::Good(_) | Page::Unreadable => {}
         }
@@ -259,15 +259,18 @@ impl Survey {
         let mut scan = Scan::new(file, segment.start, Some(segment.epoch), limit);
         let mut contents = Contents::default();
         let mut group = Vec::new();
+        let mut keys = 0;
         let mut end = scan.lsn();
         let mut safe = end;
         let mut clean = false;
         while let Some(scanned) = scan.next().map_err(failed)? {
             let header = scanned.header;
             group.push(header);
+            contents.add_keys(segment.start, &header, &scanned.payload);
             if header.has(flag::MORE) {
                 continue;
             }
+            keys = contents.keys.len();
             end = scan.lsn();
             safe = safe.max(header.durable.min(end));
             clean = header.kind == EntryKind::Mark && header.has(flag::CLEAN);
@@ -278,6 +281,8 @@ impl Survey {
                 contents.add(&header);
             }
         }
+        // Those of a group that is not whole.
+        contents.keys.truncate(keys);
         match next {
             Some(next) if next != end => {
                 let what =
@@ -439,8 +444,8 @@ pub(crate) fn sealed_parts(
     }
     let footer = match Footer::decode(&page(&segment.path, file, segment.len - PAGE)?) {
         Page::Good(footer) => footer,
-        Page::Newer(found) => {
-            return Err(OpenError::Newer { path: segment.path.clone(), found, known: VERSION });
+        Page::Other(found) => {
+            return Err(OpenError::OtherFormat { path: segment.path.clone(), found, known: VERSION });
         }
         Page::Unreadable => return Ok(None),
     };

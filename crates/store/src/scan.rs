@@ -3,7 +3,7 @@
 //! It exists because recovery and replay ask the same question: what is the next good entry, and where do good entries
 //! end? What an end means (torn tail or damage) is decided in `recovery`.
 
-use crate::entry::{EntryHeader, HEADER, SIGNATURE};
+use crate::entry::{EntryHeader, EntryKind, HEADER, SIGNATURE};
 use crate::segment::PAGE;
 use crate::{Lsn, vfs::VfsFile};
 use bytes::Bytes;
@@ -58,6 +58,19 @@ impl Scan {
         self.epoch.get_or_insert(scanned.header.epoch);
         self.position += scanned.header.size();
         Ok(Some(scanned))
+    }
+
+    /// Goes behind the next entry, and gives it when it is of this kind. What is passed over is known by its header alone:
+    /// its content is not looked at. Nothing at the first place where there is no good one.
+    pub(crate) fn skim(&mut self, kind: EntryKind) -> io::Result<Option<Option<Scanned>>> {
+        match self.header_at(self.position)? {
+            Some(header) if header.kind == kind => Ok(self.next()?.map(Some)),
+            Some(header) => {
+                self.position += header.size();
+                Ok(Some(None))
+            }
+            None => Ok(None),
+        }
     }
 
     /// Searches for a good entry at or behind the present position, and goes behind it.

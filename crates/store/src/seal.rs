@@ -27,6 +27,8 @@ pub(crate) fn seal(
         let part = QueueContents { is_async: true, next, ..QueueContents::default() };
         contents.queues.insert(queue, part);
     }
+    let keys = shared.staging.lock().keys.of(start);
+    contents.keys = keys.iter().flat_map(|chunk| chunk.iter().copied()).collect();
     let numbers = shared.queues.read().numbers();
     for some in numbers.chunks(QUEUES_AT_ONCE) {
         shared.queues.read().collect(some, start, end, &mut contents);
@@ -36,6 +38,8 @@ pub(crate) fn seal(
     let path = known.segment.path.clone();
     let segment = Segment { start, epoch: known.segment.epoch, path, held: None, len };
     shared.segments.write().insert(start, Known { segment: Arc::new(segment), footer: Some(footer) });
+    // Only now: whoever searches finds them in one of the two places.
+    shared.staging.lock().keys.remove(start);
     for some in ranges.chunks(QUEUES_AT_ONCE) {
         let mut queues = shared.queues.write();
         some.iter().for_each(|(queue, range)| queues.add_range(*queue, *range));

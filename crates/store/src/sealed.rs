@@ -1,4 +1,4 @@
-//! The index of a finished segment, kept inside its file: entry blocks, a directory of queues, and the footer.
+//! The index of a finished segment, kept inside its file: entry blocks, a directory of queues, keys, and the footer.
 //!
 //! It exists so that neither start nor memory depend on how many messages are kept: of a sealed segment only one
 //! [`Range`] for each of its queues stays in memory. The one idea to know: entries lie by queue and offset in blocks of
@@ -8,9 +8,10 @@
 //! block: 127 entries of 32 B | crc u32 | zeros                                                      (4 KiB)
 //!   entry: lsn - start u32 | size u32 | offset u64 | stored u64 | tag hash u32 | count u16 | flags u16
 //! directory: queue u32 | flags u32 | base u64 | end u64 | count u32 | first entry u32 | min, max stored u64   (48 B each)
+//! keys: see `keys::sealed`
 //! footer: 0 "SLUICEFT" | 8 version u32 | 12 crc u32 | 16 store id | 32 start u64 | 40 end u64 | 48 epoch u32
 //!   52 flags u32 | 56 entries u32 | 60 queues u32 | 64 blocks at u64 | 72 directory at u64 | 80 directory crc u32
-//!   88 min stored u64 | 96 max stored u64 | zeros                                       (the file's last 4 KiB)
+//!   88 min stored u64 | 96 max stored u64 | 104 keys u32 | zeros                                       (the file's last 4 KiB)
 //! ```
 
 use crate::Lsn;
@@ -18,6 +19,8 @@ use crate::bytes_at::{BytesAt as _, put};
 use crate::crc::crc32c;
 use crate::entry::{EntryHeader, EntryKind, MAX_LSN, MAX_OFFSET, flag};
 use crate::index::IndexEntry;
+use crate::keys::{self, Key};
+use crate::log::Payload;
 use crate::segment::{PAGE, Page, Segment, StoreId, check_page, finish_page, start_page};
 use crate::vfs::{Vfs, VfsFile};
 use sluice_model::{Millis, Offset};
@@ -49,6 +52,8 @@ pub(crate) struct Contents {
     pub queues: BTreeMap<u32, QueueContents>,
     /// The store times of all entries, state included.
     pub stored: Option<(Millis, Millis)>,
+    /// By which words messages are found, in any order.
+    pub keys: Vec<Key>,
 }
 
 /// One queue's part of it.
@@ -61,6 +66,17 @@ pub(crate) struct QueueContents {
 }
 
 impl Contents {
+    /// Adds the keys of an entry that lies in the segment starting at `start`. One that cannot be read has none.
+    pub(crate) fn add_keys(&mut self, start: Lsn, header: &EntryHeader, payload: &bytes::Bytes) {
+        if header.kind == EntryKind::Message
+            && header.encoding == crate::record::NATIVE
+            && let Ok(message) = crate::record::decode(payload)
+        {
+            let (at, queue) = (header.lsn.saturating_sub(start) as u32, header.queue);
+            keys::each_hash(&Payload::Message(&message), |hash| self.keys.push(Key { hash, at, queue }));
+        }
+    }
+
     /// Adds an entry, in the order of the log.
     pub(crate) fn add(&mut self, header: &EntryHeader) {
         let (min, max) = self.stored.unwrap_or((header.stored, header.stored));
@@ -118,6 +134,7 @@ pub(crate) struct Footer {
     pub clean: bool,
     pub entries: u32,
     pub queues: u32,
+    pub keys: u32,
     pub blocks_at: u64,
     pub directory_at: u64,
     pub directory_crc: u32,
@@ -125,9 +142,10 @@ pub(crate) struct Footer {
     pub max_stored: Millis,
 }
 
-/// The bytes that index and footer of a segment with so many entries and queues take.
-pub(crate) fn index_size(entries: u64, queues: u64) -> u64 {
-    entries.div_ceil(u64::from(PER_BLOCK)) * BLOCK + queues * DIRECTORY_ENTRY as u64 + PAGE
+/// The bytes that index and footer of a segment with so many entries, queues and keys take.
+pub(crate) fn index_size(entries: u64, queues: u64, keys: u64) -> u64 {
+    let blocks = entries.div_ceil(u64::from(PER_BLOCK)) * BLOCK;
+    blocks + queues * DIRECTORY_ENTRY as u64 + keys::sealed::size(keys) + PAGE
 }
 
 /// Writes the index and the footer behind `end` and syncs them. A file that is not full is cut behind its footer when
@@ -146,6 +164,9 @@ pub(crate) fn seal(
     let directory = encode_directory(&ranges);
     let directory_at = blocks_at + blocks.len() as u64;
     let (min_stored, max_stored) = contents.stored.unwrap_or_default();
+    let mut keys = contents.keys.clone();
+    keys.sort_unstable();
+    keys.dedup();
     let footer = Footer {
         store,
         start: segment.start,
@@ -154,17 +175,21 @@ pub(crate) fn seal(
         clean,
         entries: contents.queues.values().map(|q| q.entries.len() as u32).sum(),
         queues: ranges.len() as u32,
+        keys: keys.len() as u32,
         blocks_at,
         directory_at,
         directory_crc: crc32c(&directory),
         min_stored,
         max_stored,
     };
-    let behind = directory_at + directory.len() as u64;
+    let keys_at = footer.keys().at;
+    let keys = keys::sealed::encode(&keys);
+    let behind = keys_at + keys.len() as u64;
     let len = if cut { behind + PAGE } else { segment.len.max(behind + PAGE) };
     let file = segment.file(vfs)?;
     file.write_at(&blocks, blocks_at)?;
     file.write_at(&directory, directory_at)?;
+    file.write_at(&keys, keys_at)?;
     file.sync()?;
     if len != segment.len {
         file.set_len(len)?;
@@ -272,6 +297,7 @@ impl Footer {
         put(&mut page, 80, self.directory_crc.to_le_bytes());
         put(&mut page, 88, self.min_stored.to_le_bytes());
         put(&mut page, 96, self.max_stored.to_le_bytes());
+        put(&mut page, 104, self.keys.to_le_bytes());
         finish_page(page)
     }
 
@@ -290,14 +316,22 @@ impl Footer {
             directory_crc: page.u32_at(80),
             min_stored: page.u64_at(88),
             max_stored: page.u64_at(96),
+            keys: page.u32_at(104),
         })
+    }
+
+    /// Where the keys lie: behind the directory.
+    pub(crate) fn keys(&self) -> keys::sealed::Place {
+        let directory = u64::from(self.queues) * DIRECTORY_ENTRY as u64;
+        keys::sealed::Place { at: self.directory_at.saturating_add(directory), count: self.keys }
     }
 
     /// Reads the directory; nothing when it is damaged, or when its numbers cannot all be true.
     pub(crate) fn directory(&self, file: &dyn VfsFile) -> io::Result<Option<Vec<(u32, Range)>>> {
         let len = self.queues as usize * DIRECTORY_ENTRY;
+        let behind = self.keys().at.saturating_add(keys::sealed::size(u64::from(self.keys)));
         // The length is bounded by the file's: a footer that passed its checksum and claims more is refused.
-        if !self.is_plausible() || self.directory_at.saturating_add(len as u64) > file.size()? {
+        if !self.is_plausible() || behind > file.size()? {
             return Ok(None);
         }
         let mut bytes = vec![0; len];

@@ -4,7 +4,7 @@
 //! segment's start is the position in its file, so nothing has to be looked up to find an entry.
 //!
 //! ```text
-//! 4 KiB header page | entries | index blocks | directory | 4 KiB footer at the end of the file (sealed only)
+//! 4 KiB header page | entries | index blocks | directory | keys | 4 KiB footer at the end of the file (sealed only)
 //!
 //! header page: 0 "SLUICESG" | 8 version u32 | 12 crc u32 | 16 store id 16 B | 32 start lsn u64 | 40 epoch u32
 //!              48 file length u64 | 56 created u64, ms | zeros
@@ -22,8 +22,8 @@ use std::sync::Arc;
 
 /// The size of a header page and of a footer.
 pub(crate) const PAGE: u64 = 4096;
-/// The newest layout known here.
-pub(crate) const VERSION: u32 = 1;
+/// The layout known here. 2: segments have an index of keys.
+pub(crate) const VERSION: u32 = 2;
 const MAGIC: [u8; 8] = *b"SLUICESG";
 /// Where a page keeps its checksum.
 pub(crate) const CRC_AT: usize = 12;
@@ -65,7 +65,8 @@ pub(crate) struct SegmentHeader {
 /// What a page that should be a header or footer turned out to be.
 pub(crate) enum Page<T> {
     Good(T),
-    Newer(u32),
+    /// Of another layout than the one known here.
+    Other(u32),
     Unreadable,
 }
 
@@ -118,7 +119,7 @@ pub(crate) fn check_page<T>(page: &[u8], magic: [u8; 8], read: impl FnOnce(&[u8]
     }
     match page.u32_at(8) {
         VERSION => Page::Good(read(page)),
-        version => Page::Newer(version),
+        version => Page::Other(version),
     }
 }
 
@@ -191,10 +192,10 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_version_is_told_from_damage() {
+    fn another_version_is_told_from_damage() {
         let mut page = start_page(MAGIC);
-        put(&mut page, 8, 2u32.to_le_bytes());
-        assert!(matches!(SegmentHeader::decode(&finish_page(page)), Page::Newer(2)));
+        put(&mut page, 8, 1u32.to_le_bytes());
+        assert!(matches!(SegmentHeader::decode(&finish_page(page)), Page::Other(1)));
     }
 
     #[test]

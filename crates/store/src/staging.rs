@@ -7,6 +7,7 @@
 use crate::crc::crc32c;
 use crate::entry::{EntryHeader, EntryKind, HEADER, flag, record_size};
 use crate::index::{IndexEntry, tag_of};
+use crate::keys::{self, Key, LiveKeys};
 use crate::log::{Append, Durability, Lsn, Payload, Placed, Places};
 use crate::record;
 use crate::sealed::index_size;
@@ -106,16 +107,26 @@ pub(crate) struct Active {
     pub stored: Option<(Millis, Millis)>,
     entries: u64,
     queues: u64,
+    keys: u64,
+}
+
+/// What a group takes.
+#[derive(Clone, Copy)]
+struct Size {
+    bytes: u64,
+    entries: u64,
+    keys: u64,
 }
 
 impl Active {
     pub(crate) fn new(segment: Arc<Segment>) -> Self {
-        Self { segment, stored: None, entries: 0, queues: 0 }
+        Self { segment, stored: None, entries: 0, queues: 0, keys: 0 }
     }
 
-    fn fits(&self, end: Lsn, bytes: u64, entries: u64, spare: u64) -> bool {
+    fn fits(&self, end: Lsn, size: Size, spare: u64) -> bool {
         let position = self.segment.position(end);
-        let index = index_size(self.entries + entries, self.queues + entries);
+        let Size { bytes, entries, keys } = size;
+        let index = index_size(self.entries + entries, self.queues + entries, self.keys + keys);
         position + bytes + spare + index <= self.segment.len
     }
 }
@@ -128,6 +139,8 @@ pub(crate) struct Staging {
     pub phase: Phase,
     pub active: Active,
     pub tails: HashMap<u32, QueueTail, foldhash::fast::RandomState>,
+    /// By which words the messages of segments are found that are not sealed yet.
+    pub keys: LiveKeys,
     /// The position after the last entry.
     pub end: Lsn,
     /// Bytes encoded and not yet written.
@@ -175,6 +188,7 @@ impl Staging {
             epoch: active.epoch,
             active: Active::new(active),
             tails: HashMap::default(),
+            keys: LiveKeys::default(),
             pending: 0,
             staged: Staged::default(),
             ready: VecDeque::new(),
@@ -195,9 +209,9 @@ impl Staging {
         durability: Durability,
         durable: Lsn,
     ) -> Result<Appended> {
-        let bytes = self.admit(group)?;
-        let filled = self.make_room(bytes, group)?;
-        self.reserve(bytes as usize);
+        let size = self.admit(group)?;
+        let filled = self.make_room(size, group)?;
+        self.reserve(size.bytes as usize);
         let (durability, is_async) = self.effective(group, durability);
         let last = group.len().saturating_sub(1);
         let places = group
@@ -210,16 +224,16 @@ impl Staging {
             })
             .collect();
         self.staged.sync |= durability == Durability::Sync;
-        self.pending += bytes as usize;
+        self.pending += size.bytes as usize;
         Ok(Appended { places, end: self.end, durability, filled })
     }
 
-    /// Checks a group against the limits; the bytes it will take.
-    fn admit(&self, group: &[Append<'_>]) -> Result<u64> {
+    /// Checks a group against the limits; what it will take.
+    fn admit(&self, group: &[Append<'_>]) -> Result<Size> {
         if self.phase != Phase::Open {
             return Err(Error::new(ErrorKind::Unavailable, "the log is closed"));
         }
-        let mut bytes = 0u64;
+        let mut all = Size { bytes: 0, entries: group.len() as u64, keys: 0 };
         for append in group {
             let size = record_size(payload_len(&append.payload));
             if size > self.limits.max_entry {
@@ -232,21 +246,22 @@ impl Staging {
             if !state && self.tails.get(&append.queue.0).is_some_and(|tail| tail.forgotten) {
                 return Err(Error::new(ErrorKind::Conflict, format!("queue {} was deleted", append.queue.0)));
             }
-            bytes += size as u64;
+            all.bytes += size as u64;
+            all.keys += keys::count(&append.payload);
         }
-        let entries = group.len() as u64;
-        let room = self.limits.min_segment.saturating_sub(PAGE + MARKS + index_size(entries, entries));
-        if bytes > room {
-            return Err(record::too_large(bytes as usize, room as usize));
+        let index = index_size(all.entries, all.entries, all.keys);
+        let room = self.limits.min_segment.saturating_sub(PAGE + MARKS + index);
+        if all.bytes > room {
+            return Err(record::too_large(all.bytes as usize, room as usize));
         }
-        if self.pending > 0 && self.pending + bytes as usize > self.limits.max_pending {
+        if self.pending > 0 && self.pending + all.bytes as usize > self.limits.max_pending {
             return Err(Error::new(ErrorKind::Throttled, "too many bytes wait to be written"));
         }
-        Ok(bytes)
+        Ok(all)
     }
 
     /// Goes to the next segment when the group does not fit into this one; the length of the one that is full.
-    fn make_room(&mut self, bytes: u64, group: &[Append<'_>]) -> Result<Option<u64>> {
+    fn make_room(&mut self, size: Size, group: &[Append<'_>]) -> Result<Option<u64>> {
         if group.is_empty() {
             return Ok(None);
         }
@@ -254,10 +269,9 @@ impl Staging {
         if self.full && !reserved {
             return Err(storage_full());
         }
-        let entries = group.len() as u64;
         // Without a next segment the end of this one is for what has to survive a full disk.
         let reserve = if reserved || !self.ready.is_empty() { 0 } else { self.reserve_len() };
-        if self.active.fits(self.end, bytes, entries, MARKS + reserve) {
+        if self.active.fits(self.end, size, MARKS + reserve) {
             return Ok(None);
         }
         let best = self.ready.iter().position(|ready| ready.written).unwrap_or(0);
@@ -378,6 +392,12 @@ impl Staging {
             count,
             opaque,
         };
+        let at = placed.lsn.saturating_sub(segment) as u32;
+        let (keys, active) = (&mut self.keys, &mut self.active);
+        keys::each_hash(&append.payload, |hash| {
+            keys.push(segment, Key { hash, at, queue: append.queue.0 });
+            active.keys += 1;
+        });
         let is_async = flags & flag::ASYNC != 0;
         self.staged.indexed.push(Indexed { queue: append.queue.0, entry, is_async });
         placed
@@ -416,7 +436,7 @@ impl Staging {
         durable: Lsn,
     ) {
         let spare = if flags & flag::CLEAN != 0 { 0 } else { HEADER as u64 };
-        if !self.active.fits(self.end, HEADER as u64, 0, spare) {
+        if !self.active.fits(self.end, Size { bytes: HEADER as u64, entries: 0, keys: 0 }, spare) {
             return;
         }
         self.reserve(HEADER);

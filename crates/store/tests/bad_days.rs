@@ -279,8 +279,8 @@ fn a_refusal_of_the_system_is_told_from_other_failures() {
 }
 
 #[test]
-fn a_newer_format_is_not_touched() {
-    let newer = |bytes: &mut Vec<u8>, page: std::ops::Range<usize>| {
+fn another_format_is_not_touched() {
+    let other = |bytes: &mut Vec<u8>, page: std::ops::Range<usize>| {
         let page = &mut bytes[page];
         page[8] = 9;
         page[12..16].fill(0);
@@ -298,14 +298,14 @@ fn a_newer_format_is_not_touched() {
         let checkpoint = path.starts_with("data/ckpt");
         copy.edit(path, |bytes| {
             let len = bytes.len();
-            newer(bytes, 0..if checkpoint { len } else { 4096 });
+            other(bytes, 0..if checkpoint { len } else { 4096 });
             if path.ends_with("store.meta") {
-                newer(bytes, 4096..8192);
+                other(bytes, 4096..8192);
             }
         });
         let before = copy.files();
         match try_open(&copy, &clock()) {
-            Err(OpenError::Newer { found, known, .. }) => assert_eq!((found, known), (9, 1)),
+            Err(OpenError::OtherFormat { found, known, .. }) => assert_eq!((found, known), (9, 2)),
             Err(other) => panic!("{}: {other}", path.display()),
             Ok(_) => panic!("{}: opened", path.display()),
         }

@@ -15,7 +15,7 @@ use std::path::Path;
 /// first, so that whoever understands them can name the queues. Changes nothing.
 ///
 /// # Errors
-/// `InUse` while a broker runs there, `Newer` for a format of a later version, and what the system reports. Damage is
+/// `InUse` while a broker runs there, `OtherFormat` for a format of another version, and what the system reports. Damage is
 /// no error.
 pub fn inspect(vfs: &dyn Vfs, dir: &Path, visit: &mut dyn FnMut(Seen<'_>)) -> Result<Inspection, OpenError> {
     let _lock = lock(vfs, dir)?;
@@ -126,7 +126,7 @@ fn checkpoints(
                 visit(Seen::Checkpoint(&checkpoint.state));
                 newest = Some(checkpoint);
             }
-            Outcome::Newer(found) => return Err(OpenError::Newer { path, found, known: VERSION }),
+            Outcome::Other(found) => return Err(OpenError::OtherFormat { path, found, known: VERSION }),
             Outcome::Unreadable(why) => {
                 found.hurt(damage(&path, 0, Some(at), why), Wound::Checkpoint(path.clone()));
             }

@@ -5,15 +5,15 @@ use super::{Inspection, Wound};
 use crate::checkpoint::Checkpoint;
 use crate::entry::{EntryHeader, EntryKind, flag};
 use crate::error::{LostOffsets, OpenError};
-use crate::index::IndexEntry;
+use crate::keys;
 use crate::log::Lsn;
 use crate::recovery::{SealedParts, page, sealed_parts};
 use crate::scan::{Scan, Scanned};
-use crate::sealed::{self, Footer, Range};
+use crate::sealed::{self, Contents, Footer, Range};
 use crate::segment::{Page, Segment, SegmentHeader, StoreId, VERSION, log_dir, segment_path};
 use crate::vfs::{Vfs, VfsFile};
 use sluice_model::{Millis, Offset};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -100,7 +100,7 @@ impl<'a> Segments<'a> {
         let len = file.size().map_err(failed)?;
         let epoch = match SegmentHeader::decode(&page(&path, &*file, 0)?) {
             Page::Good(header) if header.start == start && header.store == self.store => header.epoch,
-            Page::Newer(found) => return Err(OpenError::Newer { path, found, known: VERSION }),
+            Page::Other(found) => return Err(OpenError::OtherFormat { path, found, known: VERSION }),
             Page::Good(_) | Page::Unreadable => {
                 let first = Scan::new(Arc::clone(&file), start, None, len).search().map_err(failed)?;
                 let Some(first) = first else {
@@ -153,7 +153,7 @@ impl<'a> Segments<'a> {
         let limit = known_end.map_or(segment.len, |end| segment.position(end).min(segment.len));
         let mut scan = Scan::new(Arc::clone(file), segment.start, Some(segment.epoch), limit);
         let mut holes: Vec<Hole> = Vec::new();
-        let mut contents: BTreeMap<u32, Vec<IndexEntry>> = BTreeMap::new();
+        let mut contents = Contents::default();
         for (queue, range) in sealed.iter().flat_map(|(_, ranges)| ranges) {
             self.reached.entry(*queue).or_insert(range.base);
         }
@@ -183,7 +183,8 @@ impl<'a> Segments<'a> {
             found.entries += 1;
             self.entry(segment, &entry, &mut holes, found);
             if entry.header.kind == EntryKind::Message {
-                contents.entry(entry.header.queue).or_default().push(entry.header.index_entry());
+                contents.add(&entry.header);
+                contents.add_keys(segment.start, &entry.header, &entry.payload);
             }
         }
         found.bytes += limit;
@@ -201,7 +202,7 @@ impl<'a> Segments<'a> {
             found.hurt(damage, Wound::Entries { path, start, epoch, from, to, stored });
         }
         match sealed {
-            Some((footer, ranges)) if is_whole => index(segment, &**file, footer, ranges, &contents, found),
+            Some((footer, ranges)) if is_whole => index(segment, &**file, footer, ranges, contents, found),
             _ => Ok(()),
         }
     }
@@ -271,7 +272,7 @@ fn footer(
     let stale = match Footer::decode(&last) {
         // Of an earlier life of the file.
         Page::Good(footer) => footer.start != segment.start || footer.epoch != segment.epoch,
-        Page::Newer(_) | Page::Unreadable => last.iter().all(|byte| *byte == 0),
+        Page::Other(_) | Page::Unreadable => last.iter().all(|byte| *byte == 0),
     };
     if stale {
         if has_next {
@@ -291,7 +292,7 @@ fn index(
     file: &dyn VfsFile,
     footer: &Footer,
     ranges: &[(u32, Range)],
-    contents: &BTreeMap<u32, Vec<IndexEntry>>,
+    mut contents: Contents,
     found: &mut Inspection,
 ) -> Result<(), OpenError> {
     let failed = |e| OpenError::io(&segment.path, e);
@@ -305,7 +306,7 @@ fn index(
     }
     for (queue, range) in ranges {
         let mut reader = sealed::RangeReader::new(file, footer.blocks_at, *range);
-        let wanted = contents.get(queue).map_or(&[][..], |entries| entries);
+        let wanted = contents.queues.get(queue).map_or(&[][..], |part| &part.entries);
         let mut same = wanted.len() == range.count as usize;
         for (n, wanted) in (0..).zip(wanted) {
             same &= reader.entry(n).map_err(failed)?.as_ref() == Some(wanted);
@@ -315,8 +316,14 @@ fn index(
             return Ok(());
         }
     }
-    if contents.keys().any(|queue| !ranges.iter().any(|(known, _)| known == queue)) {
+    if contents.queues.keys().any(|queue| !ranges.iter().any(|(known, _)| known == queue)) {
         hurt(footer.directory_at, "its index lacks a queue");
+        return Ok(());
+    }
+    contents.keys.sort_unstable();
+    contents.keys.dedup();
+    if !keys::sealed::is_of(file, footer.keys(), &contents.keys).map_err(failed)? {
+        hurt(footer.keys().at, "its index of keys does not tell what it holds");
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use metrics::Counter;
@@ -56,6 +57,8 @@ pub struct Connection {
     pub(crate) bytes_out: Counter,
     /// Gives the place under the connection limits back when dropped.
     pub(crate) _admission: Option<Admission>,
+    /// The bytes come in WebSocket messages; how long it may be quiet before it is pinged.
+    pub(crate) websocket: Option<Duration>,
 }
 
 /// The transport.
@@ -84,7 +87,17 @@ impl Connection {
             bytes_in: Counter::noop(),
             bytes_out: Counter::noop(),
             _admission: None,
+            websocket: None,
         })
+    }
+
+    /// The same connection after an HTTP request has turned it into a WebSocket: a framed wire is served over it as over
+    /// any other, its frames in messages. `read` was read from it and not used; a quiet client is pinged after `ping_every`.
+    pub fn into_websocket(mut self, read: Bytes, ping_every: Duration) -> Self {
+        self.prefix =
+            if self.prefix.is_empty() { read } else { [&read[..], &self.prefix[..]].concat().into() };
+        self.websocket = Some(ping_every);
+        self
     }
 
     /// The client's own certificate, if it showed one.

@@ -113,6 +113,7 @@ pub(crate) async fn greet(
         bytes_in: metrics::counter!("sluice_net_bytes_in_total", "listener" => acceptor.name),
         bytes_out: metrics::counter!("sluice_net_bytes_out_total", "listener" => acceptor.name),
         _admission: Some(admission),
+        websocket: None,
     };
     Ok(Greeted { protocol, conn })
 }

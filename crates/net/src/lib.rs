@@ -4,7 +4,7 @@
 //! a client may dawdle, how much it may hold in memory and how the server says goodbye is decided once, in this
 //! crate. The one idea to know: a front-end implements [`Protocol`] and is handed a [`Connection`] (plain or TLS, it
 //! cannot tell) together with a [`Drain`]; a wire made of frames then calls [`serve_framed`] and only decodes,
-//! handles and encodes.
+//! handles and encodes; the same loop serves it inside WebSocket messages ([`Connection::into_websocket`]).
 //!
 //! Nothing here knows what a message is. Wires live in `protocols/*`; the binary that lists them is `crates/server`.
 
@@ -28,6 +28,7 @@ mod reactors;
 mod tls;
 mod turns;
 mod units;
+mod websocket;
 
 pub use advertised::{Advertised, Asked};
 pub use config::{CertificateFiles, ClientAuth, Config, MinTlsVersion, TlsConfig, TlsMode};
@@ -44,3 +45,4 @@ pub use listen_addr::ListenAddr;
 pub use network::{BoundListener, Network};
 pub use protocol::{Detect, Protocol};
 pub use reactors::Reactors;
+pub use websocket::websocket_accept;

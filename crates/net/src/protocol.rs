@@ -38,6 +38,11 @@ pub trait Protocol: Send + Sync + 'static {
         &[]
     }
 
+    /// WebSocket sub-protocols, best first, that this wire answers to inside WebSocket messages.
+    fn websocket_protocols(&self) -> &[&'static str] {
+        &[]
+    }
+
     /// Serves one connection to its end. Returns when the connection is closed, by whichever side.
     fn serve(self: Arc<Self>, conn: Connection, drain: Drain) -> BoxFuture<'static, ()>;
 

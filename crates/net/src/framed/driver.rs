@@ -23,6 +23,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use super::in_flight::InFlight;
 use super::outbox::{Asked, Queued};
 use super::read_buffer::ReadBuffer;
+use super::websocket::{self, Filled, WebSocket};
 use super::write_queue::WriteQueue;
 use super::{Closing, Decoded, FramedHandler, FramedLimits, Order, Outbox, Outcome, Output, Reply};
 use crate::{Connection, Drain};
@@ -61,6 +62,8 @@ pub(super) struct Driver<H: FramedHandler> {
     drain: Pin<Box<WaitForCancellationFutureOwned>>,
     pub(super) out: Outbox,
     pub(super) read: ReadBuffer,
+    /// Between the socket and everything here, where the client speaks WebSocket.
+    pub(super) websocket: Option<Box<WebSocket>>,
     pub(super) write: WriteQueue,
     pub(super) in_flight: InFlight,
     /// Scratch for frames taken from the outbox.
@@ -93,6 +96,7 @@ impl<H: FramedHandler> Driver<H> {
             out: Outbox::new(limits.outbox),
             in_flight: InFlight::new(order, &limits),
             drain: Box::pin(drain.signaled_owned()),
+            websocket: conn.websocket.map(|ping| Box::new(WebSocket::new(limits.max_frame, ping))),
             conn,
             handler,
             limits,
@@ -150,7 +154,8 @@ impl<H: FramedHandler> Driver<H> {
         loop {
             progress |= self.handle_buffered();
             if self.client_closed && (self.incomplete || self.read.bytes.is_empty()) {
-                self.end(Closing::ClientClosed);
+                let refused = self.websocket.as_ref().is_some_and(|websocket| websocket.is_refused());
+                self.end(if refused { Closing::Malformed } else { Closing::ClientClosed });
             }
             if !self.may_handle() {
                 self.paused = true;
@@ -163,18 +168,33 @@ impl<H: FramedHandler> Driver<H> {
                 self.end(Closing::TooLarge);
                 return progress;
             }
-            match self.read.poll_fill(cx, &mut self.conn) {
+            match self.poll_fill(cx) {
                 Poll::Pending => return progress,
-                Poll::Ready(Ok(0)) => self.client_closed = true,
                 // TLS clients that close without saying so in TLS are common, and do no harm where frames have lengths.
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
                     self.client_closed = true
                 }
-                Poll::Ready(Ok(n)) => self.note_read(n),
+                Poll::Ready(Ok(filled)) => {
+                    self.client_closed |= filled.end;
+                    if filled.bytes > 0 {
+                        self.note_read(filled.bytes);
+                    }
+                }
                 Poll::Ready(Err(error)) => self.end(Closing::Io(error.kind())),
             }
             progress = true;
         }
+    }
+
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Filled>> {
+        let Some(websocket) = &mut self.websocket else {
+            return self.read.poll_fill(cx, &mut self.conn).map_ok(|n| Filled { bytes: n, end: n == 0 });
+        };
+        let filled = websocket.poll_fill(cx, &mut self.conn, &mut self.read.bytes);
+        if let Some(answers) = websocket.take_answers() {
+            self.write.push(answers);
+        }
+        filled
     }
 
     fn note_read(&mut self, n: usize) {
@@ -237,7 +257,8 @@ impl<H: FramedHandler> Driver<H> {
     }
 
     fn answer(&mut self, reply: Reply) {
-        self.write.push(reply.output);
+        let output = self.wrap(reply.output);
+        self.write.push(output);
         if reply.close {
             self.in_flight.abandon_if_in_order();
             self.sealed |= self.in_flight.is_empty();
@@ -256,14 +277,24 @@ impl<H: FramedHandler> Driver<H> {
         progress
     }
 
+    /// A frame as it leaves.
+    fn wrap(&self, frame: Output) -> Output {
+        match &self.websocket {
+            None => frame,
+            Some(_) => websocket::message(self.handler.message(frame)),
+        }
+    }
+
     fn collect_pushes(&mut self) -> bool {
         if self.sealed {
             return false;
         }
         let close_asked = self.out.take(&mut self.pushed);
         let progress = !self.pushed.is_empty();
-        while let Some(pushed) = self.pushed.pop_front() {
-            self.write.push_tracked(pushed);
+        while let Some(mut pushed) = self.pushed.pop_front() {
+            let bytes = pushed.output.len();
+            pushed.output = self.wrap(pushed.output);
+            self.write.push_tracked(pushed, bytes);
         }
         match close_asked {
             Some(Asked::Close(words)) => {
@@ -312,6 +343,9 @@ impl<H: FramedHandler> Driver<H> {
     pub(super) fn shrink(&mut self) {
         self.read.shrink();
         self.write.shrink();
+        if let Some(websocket) = &mut self.websocket {
+            websocket.shrink();
+        }
     }
 
     async fn farewell(&mut self) {
@@ -338,6 +372,7 @@ impl<H: FramedHandler> Driver<H> {
         }
         let words = self.words.take().or_else(|| self.handler.last_words(&self.why));
         if let Some(words) = words {
+            let words = self.wrap(words);
             self.write.push(words);
         }
     }
@@ -367,6 +402,11 @@ impl<H: FramedHandler> Driver<H> {
     /// Writes what waits, then tells the client that nothing follows.
     async fn goodbye(&mut self) {
         self.out.shut();
+        if let Some(websocket) = &self.websocket
+            && let Some(close) = websocket.goodbye(&self.why, self.handler.close_code(&self.why))
+        {
+            self.write.push(close);
+        }
         while !self.is_deaf() && !self.write.is_done() {
             let before = self.write.waiting();
             let all =

@@ -16,6 +16,7 @@ mod outbox;
 mod output;
 mod read_buffer;
 mod timers;
+mod websocket;
 mod write_queue;
 
 use bytes::BytesMut;
@@ -75,6 +76,22 @@ pub trait FramedHandler: Send + 'static {
     fn last_words(&mut self, why: &Closing) -> Option<Output> {
         let _ = why;
         None
+    }
+
+    /// A frame as it stands in a WebSocket message, where the connection is one.
+    fn message(&self, frame: Output) -> Output {
+        frame
+    }
+
+    /// The code that closes a WebSocket (RFC 6455, 7.4) because of `why`.
+    fn close_code(&self, why: &Closing) -> u16 {
+        match why {
+            Closing::Draining => 1001,
+            Closing::Malformed => 1002,
+            Closing::Revoked | Closing::Idle | Closing::SlowSender | Closing::SlowReader => 1008,
+            Closing::TooLarge => 1009,
+            Closing::ClientClosed | Closing::Asked | Closing::Io(_) | Closing::Aborted => 1000,
+        }
     }
 
     /// Called exactly once, last of all, whatever happened.

@@ -39,6 +39,26 @@ impl Output {
         }
     }
 
+    /// Without its last byte, where that is this one.
+    pub fn without_last(mut self, byte: u8) -> Self {
+        let last = match &mut self.parts {
+            Parts::One(part) | Parts::Two(_, part) => Some(part),
+            Parts::Many(parts) => parts.last_mut(),
+        };
+        if let Some(part) = last.filter(|part| part.last() == Some(&byte)) {
+            part.truncate(part.len() - 1);
+        }
+        self
+    }
+
+    pub(super) fn into_parts(self) -> Vec<Bytes> {
+        match self.parts {
+            Parts::One(part) => vec![part],
+            Parts::Two(head, body) => vec![head, body],
+            Parts::Many(parts) => parts,
+        }
+    }
+
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -23,6 +23,7 @@ enum Due {
     Frame,
     Write,
     Shrink,
+    Ping,
 }
 
 impl<H: FramedHandler> Driver<H> {
@@ -35,7 +36,7 @@ impl<H: FramedHandler> Driver<H> {
                 if let Some(why) = self.fire(due, now) {
                     return Poll::Ready(why);
                 }
-                if due == Due::Handler {
+                if matches!(due, Due::Handler | Due::Ping) {
                     cx.waker().wake_by_ref(); // what it pushed is written by the next turn
                     return Poll::Pending;
                 }
@@ -54,7 +55,9 @@ impl<H: FramedHandler> Driver<H> {
     fn next_due(&self) -> Option<(Instant, Due)> {
         let quiet = self.in_flight.is_empty() && self.write.is_done();
         let idle = (quiet && !self.handler.expects_pushes()).then(|| self.active + self.limits.idle_timeout);
-        let large = self.read.is_large() || self.write.is_large();
+        let websocket = self.websocket.as_ref();
+        let large = self.read.is_large() || self.write.is_large() || websocket.is_some_and(|w| w.is_large());
+        let ping = websocket.map(|websocket| websocket.next_ping(self.active));
         let shrink = (quiet && large && self.read.bytes.is_empty()).then(|| self.active + KEEP_BUFFERS);
         [
             (self.handler.next_deadline(), Due::Handler),
@@ -62,6 +65,7 @@ impl<H: FramedHandler> Driver<H> {
             (self.frame_deadline(), Due::Frame),
             (idle, Due::Idle),
             (shrink, Due::Shrink),
+            (ping, Due::Ping),
         ]
         .into_iter()
         .filter_map(|(at, due)| Some((at?, due)))
@@ -85,6 +89,12 @@ impl<H: FramedHandler> Driver<H> {
             Due::Write => Some(Closing::SlowReader),
             Due::Shrink => {
                 self.shrink();
+                None
+            }
+            Due::Ping => {
+                if let Some(websocket) = &mut self.websocket {
+                    self.write.push(websocket.ping(now));
+                }
                 None
             }
             Due::Handler => match self.handler.on_deadline(now, &self.out) {

@@ -84,8 +84,8 @@ impl WriteQueue {
         }
     }
 
-    pub(super) fn push_tracked(&mut self, pushed: Queued) {
-        let bytes = pushed.output.len();
+    /// Queues a pushed frame that takes `bytes` of the outbox.
+    pub(super) fn push_tracked(&mut self, pushed: Queued, bytes: usize) {
         self.push(pushed.output);
         self.marks.push_back(Mark { end: self.queued, bytes, written: pushed.written });
     }

@@ -14,6 +14,7 @@
 //! | `settle` | ack, nack, release, change_invisible, dead_letter |
 //! | `read` | pull, message_at, cursor, poll |
 //! | `retry` | send_back |
+//! | `find` | find |
 //! | `offsets` | commit_offset, committed, bounds, offset_at, progress, reset_offsets |
 //! | `groups` | client (join, leave, events), members, subscription, queue locks |
 //! | `admin` | topics, groups, access |
@@ -28,6 +29,7 @@ mod checks;
 mod duties;
 mod fifo;
 mod gate;
+mod find;
 mod groups;
 mod log;
 mod offsets;

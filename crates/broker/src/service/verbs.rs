@@ -44,6 +44,7 @@ verbs! {
     Pull pull,
     MessageAt message_at,
     Cursor cursor,
+    Find find,
     Poll poll,
     SendBack send_back,
     CommitOffset commit_offset,

@@ -34,7 +34,7 @@ pub fn row(verb: Verb) -> Row {
         Release | ChangeInvisible => Row::Unsaid(WHILE_CONNECTED),
         Cursor => watching("SUBSCRIBE\nid:1\ndestination:/topic/{t}\nfrom:earliest\n\n"),
         Poll => watching("SUBSCRIBE\nid:1\ndestination:/topic/{t}\nfrom:earliest\nawait:MESSAGE\n\n"),
-        Pull | MessageAt | SendBack | CommitOffset | Committed | Bounds | OffsetAt | Progress
+        Pull | MessageAt | Find | SendBack | CommitOffset | Committed | Bounds | OffsetAt | Progress
         | ResetOffsets => Row::Unsaid(NO_OFFSETS),
         Client | Join | Members | Subscription | LockQueues | UnlockQueues | HasQueueLocks => {
             Row::Unsaid(NO_MEMBERS)

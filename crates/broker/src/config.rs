@@ -45,6 +45,12 @@ pub struct Config {
     pub max_half_age: Span,
     /// The most half messages [100000, about 200 bytes of memory each]; the log is kept from the first of them on.
     pub max_halves: usize,
+    /// How long an idempotency key, or an id that a sender chose, is remembered [24h, longer than anybody tries
+    /// again].
+    pub once_window: Span,
+    /// The most messages that are remembered with such keys [200000, about 200 bytes of memory each]; then the oldest
+    /// are forgotten.
+    pub max_once: usize,
     /// How long messages are kept [3d]; whole log segments go when all of their messages are older.
     pub retention: Span,
     /// Deliveries before a message goes to its group's dead-letter topic [16].
@@ -93,6 +99,8 @@ impl Default for Config {
             max_checks: 15,
             max_half_age: Span::secs(3 * 86_400),
             max_halves: 100_000,
+            once_window: Span::secs(86_400),
+            max_once: 200_000,
             retention: Span::secs(3 * 86_400),
             max_attempts: 16,
             max_lease: Span::secs(12 * 3600),

@@ -23,6 +23,8 @@ pub(crate) struct Counts {
     pub(crate) checks: Counter,
     pub(crate) given_up: Counter,
     pub(crate) halves: Gauge,
+    pub(crate) once: Gauge,
+    pub(crate) repeated: Counter,
 }
 
 impl Counts {
@@ -48,6 +50,11 @@ impl Counts {
         describe_counter!("sluice_transactions_rolled_back_total", "Half messages dropped by their producer");
         describe_counter!("sluice_transactions_checks_total", "Producers asked for an outcome");
         describe_counter!("sluice_transactions_given_up_total", "Half messages that nobody decided in time");
+        describe_counter!(
+            "sluice_messages_repeated_total",
+            "Sends under a known key, answered and not stored again"
+        );
+        describe_gauge!("sluice_once_keys", "Idempotency keys that are remembered");
         describe_gauge!("sluice_transactions_open", "Half messages that wait for their outcome");
         describe_gauge!("sluice_timers_waiting", "Delayed messages that wait for their time");
         Self {
@@ -70,6 +77,8 @@ impl Counts {
             checks: counter!("sluice_transactions_checks_total"),
             given_up: counter!("sluice_transactions_given_up_total"),
             halves: gauge!("sluice_transactions_open"),
+            once: gauge!("sluice_once_keys"),
+            repeated: counter!("sluice_messages_repeated_total"),
         }
     }
 }

@@ -13,6 +13,7 @@ mod core;
 mod counts;
 mod filters;
 mod ids;
+mod once;
 mod promise;
 mod queue_names;
 mod queries;
@@ -21,6 +22,7 @@ mod request;
 mod service;
 
 pub use config::Config;
+pub use once::*;
 pub use promise::Promise;
 pub use queue_names::QueueNames;
 pub use request::*;

@@ -69,6 +69,7 @@ codes! {
     NotAcceptable = 406, "not-acceptable", "Not acceptable";
     RequestTimeout = 408, "request-timeout", "Request timeout";
     Conflict = 409, "conflict", "Conflict";
+    IdempotencyInProgress = 409, "idempotency-in-progress", "The first request is not answered yet";
     GroupActive = 409, "group-active", "Group has members";
     TransactionDecided = 409, "transaction-decided", "Transaction has ended the other way";
     LeaseExpired = 410, "lease-expired", "Lease expired";
@@ -81,6 +82,7 @@ codes! {
     SemanticError = 422, "semantic-error", "Request cannot be carried out";
     DelayTooLong = 422, "delay-too-long", "Delay too long";
     TypeMismatch = 422, "type-mismatch", "Topic does not take this type of message";
+    IdempotencyMismatch = 422, "idempotency-mismatch", "Idempotency key was used for something else";
     InvalidKey = 422, "invalid-key", "Invalid key";
     RateLimited = 429, "rate-limited", "Too many requests";
     HeadersTooLarge = 431, "headers-too-large", "Request headers too large";
@@ -96,7 +98,7 @@ codes! {
 impl Code {
     /// True when the same request may succeed later.
     pub fn retryable(self) -> bool {
-        matches!(self.status().as_u16(), 408 | 429 | 503)
+        self == Self::IdempotencyInProgress || matches!(self.status().as_u16(), 408 | 429 | 503)
     }
 }
 

@@ -8,6 +8,7 @@ use crate::auth;
 use crate::body::RequestBody;
 use crate::call::{Call, Caller};
 use crate::errors::{Code, Problem};
+use crate::handlers::once;
 use crate::params::{Query, check_percent};
 use crate::routes::{Route, by_path};
 use axum::Router;
@@ -28,8 +29,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_REQUEST_ID: usize = 128;
 
 /// Headers that ask for something this version does not do; ignoring them would be a wrong answer.
-const NOT_OFFERED: [&str; 5] =
-    ["idempotency-key", "if-match", "if-none-match", "if-unmodified-since", "x-mq-transaction"];
+const NOT_OFFERED: [&str; 4] = ["if-match", "if-none-match", "if-unmodified-since", "x-mq-transaction"];
 
 /// What the edge knows and a handler's answer needs.
 #[derive(Clone)]
@@ -118,6 +118,9 @@ async fn call(app: Arc<App>, route: &'static Route, request: Request) -> Result<
     };
     if let Some(session) = &session {
         caller.identity.acts_as(&app.broker, session)?;
+    }
+    if parts.headers.contains_key(once::IDEMPOTENCY_KEY) && !route.takes_key() {
+        return Err(Problem::new(Code::Unsupported, "this call takes no Idempotency-Key"));
     }
     let allowed: Vec<&str> = route.query.iter().map(|p| p.name).collect();
     let query = Query::parse(parts.uri.query().unwrap_or_default(), &allowed)?;

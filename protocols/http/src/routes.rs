@@ -25,6 +25,15 @@ pub struct Route {
     pub(crate) handler: fn(Call) -> Answer,
 }
 
+impl Route {
+    /// True when the call takes an idempotency key.
+    pub fn takes_key(&self) -> bool {
+        self.path.ends_with("/messages") && self.method != Method::GET
+            || self.path.ends_with("/messages:batch")
+            || self.path.ends_with("/messages/{message}") && self.method == Method::PUT
+    }
+}
+
 /// A query parameter; a name that ends in `.` stands for every name that begins so.
 pub struct Param {
     pub name: &'static str,
@@ -192,6 +201,9 @@ const BATCHED: &[(u16, &str, &str)] = &[
 const PUBLISHED: &[(u16, &str, &str)] =
     &[(201, JSON, "Published"), (201, TEXT, "Text"), (202, JSON, "PublishedOrPrepared"), (202, TEXT, "Text")];
 
+const PUT_MESSAGE: &[(u16, &str, &str)] =
+    &[(201, JSON, "Published"), (200, JSON, "Published"), (202, JSON, "Published"), (201, TEXT, "Text")];
+
 macro_rules! routes {
     ($($method:ident $path:literal $summary:literal $public:ident $query:expr, $body:expr, $answers:expr => $handler:path;)*) => {
         /// Every operation, in the order of the reference.
@@ -215,6 +227,8 @@ routes! {
         PUBLISH, &[("*/*", "Bytes")], PUBLISHED => publish::raw;
     PUT "/v1/topics/{topic}/messages" "Publish one message: the raw body is the message." login
         PUBLISH, &[("*/*", "Bytes")], PUBLISHED => publish::raw;
+    PUT "/v1/topics/{topic}/messages/{message}" "Publish one message under an id of one's own, once." login
+        PUBLISH, &[("*/*", "Bytes")], PUT_MESSAGE => once::put;
     POST "/v1/topics/{topic}/messages:batch" "Publish several messages, as one JSON list or as a stream of lines." login
         &[STORED, CREATE], BATCH, BATCHED => batch::one_topic;
     POST "/v1/messages:batch" "Publish several messages to several topics." login

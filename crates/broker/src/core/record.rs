@@ -2,6 +2,7 @@
 //!
 //! Encoded with postcard: variants and fields are only ever added at the end.
 
+use super::once::Digest;
 use super::transactions::Decision;
 use crate::{GroupSpec, TopicSpec};
 use serde::{Deserialize, Serialize};
@@ -49,6 +50,9 @@ pub(crate) enum Record {
     Decided { lsn: Lsn, decision: Decision },
     /// The waiting message whose record is at `lsn` was taken back by its sender, and is never delivered.
     Recalled { due: Millis, lsn: Lsn },
+    /// The next so many messages of the same atomic group were sent under a key that may be told again: its digest, and
+    /// that of what was sent.
+    Once { key: Digest, content: Digest, messages: u32 },
 }
 
 impl Record {

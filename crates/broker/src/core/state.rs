@@ -2,6 +2,7 @@
 
 use super::catalog::Catalog;
 use super::members::Members;
+use super::once::{Digest, First, Known, Once};
 use super::progress::{GroupQueue, SavedCell, Until};
 use super::record::Record;
 use super::timers::{Timer, Timers};
@@ -28,6 +29,7 @@ pub(crate) struct Core {
     pub(crate) catalog: Catalog,
     pub(crate) timers: Timers,
     pub(crate) transactions: Transactions,
+    pub(crate) once: Once,
     pub(crate) members: Members,
     pub(crate) receipt_key: [u8; 32],
     progress: HashMap<(u32, LogQueue), GroupQueue, foldhash::fast::RandomState>,
@@ -117,6 +119,8 @@ impl Core {
             }
             // The timer itself comes with the message that follows: see `delayed`.
             Record::Delayed { .. } => {}
+            // What was sent once comes with its messages: see `sent_once`.
+            Record::Once { .. } => {}
             Record::Fired { due, lsn } | Record::Recalled { due, lsn } => self.timers.remove(*due, *lsn),
             // As for timers, the half itself comes with the message that follows.
             Record::Prepared { .. } => {}
@@ -154,6 +158,11 @@ impl Core {
         self.timers.insert(Timer { due, lsn, target });
     }
 
+    /// All messages of a key have been appended.
+    pub(crate) fn sent_once(&mut self, key: Digest, content: Digest, stored: Millis, messages: Vec<First>) {
+        self.once.insert(key, Known { content, stored, messages: messages.into() });
+    }
+
     fn at(&mut self, group: u32, queue: u32, change: impl FnOnce(&mut GroupQueue)) {
         if let Some(progress) = self.progress.get_mut(&(group, LogQueue(queue))) {
             change(progress);
@@ -167,6 +176,7 @@ impl Core {
             queues.retain(|q| !topic.queues.contains(q));
         }
         self.transactions.forget(&topic.queues);
+        self.once.forget(&topic.queues);
         topic.queues.clone()
     }
 
@@ -202,7 +212,8 @@ impl Core {
             access,
         };
         let bytes = postcard::to_stdvec(&snapshot).map_err(Error::internal)?;
-        postcard::to_extend(&self.transactions.save(), bytes).map_err(Error::internal)
+        let bytes = postcard::to_extend(&self.transactions.save(), bytes).map_err(Error::internal)?;
+        postcard::to_extend(&self.once.save(), bytes).map_err(Error::internal)
     }
 
     /// The state of a checkpoint, and the users and policies to apply.
@@ -229,8 +240,11 @@ impl Core {
         }
         // Checkpoints of earlier versions end here.
         if !rest.is_empty() {
-            core.transactions =
-                Transactions::restore(postcard::from_bytes::<Saved>(rest).map_err(unreadable)?);
+            let (saved, rest) = postcard::take_from_bytes::<Saved>(rest).map_err(unreadable)?;
+            core.transactions = Transactions::restore(saved);
+            if !rest.is_empty() {
+                core.once = Once::restore(postcard::from_bytes(rest).map_err(unreadable)?);
+            }
         }
         Ok((core, snapshot.access))
     }

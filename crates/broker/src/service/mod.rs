@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `produce` | send, check_send, work |
 //! | `recall` | recall |
+//! | `once` | send_once |
 //! | `transactions` | prepare, end_transaction, transactions |
 //! | `checks` | receive_checks, check_due; what asks producers for outcomes |
 //! | `receive` | holder, receive |
@@ -33,6 +34,7 @@ mod find;
 mod groups;
 mod log;
 mod offsets;
+mod once;
 mod open;
 mod produce;
 mod read;

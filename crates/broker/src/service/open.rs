@@ -5,6 +5,7 @@ use super::{Broker, Inner};
 use crate::Config;
 use crate::arrivals::Arrivals;
 use crate::core::catalog::{HALF_QUEUE, TIMER_QUEUE};
+use crate::core::once::{Digest, First, Limits};
 use crate::core::record::Record;
 use crate::core::state::Core;
 use crate::core::transactions::Half;
@@ -25,7 +26,7 @@ impl Broker {
     /// # Errors
     /// `Corrupt` when the log or the checkpoint cannot be read; nothing is changed then.
     pub fn open(log: Arc<dyn Log>, auth: Arc<Auth>, clock: Arc<dyn Clock>, config: Config) -> Result<Self> {
-        let mut core = rebuild(&*log, &auth)?;
+        let mut core = rebuild(&*log, &auth, &config)?;
         let random: u32 = rand::random();
         let first_start = core.boot() == 0;
         let mut records = vec![Record::Boot { number: core.boot() + 1 }];
@@ -91,7 +92,7 @@ impl Broker {
     }
 }
 
-fn rebuild(log: &dyn Log, auth: &Auth) -> Result<Core> {
+fn rebuild(log: &dyn Log, auth: &Auth, config: &Config) -> Result<Core> {
     let (from, mut core) = match log.checkpoint()? {
         Some((at, bytes)) => {
             let (core, access) = Core::load(&bytes)?;
@@ -100,7 +101,9 @@ fn rebuild(log: &dyn Log, auth: &Auth) -> Result<Core> {
         }
         None => (0, Core::default()),
     };
-    let mut replay = Replay { core: &mut core, auth, log, delayed: None, prepared: None, failure: None };
+    core.once.limit(Limits { messages: config.max_once, window: config.once_window.as_millis() });
+    let mut replay =
+        Replay { core: &mut core, auth, log, delayed: None, prepared: None, once: None, failure: None };
     log.replay(from, &mut |entry| replay.visit(entry))?;
     replay.failure.map_or(Ok(()), Err)?;
     auth.check_secrets()?;
@@ -116,10 +119,36 @@ struct Replay<'a> {
     delayed: Option<(Millis, LogQueue)>,
     /// A [`Record::Prepared`] whose message is the next entry.
     prepared: Option<(u32, GroupName, Millis)>,
+    /// A [`Record::Once`] and those of its messages that have come.
+    once: Option<SentOnce>,
     failure: Option<sluice_model::Error>,
 }
 
+struct SentOnce {
+    key: Digest,
+    content: Digest,
+    messages: u32,
+    come: Vec<First>,
+}
+
 impl Replay<'_> {
+    /// The next message of a key.
+    fn one_of(&mut self, entry: &Entry, id: &str, waits: Option<(Millis, LogQueue)>) {
+        let Some(once) = &mut self.once else { return };
+        once.come.push(First {
+            id: id.into(),
+            target: waits.map_or(entry.queue, |(_, target)| target).0,
+            offset: entry.offset,
+            lsn: entry.lsn,
+            due: waits.map(|(due, _)| due),
+        });
+        if once.come.len() == once.messages as usize
+            && let Some(once) = self.once.take()
+        {
+            self.core.sent_once(once.key, once.content, entry.stored, once.come);
+        }
+    }
+
     fn visit(&mut self, entry: Entry) {
         if self.failure.is_some() {
             return;
@@ -130,6 +159,9 @@ impl Replay<'_> {
                 Ok(Record::Prepared { target, group, check_at }) => {
                     self.prepared = Some((target, group, check_at));
                 }
+                Ok(Record::Once { key, content, messages }) => {
+                    self.once = Some(SentOnce { key, content, messages, come: Vec::new() });
+                }
                 Ok(record) => {
                     let effects = self.core.apply(&record);
                     effects.access.iter().for_each(|change| self.auth.apply(change));
@@ -137,10 +169,12 @@ impl Replay<'_> {
                 }
                 Err(e) => self.failure = Some(e),
             },
-            Content::Message(_) if entry.queue == TIMER_QUEUE => {
-                if let Some((due, target)) = self.delayed.take() {
+            Content::Message(message) if entry.queue == TIMER_QUEUE => {
+                let waits = self.delayed.take();
+                if let Some((due, target)) = waits {
                     self.core.delayed(due, entry.lsn, target);
                 }
+                self.one_of(&entry, &message.id, waits);
             }
             Content::Message(message) if entry.queue == HALF_QUEUE => {
                 if let Some((target, group, next_check)) = self.prepared.take() {
@@ -156,7 +190,8 @@ impl Replay<'_> {
                     });
                 }
             }
-            Content::Message(_) | Content::Batch { .. } => {}
+            Content::Message(message) => self.one_of(&entry, &message.id, None),
+            Content::Batch { .. } => {}
         }
     }
 }

@@ -82,7 +82,7 @@ pub(super) fn permit_send<'a>(gate: &Gate, session: &'a Session, topic: &'a Topi
 }
 
 /// Half messages have a verb of their own.
-fn refuse_halves(request: &SendRequest) -> Result<()> {
+pub(super) fn refuse_halves(request: &SendRequest) -> Result<()> {
     match request.messages.iter().any(|m| m.kind == MessageType::Transaction) {
         true => Err(Error::invalid("a message of a transaction is prepared, not sent")),
         false => Ok(()),
@@ -146,10 +146,9 @@ impl Inner {
     }
 
     fn work(&self, plans: &[Plan], settled: Vec<Record>, now: Millis) -> Result<Promise<Vec<Sent>>> {
-        let messages: usize = plans.iter().map(|p| p.messages.len()).sum();
-        if messages > self.config.max_batch || settled.len() > self.config.max_batch {
-            let text = format!("at most {} messages or acknowledgements in one step", self.config.max_batch);
-            return Err(too_large(text));
+        self.check_size(plans)?;
+        if settled.len() > self.config.max_batch {
+            return Err(too_large(format!("at most {} acknowledgements in one step", self.config.max_batch)));
         }
         if plans.is_empty() && settled.is_empty() {
             return Ok(Promise::kept(Vec::new()));
@@ -157,10 +156,31 @@ impl Inner {
         self.append_plans(plans, settled, now)
     }
 
+    /// Refuses too many messages in one step.
+    pub(super) fn check_size(&self, plans: &[Plan]) -> Result<()> {
+        let messages: usize = plans.iter().map(|p| p.messages.len()).sum();
+        if messages > self.config.max_batch {
+            return Err(too_large(format!("at most {} messages in one step", self.config.max_batch)));
+        }
+        Ok(())
+    }
+
     /// Appends everything as one atomic group together with the timers and settlements that it entails.
     fn append_plans(&self, plans: &[Plan], settled: Vec<Record>, now: Millis) -> Result<Promise<Vec<Sent>>> {
         let mut core = self.core.lock();
         self.still_held(&core, &settled)?;
+        self.append_under(&mut core, plans, &settled, None, now)
+    }
+
+    /// The same under a lock that is held. `once` says that the messages are sent under a key.
+    pub(super) fn append_under(
+        &self,
+        core: &mut Core,
+        plans: &[Plan],
+        settled: &[Record],
+        once: Option<&Record>,
+        now: Millis,
+    ) -> Result<Promise<Vec<Sent>>> {
         let delayed: usize = plans.iter().flat_map(|p| &p.messages).filter(|m| is_delayed(m, now)).count();
         if delayed > 0 && core.timers.len() + delayed > self.config.max_timers {
             let text = format!("{} messages wait for their time already", self.config.max_timers);
@@ -174,7 +194,7 @@ impl Inner {
                 Some(Record::Delayed { target: target.0, due })
             })
             .collect();
-        let mut items: Vec<Item<'_>> = settled.iter().map(Item::Record).collect();
+        let mut items: Vec<Item<'_>> = settled.iter().chain(once).map(Item::Record).collect();
         let mut at = Vec::with_capacity(markers.len());
         let each = plans.iter().flat_map(|p| p.messages.iter().map(move |m| (p, m)));
         for ((plan, message), marker) in each.zip(&markers) {
@@ -186,12 +206,11 @@ impl Inner {
         }
         let durability = plans.iter().map(|p| p.durability).max().unwrap_or(Durability::Async);
         let ticket = self.append(&items, now, durability, false)?;
-        for record in &settled {
+        for record in settled {
             self.carry_out(core.apply(record));
         }
-        self.wake_in_order(&core, &settled);
-        let sent = self.placed(&mut core, plans, &markers, &at, &ticket, now);
-        drop(core);
+        self.wake_in_order(core, settled);
+        let sent = self.placed(core, plans, &markers, &at, &ticket, now);
         for plan in plans {
             self.count_sent(plan);
         }

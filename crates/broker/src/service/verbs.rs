@@ -29,6 +29,7 @@ verbs! {
     Send send,
     CheckSend check_send,
     Work work,
+    SendOnce send_once,
     Recall recall,
     Prepare prepare,
     EndTransaction end_transaction,

@@ -34,6 +34,24 @@ pub(crate) struct Ready {
     pub topic: Option<String>,
     pub queue: Option<QueueId>,
     pub message: Message,
+    pub times: Times,
+    /// The message's own idempotency key.
+    pub dedup_id: Option<String>,
+}
+
+/// The times of a message as its sender said them, which its own are counted from.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Times {
+    delay: Option<Duration>,
+    deliver_at: Option<Millis>,
+    ttl: Option<Duration>,
+}
+
+impl Times {
+    /// All of them, in milliseconds.
+    pub fn millis(&self) -> [Option<Millis>; 3] {
+        [self.delay.map(millis), self.deliver_at, self.ttl.map(millis)]
+    }
 }
 
 /// The metadata that both spellings share, before it is judged.
@@ -42,9 +60,7 @@ struct Metadata {
     tag: Option<String>,
     keys: Vec<String>,
     sharding_key: Option<String>,
-    delay: Option<Duration>,
-    deliver_at: Option<Millis>,
-    ttl: Option<Duration>,
+    times: Times,
 }
 
 /// A message as JSON.
@@ -70,6 +86,7 @@ pub(crate) struct NewMessage {
     correlation_id: Option<String>,
     reply_to: Option<String>,
     queue: Option<u32>,
+    dedup_id: Option<String>,
 }
 
 /// One header as JSON: `["name", "text"]`, `["name", null]`, or with the binary value in Base64.
@@ -139,12 +156,16 @@ pub(crate) fn from_json(new: NewMessage, sender: &Sender) -> Result<Ready, Probl
         tag: new.tag,
         keys: new.keys,
         sharding_key: new.sharding_key,
-        delay: new.delay.map(|span| span.0),
-        deliver_at: new.deliver_at.map(|time| time.0),
-        ttl: new.ttl.map(|span| span.0),
+        times: Times {
+            delay: new.delay.map(|span| span.0),
+            deliver_at: new.deliver_at.map(|time| time.0),
+            ttl: new.ttl.map(|span| span.0),
+        },
     };
+    let times = metadata.times;
     let message = build(body, headers.build(), metadata, sender)?;
-    Ok(Ready { topic: new.topic, queue: new.queue.map(QueueId), message })
+    let queue = new.queue.map(QueueId);
+    Ok(Ready { topic: new.topic, queue, message, times, dedup_id: new.dedup_id })
 }
 
 /// The body's bytes, and whether it was given as JSON that is no text.
@@ -221,15 +242,19 @@ pub(crate) fn from_raw(
         tag: fields.one("x-mq-tag", "tag")?,
         keys: fields.keys()?,
         sharding_key: fields.sharding_key()?,
-        delay: fields.span("x-mq-delay", "delay")?,
-        deliver_at: fields
-            .one("x-mq-deliver-at", "deliverAt")?
-            .map(|text| parse_time(&text).map_err(|why| params::invalid("deliverAt", &why)))
-            .transpose()?,
-        ttl: fields.span("x-mq-ttl", "ttl")?,
+        times: Times {
+            delay: fields.span("x-mq-delay", "delay")?,
+            deliver_at: fields
+                .one("x-mq-deliver-at", "deliverAt")?
+                .map(|text| parse_time(&text).map_err(|why| params::invalid("deliverAt", &why)))
+                .transpose()?,
+            ttl: fields.span("x-mq-ttl", "ttl")?,
+        },
     };
+    let times = metadata.times;
     let queue = query.number("queue", 0..=u64::from(u32::MAX))?.map(|q| QueueId(q as u32));
-    Ok(Ready { topic: None, queue, message: build(Some(body), stored.build(), metadata, sender)? })
+    let message = build(Some(body), stored.build(), metadata, sender)?;
+    Ok(Ready { topic: None, queue, message, times, dedup_id: None })
 }
 
 struct RawFields<'a> {
@@ -323,7 +348,7 @@ fn build(
     }
     let keys = Keys::from_list(metadata.keys.iter().map(String::as_str))
         .map_err(|e| Problem::new(Code::InvalidKey, e.message()).at("/keys"))?;
-    let deliver_at = deliver_at(&metadata, sender)?;
+    let deliver_at = deliver_at(&metadata.times, sender)?;
     let ordering_group = metadata.sharding_key.filter(|key| !key.is_empty());
     let kind = match (deliver_at, &ordering_group) {
         (Some(_), _) => MessageType::Delay,
@@ -338,15 +363,15 @@ fn build(
         headers,
         born: sender.now,
         deliver_at,
-        expires_at: metadata.ttl.map(|ttl| sender.now.saturating_add(millis(ttl))),
+        expires_at: metadata.times.ttl.map(|ttl| sender.now.saturating_add(millis(ttl))),
         kind,
         provenance: sender.provenance.clone(),
         ..Message::default()
     })
 }
 
-fn deliver_at(metadata: &Metadata, sender: &Sender) -> Result<Option<Millis>, Problem> {
-    let at = match (metadata.delay, metadata.deliver_at) {
+fn deliver_at(times: &Times, sender: &Sender) -> Result<Option<Millis>, Problem> {
+    let at = match (times.delay, times.deliver_at) {
         (Some(_), Some(_)) => {
             return Err(Problem::new(Code::InvalidParameter, "give delay or deliverAt, not both"));
         }

@@ -6,7 +6,7 @@
 mod incoming;
 mod outgoing;
 
-pub(crate) use incoming::{NewMessage, Ready, Sender, Time, from_json, from_raw};
+pub(crate) use incoming::{NewMessage, Ready, Sender, Time, Times, from_json, from_raw};
 pub(crate) use outgoing::{BodyMode, Lease, check_json, dead_letter_json, message_json, raw_message};
 
 use crate::errors::{Code, Problem};

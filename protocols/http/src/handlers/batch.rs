@@ -1,15 +1,18 @@
 //! Publishing several messages in one call.
 //!
 //! The one idea to know: everything is read and judged before anything is stored, so that a call that is wrong stores
-//! nothing; what only one message may not do (its delay, its topic's type, a permission) is refused for it alone.
+//! nothing; what only one message may not do (its delay, its topic's type, a permission) is refused for it alone. Under an
+//! idempotency key a batch is stored as a whole or not at all, so that its answer can be given again.
 
+use super::once::{self, Named, Once};
 use super::publish::{Level, Published, create, request, send_problem, sender};
 use super::upload;
 use crate::call::{Call, JSON, NDJSON, json_response, unsupported_media};
-use crate::convert::{self, NewMessage, Ready, from_json};
+use crate::convert::{self, NewMessage, Ready, Times, from_json};
 use crate::errors::{Code, Problem};
 use crate::json;
 use axum::response::Response;
+use futures_util::future::{BoxFuture, FutureExt};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use sluice_broker::{QueueChoice, SendRequest, Work};
@@ -32,6 +35,9 @@ pub(crate) enum BatchResult {
         ok: bool,
         #[serde(flatten)]
         published: Published,
+        /// The message was stored before, under the same `dedupId`.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        replayed: bool,
     },
     Refused {
         ok: bool,
@@ -42,7 +48,16 @@ pub(crate) enum BatchResult {
 
 impl BatchResult {
     pub fn stored(published: Published) -> Self {
-        Self::Stored { ok: true, published }
+        Self::Stored { ok: true, published, replayed: false }
+    }
+
+    /// One message that was sent under a key of its own.
+    pub fn of(stored: once::Stored) -> Result<Self, Problem> {
+        let replayed = stored.replayed;
+        let published = stored.published.into_iter().next();
+        let published = published
+            .ok_or_else(|| Problem::new(Code::Internal, "the log did not say where the message went"))?;
+        Ok(Self::Stored { ok: true, published, replayed })
     }
 
     pub fn refused(problem: &Problem) -> Self {
@@ -82,11 +97,26 @@ async fn batch(mut call: Call, topic: Option<TopicName>) -> Result<Response, Pro
     };
     let create = create(&call)?;
     let entries = entries(&call, batch.messages, topic.as_ref(), create, level)?;
+    let key = once::idempotency_key(&call)?;
+    if (key.is_some() || batch.atomic) && entries.iter().flatten().any(|entry| entry.dedup_id.is_some()) {
+        let detail = "dedupId is for messages that are stored each for itself";
+        return Err(Problem::new(Code::InvalidJson, detail));
+    }
+    if let Some(key) = key {
+        return under_key(&call, key, entries, batch.atomic, level).await;
+    }
     if batch.atomic { atomic(&call, entries, level).await } else { separate(&call, entries, level).await }
 }
 
 /// One message of the call: ready to be sent, or refused for itself.
-type Entry = Result<SendRequest, Problem>;
+type Entry = Result<Prepared, Problem>;
+
+/// A message ready to be sent.
+pub(crate) struct Prepared {
+    pub request: SendRequest,
+    pub times: Times,
+    pub dedup_id: Option<String>,
+}
 
 /// The topic of a message: the path's, or its own.
 pub(crate) fn topic_of(ready: &Ready, path: Option<&TopicName>) -> Result<TopicName, Problem> {
@@ -136,9 +166,10 @@ fn entries(
             let detail = format!("the bodies of a batch have at most {limit} bytes together");
             return Err(Problem::new(Code::BatchTooLarge, detail).with("limit", limit));
         }
+        let (times, dedup_id) = (ready.times, ready.dedup_id.clone());
         let request = request(topic, ready, create, level);
         entries.push(match call.broker().check_send(session, &request) {
-            Ok(()) => Ok(request),
+            Ok(()) => Ok(Prepared { request, times, dedup_id }),
             Err(e) if e.kind() == ErrorKind::TooLarge => {
                 return Err(Problem::from(e).within(&format!("/messages/{at}")));
             }
@@ -150,32 +181,16 @@ fn entries(
 
 /// Each message for itself; all of them share the log's next sync.
 async fn separate(call: &Call, entries: Vec<Entry>, level: Level) -> Result<Response, Problem> {
-    let session = call.session()?;
-    let started: Vec<_> = entries
-        .into_iter()
-        .map(|entry| {
-            let request = entry?;
-            let deliver_at = request.messages.first().and_then(|m| m.deliver_at);
-            let topic = request.topic.clone();
-            let promise = call.broker().send(session, request).map_err(send_problem)?;
-            Ok::<_, Problem>((topic, deliver_at, promise))
-        })
-        .collect();
+    let started: Vec<_> = entries.into_iter().map(|entry| start(call, entry?, level)).collect();
     let mut results = Vec::with_capacity(started.len());
     let mut first_refusal = None;
     for start in started {
         let outcome = match start {
             Err(problem) => Err(problem),
-            Ok((topic, deliver_at, promise)) => {
-                let sent = match level.wait {
-                    true => promise.await,
-                    false => Ok(promise.preview().cloned().unwrap_or_default()),
-                };
-                published(&topic, deliver_at, sent)
-            }
+            Ok(stored) => stored.await,
         };
         results.push(match outcome {
-            Ok(published) => BatchResult::stored(published),
+            Ok(result) => result,
             Err(problem) => {
                 let result = BatchResult::refused(&problem);
                 first_refusal.get_or_insert(problem);
@@ -184,6 +199,53 @@ async fn separate(call: &Call, entries: Vec<Entry>, level: Level) -> Result<Resp
         });
     }
     answer(results, first_refusal, level)
+}
+
+/// Hands one message to the log; what became of it comes later.
+pub(crate) fn start(
+    call: &Call,
+    entry: Prepared,
+    level: Level,
+) -> Result<BoxFuture<'static, Result<BatchResult, Problem>>, Problem> {
+    let Prepared { request, times, dedup_id } = entry;
+    let session = call.session()?;
+    if let Some(key) = dedup_id {
+        let once = Once::new(Named::Key(key), vec![request], &[times]);
+        let stored = once.send(call.broker().clone(), session.clone(), level);
+        return Ok(stored.map(|stored| stored.and_then(BatchResult::of)).boxed());
+    }
+    let deliver_at = request.messages.first().and_then(|m| m.deliver_at);
+    let topic = request.topic.clone();
+    let promise = call.broker().send(session, request).map_err(send_problem)?;
+    Ok(async move {
+        let sent = match level.wait {
+            true => promise.await,
+            false => Ok(promise.preview().cloned().unwrap_or_default()),
+        };
+        published(&topic, deliver_at, sent).map(BatchResult::stored)
+    }
+    .boxed())
+}
+
+/// All messages or none, once for all times.
+async fn under_key(
+    call: &Call,
+    key: String,
+    entries: Vec<Entry>,
+    atomic: bool,
+    level: Level,
+) -> Result<Response, Problem> {
+    let (mut sends, mut times) = (Vec::with_capacity(entries.len()), Vec::with_capacity(entries.len()));
+    for (at, entry) in entries.into_iter().enumerate() {
+        let entry = entry.map_err(|problem| problem.within(&format!("/messages/{at}")))?;
+        times.push(entry.times);
+        sends.push(entry.request);
+    }
+    let sends = if atomic { merge(&mut sends).map_or(sends, |merged| vec![merged]) } else { sends };
+    let once = Once::new(Named::Key(key), sends, &times);
+    let stored = once.send(call.broker().clone(), call.session()?.clone(), level).await?;
+    let results = stored.published.into_iter().map(BatchResult::stored).collect();
+    Ok(once::mark(answer(results, None, level)?, stored.replayed))
 }
 
 pub(crate) fn published(
@@ -218,7 +280,7 @@ fn answer(results: Vec<BatchResult>, first: Option<Problem>, level: Level) -> Re
 async fn atomic(call: &Call, entries: Vec<Entry>, level: Level) -> Result<Response, Problem> {
     let mut sends = Vec::with_capacity(entries.len());
     for (at, entry) in entries.into_iter().enumerate() {
-        sends.push(entry.map_err(|problem| problem.within(&format!("/messages/{at}")))?);
+        sends.push(entry.map_err(|problem| problem.within(&format!("/messages/{at}")))?.request);
     }
     let places: Vec<_> =
         sends.iter().map(|s| (s.topic.clone(), s.messages.first().and_then(|m| m.deliver_at))).collect();

@@ -7,6 +7,7 @@ pub(crate) mod browse;
 pub(crate) mod dead_letters;
 pub(crate) mod groups;
 pub(crate) mod offsets;
+pub(crate) mod once;
 pub(crate) mod operations;
 pub(crate) mod publish;
 pub(crate) mod quotas;

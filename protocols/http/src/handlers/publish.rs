@@ -1,6 +1,6 @@
 //! Publishing one message: the raw body is the message.
 
-use super::transactions;
+use super::{once, transactions};
 use crate::call::{Call, JSON, TEXT, json_response};
 use crate::convert::{self, Ready, Sender};
 use crate::errors::{Code, Problem};
@@ -108,8 +108,16 @@ pub(crate) async fn raw(mut call: Call) -> Result<Response, Problem> {
     let limit = call.broker().config().max_message_size.bytes();
     let body = call.body.read(limit, Code::MessageTooLarge).await?;
     let ready = convert::from_raw(body, &call.headers, &call.query, &sender(&call)?)?;
+    let key = once::idempotency_key(&call)?;
     if let Some(plan) = transactions::Plan::of(&call)? {
+        if key.is_some() {
+            let detail = "transactions take no Idempotency-Key: prepare again, and end the one that is known";
+            return Err(Problem::new(Code::Unsupported, detail));
+        }
         return transactions::prepare(&call, plan, request(topic, ready, create, level), format).await;
+    }
+    if let Some(key) = key {
+        return once::raw(&call, once::Named::Key(key), topic, ready, (create, level), format).await;
     }
     let deliver_at = ready.message.deliver_at;
     let promise = call
@@ -123,7 +131,7 @@ pub(crate) async fn raw(mut call: Call) -> Result<Response, Problem> {
     let sent = sent
         .first()
         .ok_or_else(|| Problem::new(Code::Internal, "the log did not say where the message went"))?;
-    answer(&Published::new(&topic, sent, deliver_at), level, format)
+    answer(&Published::new(&topic, sent, deliver_at), level.status(), format)
 }
 
 pub(crate) fn request(topic: TopicName, ready: Ready, create: Option<u32>, level: Level) -> SendRequest {
@@ -136,16 +144,16 @@ pub(crate) fn request(topic: TopicName, ready: Ready, create: Option<u32>, level
     }
 }
 
-fn answer(published: &Published, level: Level, format: &str) -> Result<Response, Problem> {
+pub(crate) fn answer(published: &Published, status: StatusCode, format: &str) -> Result<Response, Problem> {
     let mut headers = HeaderMap::new();
     if let Some(location) = published.location().and_then(|l| HeaderValue::from_str(&l).ok()) {
         headers.insert(header::LOCATION, location);
     }
     if format == TEXT {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-        return Ok((level.status(), headers, format!("{}\n", published.message_id)).into_response());
+        return Ok((status, headers, format!("{}\n", published.message_id)).into_response());
     }
-    let mut response = json_response(level.status(), published)?;
+    let mut response = json_response(status, published)?;
     response.headers_mut().extend(headers);
     Ok(response)
 }

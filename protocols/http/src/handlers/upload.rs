@@ -4,8 +4,9 @@
 //! number of messages wait for the log, and writes a report when the oldest one is stored; so a client that reads no
 //! reports is at some point not read from either, and nothing piles up here.
 
-use super::batch::{BatchResult, published, topic_of};
-use super::publish::{Level, create, request, send_problem, sender};
+use super::batch::{BatchResult, Prepared, start, topic_of};
+use super::once;
+use super::publish::{Level, create, request, sender};
 use crate::call::{Call, NDJSON};
 use crate::convert::{NewMessage, from_json};
 use crate::errors::{Code, Problem};
@@ -27,6 +28,10 @@ pub(crate) async fn upload(mut call: Call, topic: Option<TopicName>) -> Result<R
     let level = Level::parse(call.query.get("ack")?)?;
     let create = create(&call)?;
     call.session()?;
+    if once::idempotency_key(&call)?.is_some() {
+        let detail = "a stream of lines has no key of its own: give each message a dedupId";
+        return Err(Problem::new(Code::Unsupported, detail));
+    }
     let max_line = call.broker().config().max_message_size.bytes() * 2 + LINE_OVERHEAD;
     let mut lines = Lines { buffer: BytesMut::new(), searched: 0, max_line, ended: false };
     if call.headers.contains_key(header::EXPECT) {
@@ -97,18 +102,13 @@ impl Upload {
         let new: NewMessage = json::decode(line, self.call.app.config.max_json_depth)?;
         let ready = from_json(new, &sender(&self.call)?)?;
         let topic = topic_of(&ready, self.topic.as_ref())?;
-        let deliver_at = ready.message.deliver_at;
-        let request = request(topic.clone(), ready, self.create, self.level);
-        let promise = self.call.broker().send(self.call.session()?, request).map_err(send_problem)?;
-        let wait = self.level.wait;
-        Ok(async move {
-            let sent = if wait { promise.await } else { Ok(promise.preview().cloned().unwrap_or_default()) };
-            match published(&topic, deliver_at, sent) {
-                Ok(published) => BatchResult::stored(published),
-                Err(problem) => BatchResult::refused(&problem),
-            }
-        }
-        .boxed())
+        let (times, dedup_id) = (ready.times, ready.dedup_id.clone());
+        let request = request(topic, ready, self.create, self.level);
+        let stored = start(&self.call, Prepared { request, times, dedup_id }, self.level)?;
+        let report = |stored: Result<BatchResult, Problem>| {
+            stored.unwrap_or_else(|problem| BatchResult::refused(&problem))
+        };
+        Ok(stored.map(report).boxed())
     }
 }
 

@@ -32,6 +32,11 @@ pub fn row(verb: Verb) -> Row {
             ["POST /v1/topics/{t}/messages:batch\n\n{\"atomic\":true,\"messages\":[\
               {\"body\":\"one\",\"shardingKey\":\"a\"},{\"body\":\"two\",\"shardingKey\":\"b\"}]}"],
         ),
+        SendOnce => asks(
+            &[("Topic:{t}", &[Pub])],
+            Names("Pub Topic:{t}"),
+            ["PUT /v1/topics/{t}/messages/one\n\nbody"],
+        ),
         Recall => Row::Unsaid(NO_WORD),
         Prepare => asks(
             &[("Topic:{t}", &[Pub])],

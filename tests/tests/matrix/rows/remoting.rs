@@ -27,7 +27,7 @@ pub fn row(verb: Verb) -> Row {
     use Verb::*;
     match verb {
         Send => asks(&[("Topic:{t}", &[Pub])], Names("Pub Topic:{t}"), [send("{t}")]),
-        CheckSend | Work => Row::Unsaid(ONE_BY_ONE),
+        CheckSend | Work | SendOnce => Row::Unsaid(ONE_BY_ONE),
         Prepare => asks(
             &[("Topic:{t}", &[Pub])],
             Names("Pub Topic:{t}"),

@@ -3,6 +3,7 @@
 use crate::codec::FrameWriter;
 use crate::errors::Failure;
 use crate::frame::{Frame, Version};
+use crate::mail::{MailLimits, Mailroom};
 use crate::subscription::{Seat, Subscriptions};
 use crate::transactions::Transactions;
 use crate::wire::Wire;
@@ -17,8 +18,11 @@ pub(crate) struct Client {
     pub wire: Arc<Wire>,
     pub session: Session,
     pub version: Version,
+    /// What the client calls itself, if it does.
+    pub client_id: Option<ByteString>,
     pub subscriptions: Subscriptions,
     pub transactions: Transactions,
+    mailroom: Option<Arc<Mailroom>>,
     out: Outbox,
     fate: Arc<Fate>,
 }
@@ -31,14 +35,22 @@ struct Fate {
 }
 
 impl Client {
-    pub fn new(wire: Arc<Wire>, session: Session, version: Version, out: Outbox) -> Self {
+    pub fn new(
+        wire: Arc<Wire>,
+        session: Session,
+        version: Version,
+        client_id: Option<ByteString>,
+        out: Outbox,
+    ) -> Self {
         let transactions = Transactions::new(&wire);
         Self {
             wire,
             session,
             version,
+            client_id,
             subscriptions: Subscriptions::default(),
             transactions,
+            mailroom: None,
             out,
             fate: Arc::default(),
         }
@@ -48,6 +60,15 @@ impl Client {
     pub fn seat(&mut self) -> (&mut Subscriptions, Seat<'_>) {
         let seat = Seat { wire: &self.wire, session: &self.session, version: self.version, out: &self.out };
         (&mut self.subscriptions, seat)
+    }
+
+    /// The connection's mailboxes, opened when they are first asked for.
+    pub fn mailroom(&mut self) -> &Arc<Mailroom> {
+        let (wire, out, version) = (&self.wire, &self.out, self.version);
+        self.mailroom.get_or_insert_with(|| {
+            let limits = MailLimits { boxes: wire.config.max_temporary, bytes: wire.config.max_mail.bytes() };
+            wire.post.open(out.clone(), version, limits)
+        })
     }
 
     /// Whether the ERROR of an earlier frame is on its way.

@@ -173,7 +173,11 @@ impl Decoder {
     }
 
     fn body_limit(&self, command: Command) -> usize {
-        if command == Command::Send { self.limits.body } else { 0 }
+        match (command, self.version) {
+            (Command::Send, _) => self.limits.body,
+            (Command::Subscribe, Some(Version::V10)) => self.limits.head, // 1.0 has it ignored
+            _ => 0,
+        }
     }
 
     /// Looks for the end of the head, line by line; true when it came to another stage.
@@ -246,11 +250,10 @@ impl Decoder {
             return Err(DecodeError::ContentLength);
         }
         let length: usize = text.parse().map_err(|_| DecodeError::ContentLength)?;
-        match head.command {
-            Command::Send if length > self.limits.body => Err(DecodeError::BodyTooLong(self.limits.body)),
-            Command::Send => Ok(Some(length)),
-            _ if length > 0 => Err(DecodeError::BodyNotAllowed),
-            _ => Ok(Some(0)),
+        match self.body_limit(head.command) {
+            limit if length <= limit => Ok(Some(length)),
+            0 => Err(DecodeError::BodyNotAllowed),
+            limit => Err(DecodeError::BodyTooLong(limit)),
         }
     }
 }

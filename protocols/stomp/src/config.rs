@@ -29,6 +29,11 @@ pub struct Config {
     pub default_prefetch: usize,
     /// The most a client may ask for with `prefetch-count` [10000]; each costs about 150 bytes of memory.
     pub max_prefetch: usize,
+    /// Temporary queues and topics of one connection [100]; one is enough for any number of questions.
+    pub max_temporary: usize,
+    /// What may wait in all temporary queues of one connection [4MiB]; beyond, the connection is closed, because
+    /// whoever answers must not wait for whoever does not read.
+    pub max_mail: ByteSize,
     /// Open transactions of one connection [16, as in RabbitMQ].
     pub max_transactions: usize,
     /// Frames in one transaction [10000]; the broker's own limit of an atomic group may be lower.
@@ -65,6 +70,8 @@ impl Default for Config {
             max_subscriptions: 1000,
             default_prefetch: 1000,
             max_prefetch: 10_000,
+            max_temporary: 100,
+            max_mail: ByteSize::mib(4),
             max_transactions: 16,
             max_transaction_frames: 10_000,
             max_transaction_size: ByteSize::mib(64),

@@ -6,7 +6,7 @@
 //! from the message, whichever wire it came by.
 
 use crate::codec::FrameWriter;
-use crate::destination::{Destination, SentAs};
+use crate::destination::SentAs;
 use crate::errors::Failure;
 use crate::frame::{Frame, Version};
 use bytestring::ByteString;
@@ -93,9 +93,6 @@ fn refuse(frame: &Frame) -> Result<(), Failure> {
         if frame.get(name).is_some() {
             return Err(Failure::unsupported(format!("{name}: {why}")));
         }
-    }
-    if frame.get("reply-to").is_some_and(|to| to.starts_with("/temp-")) {
-        return Err(Failure::unsupported("reply-to: temporary destinations are not supported"));
     }
     Ok(())
 }
@@ -185,8 +182,12 @@ pub(crate) struct Delivery<'a> {
     pub version: Version,
     /// The subscription's id, when the client gave one.
     pub subscription: Option<&'a str>,
-    pub destination: &'a Destination,
-    pub message: &'a StoredMessage,
+    /// As the subscriber wrote it.
+    pub destination: &'a str,
+    /// It is a dead letter: not where it was sent.
+    pub dead: bool,
+    pub id: &'a str,
+    pub message: &'a Message,
     /// The most that a packed body may hold.
     pub max_body: usize,
     /// The `ack` header, where it is wanted.
@@ -200,13 +201,13 @@ impl Delivery<'_> {
     /// # Errors
     /// `Corrupt` or `TooLarge` when the body cannot be unpacked.
     pub fn to_frame(&self) -> Result<Output, Error> {
-        let message = &self.message.message;
+        let message = self.message;
         let body = sluice_broker::body::plain(message, self.max_body)?.unwrap_or_default();
         let mut frame = FrameWriter::new(self.version, "MESSAGE");
         if let Some(subscription) = self.subscription {
             frame.header("subscription", subscription);
         }
-        frame.header("message-id", &message_id(self.message));
+        frame.header("message-id", self.id);
         self.write_destination(&mut frame);
         if let Some(ack) = self.ack.as_deref().filter(|_| self.version == Version::V12) {
             frame.header("ack", ack);
@@ -221,15 +222,14 @@ impl Delivery<'_> {
         Ok(frame.finish_with(body))
     }
 
-    /// The sender's own words, or the subscriber's when the sender had none. A dead letter is not where it was sent.
+    /// The sender's own words, or the subscriber's when the sender had none.
     fn write_destination(&self, frame: &mut FrameWriter) {
-        let sent_to = self.message.message.headers.text(well_known::DESTINATION);
-        match sent_to {
-            Some(sent_to) if !self.destination.is_dead_letters() => frame.header("destination", sent_to),
+        match self.message.headers.text(well_known::DESTINATION) {
+            Some(sent_to) if !self.dead => frame.header("destination", sent_to),
             Some(sent_to) => {
-                frame.header("destination", &self.destination.text).header("original-destination", sent_to)
+                frame.header("destination", self.destination).header("original-destination", sent_to)
             }
-            None => frame.header("destination", &self.destination.text),
+            None => frame.header("destination", self.destination),
         };
     }
 }

@@ -6,6 +6,10 @@
 //! | `/amq/queue/X` | X, which must exist | the same group |
 //! | `/topic/X` | X | a cursor of the subscription's own, from now on |
 //! | `/group/G/X` | X | the group G |
+//! | `/exchange/amq.topic/X`, `/exchange/amq.direct/X` | X | as `/topic/X` |
+//! | `/exchange/amq.fanout` | `amq_fanout` | as `/topic/X` |
+//!
+//! Temporary queues and topics have no topic; they are in `mail.rs`.
 //!
 //! Topics have a small alphabet, destinations have none. The one idea to know: X is percent-decoded once, then every
 //! byte outside `[a-zA-Z0-9_-]` is written `%XX`; so both spellings of a name meet, and the name can be read back.
@@ -24,13 +28,18 @@ const HASH: usize = 32;
 const QUEUE_GROUP: &str = "STOMP_Q_";
 
 /// Destinations of other brokers that are understood and not offered.
-const UNSUPPORTED: [(&str, &str); 5] = [
-    ("/temp-queue/", "temporary queues are not supported"),
-    ("/temp-topic/", "temporary topics are not supported"),
-    ("/reply-queue/", "temporary queues are not supported"),
-    ("/exchange/", "exchanges are not supported"),
-    ("/dsub/", "durable subscriptions are not supported; use /group/<group>/<topic>"),
+const UNSUPPORTED: [(&str, &str); 2] = [
+    (
+        "/exchange/",
+        "of exchanges only amq.topic, amq.direct and amq.fanout are supported, to be used as topics",
+    ),
+    ("/dsub/", "subscribe to /topic/… with durable:true, or to /group/<group>/<topic>"),
 ];
+/// Exchanges that are as good as topics.
+const EXCHANGES: [&str; 2] = ["/exchange/amq.topic/", "/exchange/amq.direct/"];
+const FANOUT: &str = "/exchange/amq.fanout";
+/// The topic that stands for it.
+const FANOUT_TOPIC: &str = "amq_fanout";
 
 /// What a destination asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +76,10 @@ impl Destination {
             (Role::Queue { create: true }, topic(text, name)?)
         } else if let Some(name) = text.strip_prefix("/topic/") {
             (Role::Topic, topic(text, name)?)
+        } else if let Some(name) = EXCHANGES.iter().find_map(|prefix| text.strip_prefix(prefix)) {
+            (Role::Topic, topic(text, name)?)
+        } else if text.strip_prefix(FANOUT).is_some_and(|rest| rest.is_empty() || rest == "/") {
+            (Role::Topic, topic(text, FANOUT_TOPIC)?)
         } else if let Some(name) = text.strip_prefix("/amq/queue/") {
             (Role::Queue { create: false }, existing(text, name)?)
         } else if let Some(rest) = text.strip_prefix("/group/") {
@@ -139,7 +152,7 @@ pub(crate) enum SentAs {
 impl SentAs {
     /// The kind of a destination that a sender wrote.
     pub(crate) fn of(destination: &str) -> Option<Self> {
-        if destination.starts_with("/topic/") {
+        if destination.starts_with("/topic/") || destination.starts_with("/exchange/") {
             Some(Self::Topic)
         } else if !destination.starts_with('/')
             || destination.starts_with("/queue/")
@@ -163,19 +176,20 @@ fn topic(destination: &str, name: &str) -> Result<TopicName> {
     }
     let decoded: Vec<u8> = percent_decode_str(name).collect();
     let escaped: String = percent_encode(&decoded, ESCAPED).collect();
-    if escaped.len() <= MAX_TOPIC {
-        return TopicName::new(escaped);
+    TopicName::new(shorten(escaped, MAX_TOPIC))
+}
+
+/// Cuts a name that is too long, and puts a hash of all of it behind.
+pub(crate) fn shorten(escaped: String, max: usize) -> String {
+    if escaped.len() <= max {
+        return escaped;
     }
-    let mut kept = MAX_TOPIC - HASH - 1;
+    let mut kept = max - HASH - 1;
     while escaped.as_bytes().get(kept.saturating_sub(2)..kept).is_some_and(|end| end.contains(&b'%')) {
         kept -= 1; // an escape is not cut in two
     }
-    let hash = hex::encode(Sha256::digest(&decoded));
-    TopicName::new(format!(
-        "{}-{}",
-        escaped.get(..kept).unwrap_or_default(),
-        hash.get(..HASH).unwrap_or_default()
-    ))
+    let hash = hex::encode(Sha256::digest(escaped.as_bytes()));
+    format!("{}-{}", escaped.get(..kept).unwrap_or_default(), hash.get(..HASH).unwrap_or_default())
 }
 
 /// A topic that is there already, perhaps by a name that no destination would have given it.
@@ -209,6 +223,9 @@ mod tests {
             ("orders", "orders"),
             ("/topic/orders", "orders"),
             ("/amq/queue/orders", "orders"),
+            ("/exchange/amq.topic/orders", "orders"),
+            ("/exchange/amq.direct/orders", "orders"),
+            ("/exchange/amq.fanout", "amq_fanout"),
             ("/group/billing/orders", "orders"),
             ("/queue/test/ruby/stomp.name", "test%2Fruby%2Fstomp%2Ename"),
             ("/queue/test%2fruby%2Fstomp.name", "test%2Fruby%2Fstomp%2Ename"),
@@ -250,7 +267,7 @@ mod tests {
             let kind = Destination::parse(&text.into()).unwrap_err().kind();
             assert_eq!(kind, ErrorKind::InvalidArgument, "{text:?}");
         }
-        for text in ["/temp-queue/a", "/temp-topic/a", "/exchange/amq.topic/a", "/reply-queue/x", "/dsub/a"] {
+        for text in ["/exchange/other/a", "/exchange/amq.topic", "/dsub/a"] {
             let kind = Destination::parse(&text.into()).unwrap_err().kind();
             assert_eq!(kind, ErrorKind::Unsupported, "{text:?}");
         }

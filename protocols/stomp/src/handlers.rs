@@ -3,6 +3,7 @@
 mod ack;
 mod connect;
 mod disconnect;
+mod mail;
 mod send;
 mod subscribe;
 mod transaction;

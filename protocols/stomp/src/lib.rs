@@ -9,7 +9,8 @@
 //! - `session` — one connection's state, from CONNECT to goodbye; `client` — what exists once it is logged in
 //! - `handlers` — one file per command; `subscription` — the push side; `transactions` — what waits for COMMIT
 //! - `destination`, `convert`, `errors` — names, messages and failures, to and from the model
-//! - `heartbeat`, `config`, `wire`
+//! - `durable`, `mail` — what outlives a connection's subscriptions, and what does not outlive the connection
+//! - `websocket` — what is different inside WebSocket messages; `heartbeat`, `config`, `wire`
 //!
 //! There is no message rule here (broker), no socket and no TLS (net).
 
@@ -18,13 +19,16 @@ mod codec;
 mod config;
 mod convert;
 mod destination;
+mod durable;
 mod errors;
 mod frame;
 mod handlers;
 mod heartbeat;
+mod mail;
 mod session;
 mod subscription;
 mod transactions;
+mod websocket;
 mod wire;
 
 pub use codec::{DecodeError, DecodeLimits, Decoder, FrameWriter, Refused, Step};
@@ -60,6 +64,10 @@ impl Protocol for Stomp {
 
     fn detect(&self, prefix: &[u8]) -> Detect {
         detect(prefix)
+    }
+
+    fn websocket_protocols(&self) -> &[&'static str] {
+        websocket::PROTOCOLS
     }
 
     fn serve(self: Arc<Self>, conn: Connection, drain: Drain) -> BoxFuture<'static, ()> {

@@ -13,8 +13,10 @@ use crate::errors::{Failure, error_frame};
 use crate::frame::{Command, Frame, Version};
 use crate::handlers::{self, Hello};
 use crate::heartbeat::{Due, Heartbeat};
+use crate::websocket;
 use crate::wire::Wire;
 use bytes::{Bytes, BytesMut};
+use bytestring::ByteString;
 use parking_lot::Mutex;
 use sluice_auth::Session;
 use sluice_broker::SessionWatch;
@@ -36,6 +38,8 @@ pub(crate) struct StompSession {
     watch: Arc<Mutex<SessionWatch>>,
     /// The last frame that counts was handled.
     over: bool,
+    /// What closes a WebSocket, as far as it is for the wire to say.
+    close_code: u16,
 }
 
 enum State {
@@ -47,6 +51,7 @@ enum State {
     LoggingIn {
         version: Version,
         heartbeat: Heartbeat,
+        client_id: Option<ByteString>,
         proven: Arc<OnceLock<Session>>,
     },
     Ready {
@@ -75,6 +80,7 @@ impl StompSession {
             state: State::Unknown { until },
             watch: Arc::default(),
             over: false,
+            close_code: websocket::REFUSED,
         }
     }
 
@@ -87,7 +93,7 @@ impl StompSession {
     }
 
     fn connect(&mut self, frame: &Frame, out: &Outbox) -> Outcome {
-        let Hello { version, heartbeat, proof } =
+        let Hello { version, heartbeat, proof, client_id, request_id } =
             match handlers::connect(&self.wire, frame, self.certificate.as_ref()) {
                 Ok(hello) => hello,
                 Err(error) => return self.end(Outcome::close(error)),
@@ -95,7 +101,7 @@ impl StompSession {
         self.decoder.agree(version, limits(&self.wire));
         let proven = Arc::new(OnceLock::new());
         let (wire, peer, promise, beats) = (self.wire.clone(), self.peer, proven.clone(), heartbeat.header());
-        self.state = State::LoggingIn { version, heartbeat, proven };
+        self.state = State::LoggingIn { version, heartbeat, client_id, proven };
         let (watch, out) = (self.watch.clone(), out.clone());
         Outcome::barrier(async move {
             match proof.login(&wire, peer).await {
@@ -113,7 +119,8 @@ impl StompSession {
                     }
                     let (user, claimed) = (session.principal(), proof.claimed());
                     tracing::debug!(%peer, %user, claimed, %version, "stomp client connected");
-                    let connected = handlers::connected(&wire, version, &beats, &session);
+                    let connected =
+                        handlers::connected(&wire, version, &beats, &session, request_id.as_ref());
                     let _ = promise.set(session);
                     Reply::new(connected)
                 }
@@ -124,8 +131,9 @@ impl StompSession {
 
     /// The client, once its login has succeeded.
     fn client(&mut self, out: &Outbox) -> Option<&mut Client> {
-        if let State::LoggingIn { version, heartbeat, proven } = &mut self.state {
-            let client = Client::new(self.wire.clone(), proven.get()?.clone(), *version, out.clone());
+        if let State::LoggingIn { version, heartbeat, client_id, proven } = &mut self.state {
+            let session = proven.get()?.clone();
+            let client = Client::new(self.wire.clone(), session, *version, client_id.take(), out.clone());
             let nobody = Heartbeat::agree(Default::default(), self.wire.config.heartbeat_floor, 0);
             let heartbeat = std::mem::replace(heartbeat, nobody);
             self.state = State::Ready { client: Box::new(client), heartbeat };
@@ -141,7 +149,7 @@ impl StompSession {
         outcome
     }
 
-    fn refuse(&mut self, failure: &Failure, frame_receipt: Option<&bytestring::ByteString>) -> Outcome {
+    fn refuse(&mut self, failure: &Failure, frame_receipt: Option<&ByteString>) -> Outcome {
         let error = failure.to_frame(self.version(), frame_receipt);
         self.end(Outcome::close(error))
     }
@@ -163,6 +171,7 @@ impl FramedHandler for StompSession {
             Ok(Step::Frame(frame)) => Decoded::Frame(frame),
             Ok(Step::Incomplete) => Decoded::Incomplete,
             Err(refused) => {
+                self.close_code = websocket::malformed(&refused.error);
                 let detail = refused.error.to_string();
                 let version = self.version();
                 Decoded::Malformed(Some(error_frame(
@@ -195,7 +204,10 @@ impl FramedHandler for StompSession {
         let last = frame.command == Command::Disconnect;
         let receipt = frame.get("receipt").cloned();
         match handlers::handle(client, frame) {
-            Ok(outcome) if last => self.end(outcome),
+            Ok(outcome) if last => {
+                self.close_code = websocket::DONE;
+                self.end(outcome)
+            }
             Ok(outcome) => outcome,
             Err(failure) => self.refuse(&failure, receipt.as_ref()),
         }
@@ -255,6 +267,14 @@ impl FramedHandler for StompSession {
             _ => return None,
         };
         Some(error_frame(self.version(), title, detail, None, &[]))
+    }
+
+    fn message(&self, frame: Output) -> Output {
+        websocket::message(frame)
+    }
+
+    fn close_code(&self, why: &Closing) -> u16 {
+        websocket::close_code(why, self.close_code)
     }
 
     fn closed(&mut self, _why: &Closing) {

@@ -4,26 +4,31 @@
 //! subscription) or a poll (of a cursor) open while the client has credit. The one idea to know: stopping the task
 //! and dropping its holder returns everything unacknowledged at once, so there is no other way to clean up.
 //!
-//! The push loops are `subscription/leased.rs` and `subscription/cursor.rs`; what was sent and not acknowledged is
-//! `subscription/ledger.rs`; fairness is `subscription/turn.rs`.
+//! The push loops are `subscription/leased.rs`, `subscription/cursor.rs` and `subscription/mail.rs`; what was sent and
+//! not acknowledged is `subscription/ledger.rs`, what becomes of it when it is refused `subscription/refuse.rs`;
+//! fairness is `subscription/turn.rs`.
 
 mod cursor;
 mod leased;
 mod ledger;
+mod mail;
+mod refuse;
 mod turn;
 
 pub(crate) use ledger::{Claim, Entry, Ledger, Settled};
+pub(crate) use refuse::{Refusal, Refused, refuse};
 pub(crate) use turn::Turns;
 
 use crate::convert::{self, Delivery};
 use crate::destination::{Destination, SentAs};
 use crate::errors::Failure;
 use crate::frame::Version;
+use crate::mail::Slot;
 use crate::wire::Wire;
 use bytestring::ByteString;
 use sluice_auth::Session;
 use sluice_broker::{Holder, StartAt};
-use sluice_model::{Error, ErrorKind, Filter, GroupName, Result, StoredMessage};
+use sluice_model::{Error, ErrorKind, Filter, GroupName, Message, Result};
 use sluice_net::{Outbox, Output};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -55,15 +60,47 @@ pub(crate) enum AckMode {
 pub(crate) struct Plan {
     /// The id, when the client gave one.
     pub id: Option<ByteString>,
-    pub destination: Destination,
-    /// The group; `None` is a cursor.
-    pub group: Option<GroupName>,
+    /// The destination as the client wrote it.
+    pub destination: ByteString,
     pub mode: AckMode,
+    /// Messages that may be sent and not acknowledged.
+    pub window: usize,
+    /// How long a delivery may wait for its ACK.
+    pub ack_timeout: Option<Duration>,
+    pub source: Source,
+    /// Nobody asked for it: it belongs to the `reply-to` of a SEND.
+    pub automatic: bool,
+}
+
+/// Where messages come from.
+#[derive(Debug, Clone)]
+pub(crate) enum Source {
+    /// A topic, shared with a group.
+    Group(Reading, GroupSource),
+    /// A topic, by a reading position of its own.
+    Cursor(Reading),
+    /// A temporary queue or topic.
+    Mail(Arc<Slot>),
+}
+
+/// Which messages of which topic.
+#[derive(Debug, Clone)]
+pub(crate) struct Reading {
+    pub destination: Destination,
     pub filter: Filter,
     pub start: StartAt,
-    pub window: usize,
     /// Queues of a topic that has to be made; `None` makes none.
     pub create: Option<u32>,
+}
+
+/// With whom they are shared.
+#[derive(Debug, Clone)]
+pub(crate) struct GroupSource {
+    pub name: GroupName,
+    /// The group consumes in order; it is made so if it is new.
+    pub ordered: bool,
+    /// The group is a durable subscription.
+    pub durable: bool,
 }
 
 /// Everything that a push loop works with.
@@ -96,6 +133,9 @@ pub(crate) struct Started {
 pub(crate) struct Subscription {
     pub ordinal: u64,
     pub mode: AckMode,
+    pub automatic: bool,
+    /// The group, when the subscription is a durable one.
+    pub durable: Option<GroupName>,
     /// As the client wrote it.
     pub destination: ByteString,
     pub ledger: Arc<Ledger>,
@@ -121,7 +161,8 @@ impl Subscriptions {
         let (ready, ready_seen) = oneshot::channel();
         let (go, go_seen) = oneshot::channel();
         let (ending, ended) = oneshot::channel();
-        let holder = plan.group.is_some().then(|| Arc::new(seat.wire.broker.holder()));
+        let holder = matches!(plan.source, Source::Group(..)).then(|| Arc::new(seat.wire.broker.holder()));
+        let ledger = Arc::new(Ledger::new(plan.ack_timeout));
         let feed = Feed {
             plan,
             wire: seat.wire.clone(),
@@ -129,13 +170,19 @@ impl Subscriptions {
             version: seat.version,
             out: seat.out.clone(),
             ordinal: self.last,
-            ledger: Arc::default(),
+            ledger,
             stop: CancellationToken::new(),
+        };
+        let durable = match &feed.plan.source {
+            Source::Group(_, group) if group.durable => Some(group.name.clone()),
+            Source::Group(..) | Source::Cursor(_) | Source::Mail(_) => None,
         };
         let subscription = Subscription {
             ordinal: feed.ordinal,
             mode: feed.plan.mode,
-            destination: feed.plan.destination.text.clone(),
+            automatic: feed.plan.automatic,
+            durable,
+            destination: feed.plan.destination.clone(),
             ledger: feed.ledger.clone(),
             holder: holder.clone(),
             stop: feed.stop.clone(),
@@ -166,7 +213,7 @@ impl Subscriptions {
     }
 
     /// Ends a subscription; the future resolves when its messages are back.
-    pub fn end(&mut self, key: &str) -> Option<impl Future<Output = ()> + Send + 'static> {
+    pub fn end(&mut self, key: &str) -> Option<impl Future<Output = ()> + Send + use<>> {
         self.by_id.remove(key).map(Subscription::end)
     }
 
@@ -180,7 +227,7 @@ impl Subscriptions {
 }
 
 impl Subscription {
-    fn end(self) -> impl Future<Output = ()> + Send + 'static {
+    fn end(self) -> impl Future<Output = ()> + Send + use<> {
         self.stop.cancel();
         drop(self.holder);
         async move {
@@ -198,9 +245,14 @@ pub(crate) struct Seat<'a> {
 }
 
 async fn run(feed: Feed, holder: Option<Arc<Holder>>, handshake: Handshake) {
-    match (feed.plan.group.clone(), holder) {
-        (Some(group), Some(holder)) => leased::run(feed, group, holder, handshake).await,
-        _ => cursor::run(feed, handshake).await,
+    match (feed.plan.source.clone(), holder) {
+        (Source::Group(reading, group), Some(holder)) => {
+            leased::run(feed, reading, group, holder, handshake).await;
+        }
+        (Source::Group(reading, _) | Source::Cursor(reading), _) => {
+            cursor::run(feed, reading, handshake).await;
+        }
+        (Source::Mail(slot), _) => mail::run(feed, slot, handshake).await,
     }
 }
 
@@ -212,31 +264,67 @@ impl Handshake {
     }
 }
 
-impl Feed {
+impl Reading {
     /// Whether this subscriber keeps away from a message, because a STOMP client sent it to the other kind.
-    fn skips(&self, message: &StoredMessage) -> bool {
+    fn skips(&self, wire: &Wire, message: &Message) -> bool {
         use crate::destination::Role;
-        if !self.wire.config.isolate_kinds || self.plan.destination.is_dead_letters() {
+        if !wire.config.isolate_kinds || self.destination.is_dead_letters() {
             return false;
         }
-        match (&self.plan.destination.role, convert::sent_as(&message.message)) {
+        match (&self.destination.role, convert::sent_as(message)) {
             (Role::Queue { .. }, Some(SentAs::Topic)) | (Role::Topic, Some(SentAs::Queue)) => true,
             (Role::Queue { .. } | Role::Topic | Role::Group(_), _) => false,
         }
     }
+}
 
-    /// The MESSAGE frame of delivery `number`.
-    fn frame(&self, message: &StoredMessage, number: Option<u64>, redelivered: bool) -> Result<Output> {
+/// One MESSAGE that is to be written.
+struct Push<'a> {
+    id: &'a str,
+    message: &'a Message,
+    /// The number of the delivery, where it waits for an ACK.
+    number: Option<u64>,
+    redelivered: bool,
+    /// It is a dead letter, which was sent to somewhere else.
+    dead: bool,
+}
+
+impl Feed {
+    /// Notes a delivery that waits for its ACK; `None` in `auto` mode.
+    fn enter(&self, id: &ByteString, attempt: u32, claim: impl FnOnce() -> Claim) -> Option<u64> {
+        (self.plan.mode != AckMode::Auto).then(|| self.ledger.add(id.clone(), attempt, claim()))
+    }
+
+    fn frame(&self, push: &Push<'_>) -> Result<Output> {
         let delivery = Delivery {
             version: self.version,
             subscription: self.plan.id.as_deref(),
             destination: &self.plan.destination,
-            message,
+            dead: push.dead,
+            id: push.id,
+            message: push.message,
             max_body: self.wire.broker.config().max_message_size.bytes(),
-            ack: number.map(|number| format!("{}-{number}", self.ordinal)),
-            redelivered,
+            ack: push.number.map(|number| format!("{}-{number}", self.ordinal)),
+            redelivered: push.redelivered,
         };
         delivery.to_frame()
+    }
+
+    /// Takes back what the client has not acknowledged in time.
+    fn take_back_overdue(&self, holder: Option<&Arc<Holder>>) {
+        for (_, entry) in self.ledger.take_overdue() {
+            metrics::counter!("sluice_stomp_ack_timeouts_total").increment(1);
+            let refused = Refused {
+                ledger: self.ledger.clone(),
+                holder: holder.cloned(),
+                entry,
+                refusal: Refusal { requeue: true, delay: None },
+            };
+            match refuse(&self.wire, &self.session, refused) {
+                Ok(done) => drop(done), // it is in the log; nobody waits for it
+                Err(error) => tracing::debug!(%error, "an overdue message could not be taken back"),
+            }
+        }
     }
 
     /// Waits out what passes; ends the connection with an ERROR for the rest. `None` to stop.

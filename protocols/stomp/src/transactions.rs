@@ -4,35 +4,20 @@
 //! acknowledgement inside only reserves its deliveries, so that ABORT leaves them as they were.
 
 use crate::errors::Failure;
-use crate::subscription::{Claim, Entry, Ledger};
+use crate::mail::Address;
+use crate::subscription::{Claim, Entry, Ledger, Refusal, Refused};
 use crate::wire::Wire;
 use bytestring::ByteString;
 use sluice_broker::{Holder, SendRequest, Work};
+use sluice_model::Message;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
-
-/// A delivery that the client refused, and what is to become of it.
-pub(crate) struct Refused {
-    pub ledger: Arc<Ledger>,
-    pub holder: Option<Arc<Holder>>,
-    pub entry: Entry,
-    pub refusal: Refusal,
-}
-
-/// What a NACK asks for.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Refusal {
-    /// False: not again, to the dead letters.
-    pub requeue: bool,
-    /// When again; `None` is the rule's step.
-    pub delay: Option<Duration>,
-}
 
 /// One transaction.
 #[derive(Default)]
 pub(crate) struct Transaction {
     sends: Vec<SendRequest>,
+    letters: Vec<(Address, Message)>,
     settled: Vec<Settlement>,
     frames: usize,
     bytes: usize,
@@ -93,8 +78,14 @@ impl Transactions {
 
     /// Keeps a SEND for COMMIT.
     pub fn send(&mut self, id: &str, request: SendRequest) -> Result<(), Failure> {
-        let bytes = request.messages.iter().map(|m| m.body_bytes().len() + m.headers.encoded().len()).sum();
+        let bytes = request.messages.iter().map(size).sum();
         self.one_more(id, 1, bytes)?.sends.push(request);
+        Ok(())
+    }
+
+    /// Keeps a letter for COMMIT.
+    pub fn post(&mut self, id: &str, to: Address, message: Message) -> Result<(), Failure> {
+        self.one_more(id, 1, size(&message))?.letters.push((to, message));
         Ok(())
     }
 
@@ -128,9 +119,19 @@ impl Transactions {
     }
 }
 
+/// What a COMMIT does.
+pub(crate) struct Commit {
+    /// As one atomic group of the log.
+    pub work: Work,
+    /// What the client refused, which follows it.
+    pub refused: Vec<Refused>,
+    /// What goes to mailboxes, when the rest is stored.
+    pub letters: Vec<(Address, Message)>,
+}
+
 impl Transaction {
-    /// What is to happen as one group, and what the client refused, which follows it.
-    pub fn commit(self) -> (Work, Vec<Refused>) {
+    /// What is to happen.
+    pub fn commit(self) -> Commit {
         let mut work = Work { sends: self.sends, ..Work::default() };
         let mut refused = Vec::new();
         for Settlement { ledger, number, entry, refusal } in self.settled {
@@ -138,10 +139,10 @@ impl Transaction {
             match (refusal, &entry.claim) {
                 (Some((refusal, holder)), _) => refused.push(Refused { ledger, holder, entry, refusal }),
                 (None, Claim::Lease(receipt)) => work.acks.push(receipt.clone()),
-                (None, Claim::Place(_)) => {}
+                (None, Claim::Place(_) | Claim::Letter(_)) => {}
             }
         }
-        (work, refused)
+        Commit { work, refused, letters: self.letters }
     }
 
     /// Leaves its deliveries as they were.
@@ -150,6 +151,10 @@ impl Transaction {
             settlement.ledger.unreserve(id);
         }
     }
+}
+
+fn size(message: &Message) -> usize {
+    message.body_bytes().len() + message.headers.encoded().len()
 }
 
 fn unknown(id: &str) -> Failure {

@@ -7,9 +7,7 @@ use crate::client::Client;
 use crate::convert;
 use crate::errors::Failure;
 use crate::frame::{Frame, Version};
-use crate::subscription::{AckMode, Claim, Ledger, Settled};
-use crate::transactions::{Refusal, Refused};
-use futures_util::future::{BoxFuture, FutureExt, ready};
+use crate::subscription::{AckMode, Claim, Ledger, Refusal, Refused, Settled, refuse};
 use sluice_broker::Holder;
 use sluice_model::Error;
 use sluice_net::Outcome;
@@ -50,10 +48,11 @@ pub(super) fn nack(client: &mut Client, frame: &Frame) -> Result<Outcome, Failur
     if frame.get("transaction").is_some() {
         return reserve(client, frame, &named, Some(refusal));
     }
+    metrics::counter!("sluice_stomp_nacks_total", "requeue" => refusal.requeue.to_string()).increment(1);
     let mut nacks = Vec::new();
     for (_, entry) in settle(&named)? {
         let (ledger, holder) = (named.ledger.clone(), named.holder.clone());
-        nacks.push(refuse(client, Refused { ledger, holder, entry, refusal })?);
+        nacks.push(refuse(&client.wire, &client.session, Refused { ledger, holder, entry, refusal })?);
     }
     Ok(client.when(receipt, async move {
         for nack in nacks {
@@ -92,38 +91,6 @@ fn reserve(
     let refusal = refusal.map(|refusal| (refusal, named.holder.clone()));
     client.transactions.settle(&id, &named.ledger, reserved, refusal)?;
     Ok(client.done(frame.get("receipt").cloned()))
-}
-
-/// Gives a delivery back; the future says when that is stored.
-pub(super) fn refuse(
-    client: &Client,
-    refused: Refused,
-) -> Result<BoxFuture<'static, Result<(), Error>>, Failure> {
-    let Refused { ledger, holder, entry, refusal } = refused;
-    let (broker, config) = (client.wire.broker.clone(), &client.wire.config);
-    let delay = refusal.delay.unwrap_or_else(|| config.nack_delay(entry.attempt));
-    metrics::counter!("sluice_stomp_nacks_total", "requeue" => refusal.requeue.to_string()).increment(1);
-    match entry.claim {
-        Claim::Lease(handle) if refusal.requeue => {
-            Ok(broker.nack(&client.session, &handle, Some(delay))?.boxed())
-        }
-        Claim::Lease(handle) => {
-            let session = client.session.clone();
-            Ok(async move {
-                let _lease = holder; // the delivery is ours until it is moved
-                broker.dead_letter(&session, &handle, "refused by the consumer").await
-            }
-            .boxed())
-        }
-        Claim::Place(locator) => {
-            if refusal.requeue && entry.attempt < broker.config().max_attempts {
-                ledger.send_again(locator, entry.attempt + 1, delay);
-            } else {
-                metrics::counter!("sluice_stomp_dropped_total").increment(1); // no group, no dead letters
-            }
-            Ok(ready(Ok(())).boxed())
-        }
-    }
 }
 
 /// Finds what a frame names. `None`: a 1.0 client acknowledges what `auto` mode has acknowledged already.
@@ -177,6 +144,6 @@ fn by_message(client: &Client, frame: &Frame, message: &str) -> Option<Named> {
 fn not_found() -> Failure {
     Failure::protocol(
         "Message not found",
-        "no delivery of this connection that waits for its ACK has this id",
+        "no delivery of this connection that waits for its ACK has this id; it may have waited longer than ack-timeout",
     )
 }

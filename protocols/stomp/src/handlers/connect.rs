@@ -20,6 +20,10 @@ pub(crate) struct Hello {
     pub version: Version,
     pub heartbeat: Heartbeat,
     pub proof: Proof,
+    /// What the client calls itself; durable subscriptions have it in their names.
+    pub client_id: Option<ByteString>,
+    /// A name for the answer, as ActiveMQ has it.
+    pub request_id: Option<ByteString>,
 }
 
 /// What the client showed.
@@ -59,7 +63,13 @@ pub(crate) fn connect(
         (Proof::Nothing, Some(der)) => Proof::Certificate(der.clone()),
         (proof, _) => proof,
     };
-    Ok(Hello { version, heartbeat, proof })
+    let [client_id, request_id] =
+        ["client-id", "request-id"].map(|name| frame.get(name).filter(|id| !id.is_empty()).cloned());
+    for id in [&client_id, &request_id].into_iter().flatten().filter(|id| id.len() > config.max_id.bytes()) {
+        let detail = format!("an id may have at most {} bytes, not {}", config.max_id.bytes(), id.len());
+        return Err(Failure::protocol("Id too long", detail).to_frame(None, None));
+    }
+    Ok(Hello { version, heartbeat, proof, client_id, request_id })
 }
 
 fn version(frame: &Frame) -> std::result::Result<Version, Output> {
@@ -103,7 +113,13 @@ impl Proof {
 }
 
 /// The CONNECTED frame; never escaped, so that every version reads it.
-pub(crate) fn connected(wire: &Wire, version: Version, heartbeat: &str, session: &Session) -> Output {
+pub(crate) fn connected(
+    wire: &Wire,
+    version: Version,
+    heartbeat: &str,
+    session: &Session,
+    request_id: Option<&ByteString>,
+) -> Output {
     let mut frame = FrameWriter::raw("CONNECTED");
     frame
         .header("version", version.as_str())
@@ -112,6 +128,9 @@ pub(crate) fn connected(wire: &Wire, version: Version, heartbeat: &str, session:
         .header("heart-beat", heartbeat);
     if !session.is_anonymous() {
         frame.header("user-name", session.principal());
+    }
+    if let Some(id) = request_id {
+        frame.header("response-id", id);
     }
     frame.finish()
 }

@@ -1,10 +1,12 @@
 //! SEND: one message, stored at once or kept for COMMIT.
 
+use super::mail;
 use crate::client::{Client, required};
 use crate::convert;
 use crate::destination::{Destination, Role};
 use crate::errors::Failure;
 use crate::frame::Frame;
+use crate::mail::Address;
 use sluice_auth::Session;
 use sluice_broker::{Broker, QueueChoice, SendRequest};
 use sluice_model::ErrorKind;
@@ -15,10 +17,15 @@ use tokio::time::Instant;
 /// Between attempts while the broker is too busy.
 const PAUSE: Duration = Duration::from_millis(20);
 
-pub(super) fn send(client: &mut Client, frame: Frame) -> Result<Outcome, Failure> {
-    let destination = Destination::parse(required(&frame, "destination")?)?;
+pub(super) fn send(client: &mut Client, mut frame: Frame) -> Result<Outcome, Failure> {
+    let text = required(&frame, "destination")?;
+    if let Some(address) = Address::parse(text) {
+        return mail::send(client, frame, address?);
+    }
+    let destination = Destination::parse(text)?;
     destination.refuse_unwritable()?;
     destination.refuse_wildcards()?;
+    mail::rewrite_reply_to(client, &mut frame)?;
     let receipt = frame.get("receipt").cloned();
     let transaction = frame.get("transaction").cloned();
     let broker = client.wire.broker.clone();

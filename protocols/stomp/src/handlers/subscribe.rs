@@ -5,25 +5,25 @@
 
 use super::send;
 use crate::client::{Client, required};
+use crate::convert;
 use crate::destination::{Destination, Role};
+use crate::durable;
 use crate::errors::Failure;
 use crate::frame::{Frame, Version};
-use crate::subscription::{AckMode, Plan};
+use crate::mail::{Address, Slot};
+use crate::subscription::{AckMode, GroupSource, Plan, Reading, Source};
 use bytestring::ByteString;
 use sluice_broker::StartAt;
 use sluice_model::{Dialect, Error, Filter, GroupName};
 use sluice_net::Outcome;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// Headers of other brokers that ask for what is not offered, whatever their value.
-const REFUSED: [(&str, &str); 8] = [
-    ("activemq.subscriptionName", "durable subscriptions are not supported; use /group/<group>/<topic>"),
-    ("durable-subscription-name", "durable subscriptions are not supported; use /group/<group>/<topic>"),
-    ("x-queue-name", "named queues are not supported; use /group/<group>/<topic>"),
+const REFUSED: [(&str, &str); 3] = [
     ("x-stream-offset", "offsets are not supported; use the header from"),
     ("x-priority", "consumer priorities are not supported"),
     ("activemq.priority", "consumer priorities are not supported"),
-    ("ack-timeout", "acknowledgement timeouts are not supported"),
-    ("order", "ordered subscriptions are not supported"),
 ];
 /// The same, when their value is `true`.
 const REFUSED_IF_TRUE: [(&str, &str); 6] = [
@@ -34,22 +34,33 @@ const REFUSED_IF_TRUE: [(&str, &str); 6] = [
     ("activemq.exclusive", "exclusive subscriptions are not supported"),
     ("activemq.retroactive", "retroactive subscriptions are not supported; use the header from"),
 ];
+/// What a topic in the log offers, and a temporary destination does not.
+const NOT_OF_MAIL: [&str; 12] = [
+    "selector",
+    "tag",
+    "tags",
+    "x-tag",
+    "from",
+    "group",
+    "consumer-group",
+    "order",
+    "durable",
+    "persistent",
+    "activemq.subscriptionName",
+    "durable-subscription-name",
+];
 
 pub(super) fn subscribe(client: &mut Client, frame: &Frame) -> Result<Outcome, Failure> {
     let plan = plan(client, frame)?;
-    let key = key(plan.id.as_ref(), &plan.destination.text);
-    if client.subscriptions.get(&key).is_some() {
-        let what = plan.id.as_ref().unwrap_or(&plan.destination.text);
-        return Err(Failure::protocol("Duplicate subscription", format!("{what:?} is subscribed already")));
-    }
-    let max = client.wire.config.max_subscriptions;
-    if client.subscriptions.len() >= max {
-        let detail = format!("a connection may have at most {max} subscriptions");
-        return Err(Failure::protocol("Too many subscriptions", detail));
-    }
+    let key = key(plan.id.as_ref(), &plan.destination);
+    let stopped = stop_automatic(client, &plan);
+    room(client, &key, plan.id.as_ref().unwrap_or(&plan.destination))?;
     let (subscriptions, seat) = client.seat();
     let started = subscriptions.start(key, plan, seat);
     Ok(client.first(frame.get("receipt").cloned(), async move {
+        if let Some(stopped) = stopped {
+            stopped.await; // what it had not sent is back, in order
+        }
         let stands =
             started.ready.await.unwrap_or_else(|_| Err(Error::internal("a subscription ended at its start")));
         stands?;
@@ -58,44 +69,124 @@ pub(super) fn subscribe(client: &mut Client, frame: &Frame) -> Result<Outcome, F
     }))
 }
 
+/// A client that subscribes to its temporary queue reads it by itself from now on.
+fn stop_automatic(client: &mut Client, plan: &Plan) -> Option<impl Future<Output = ()> + Send + use<>> {
+    let known = client
+        .subscriptions
+        .iter()
+        .find(|(_, known)| known.automatic && known.destination == plan.destination);
+    let key = known.map(|(key, _)| key.clone())?;
+    client.subscriptions.end(&key)
+}
+
+/// Whether there is room for another subscription under that key.
+pub(super) fn room(client: &Client, key: &ByteString, what: &ByteString) -> Result<(), Failure> {
+    if client.subscriptions.get(key).is_some() {
+        return Err(Failure::protocol("Duplicate subscription", format!("{what:?} is subscribed already")));
+    }
+    let max = client.wire.config.max_subscriptions;
+    if client.subscriptions.len() >= max {
+        let detail = format!("a connection may have at most {max} subscriptions");
+        return Err(Failure::protocol("Too many subscriptions", detail));
+    }
+    Ok(())
+}
+
 /// What a subscription without an id is found by; no id can look like it, because none has a NUL.
 pub(super) fn key(id: Option<&ByteString>, destination: &str) -> ByteString {
     id.cloned().unwrap_or_else(|| format!("\0{destination}").into())
 }
 
-fn plan(client: &Client, frame: &Frame) -> Result<Plan, Failure> {
-    let destination = Destination::parse(required(frame, "destination")?)?;
+fn plan(client: &mut Client, frame: &Frame) -> Result<Plan, Failure> {
+    let destination = required(frame, "destination")?;
     let id = match client.version {
         Version::V10 => frame.get("id").filter(|id| !id.is_empty()),
         Version::V11 | Version::V12 => Some(required(frame, "id")?),
     };
-    refuse(frame, &destination)?;
+    refuse(frame)?;
+    let mode = mode(frame)?;
+    let source = match Address::parse(destination) {
+        Some(address) => Source::Mail(mail(client, frame, &address?)?),
+        None => topic(client, frame, Destination::parse(destination)?)?,
+    };
     Ok(Plan {
         id: id.cloned(),
-        group: group(frame, &destination)?,
-        mode: mode(frame)?,
-        filter: filter(client, frame)?,
-        start: start(frame, &destination)?,
+        destination: destination.clone(),
+        mode,
         window: window(client, frame)?,
-        create: send::create(client, &destination),
-        destination,
+        ack_timeout: ack_timeout(client, frame, mode)?,
+        source,
+        automatic: false,
     })
 }
 
-fn refuse(frame: &Frame, destination: &Destination) -> Result<(), Failure> {
-    destination.refuse_wildcards()?;
+fn refuse(frame: &Frame) -> Result<(), Failure> {
     let present = REFUSED.iter().filter(|(name, _)| frame.get(name).is_some());
     let wanted = REFUSED_IF_TRUE.iter().filter(|(name, _)| frame.get(name).is_some_and(|v| v == "true"));
-    if let Some((name, why)) = present.chain(wanted).next() {
-        return Err(Failure::unsupported(format!("{name}: {why}")));
+    match present.chain(wanted).next() {
+        Some((name, why)) => Err(Failure::unsupported(format!("{name}: {why}"))),
+        None => Ok(()),
     }
-    // A queue's messages outlive its subscribers anyway; a topic's do not.
-    let durable = ["durable", "persistent"].iter().any(|name| frame.get(name).is_some_and(|v| v == "true"));
-    if durable && destination.role == Role::Topic {
-        let detail = "durable subscriptions are not supported; use /group/<group>/<topic>";
-        return Err(Failure::unsupported(detail));
+}
+
+fn mail(client: &mut Client, frame: &Frame, address: &Address) -> Result<Arc<Slot>, Failure> {
+    if let Some((name, _)) = frame.first_of(&NOT_OF_MAIL) {
+        return Err(Failure::unsupported(format!("{name}: a temporary destination has none")));
     }
-    Ok(())
+    if !address.is_own() {
+        return Err(Failure::protocol(
+            "Access refused",
+            "a temporary destination is read by its owner alone",
+        ));
+    }
+    client.mailroom().subscribe(address)
+}
+
+fn topic(client: &Client, frame: &Frame, destination: Destination) -> Result<Source, Failure> {
+    destination.refuse_wildcards()?;
+    durable::refuse(frame, &destination)?;
+    let durable = match destination.role {
+        Role::Topic => durable::group(frame, client.client_id.as_ref())?,
+        Role::Queue { .. } | Role::Group(_) => None, // what is sent there outlives its subscribers anyway
+    };
+    let (group, durable) = match (group(frame, &destination)?, durable) {
+        (None, durable) => (durable.clone(), durable.is_some()),
+        (group, _) => (group, false),
+    };
+    let ordered = match frame.get("order").map(|order| &order[..]) {
+        None => false,
+        Some("fifo") if group.is_some() => true,
+        Some(order) => {
+            let detail = format!("order may be fifo, where a group consumes, not {order:?}");
+            return Err(Failure::protocol("Invalid request", detail));
+        }
+    };
+    let reading = Reading {
+        filter: filter(client, frame)?,
+        start: start(frame, &destination)?,
+        create: send::create(client, &destination),
+        destination,
+    };
+    Ok(match group {
+        Some(name) => Source::Group(reading, GroupSource { name, ordered, durable }),
+        None => Source::Cursor(reading),
+    })
+}
+
+/// How long the client may keep a message without acknowledging it.
+fn ack_timeout(client: &Client, frame: &Frame, mode: AckMode) -> Result<Option<Duration>, Failure> {
+    const NAME: &str = "ack-timeout";
+    let Some(text) = frame.get(NAME) else { return Ok(None) };
+    if mode == AckMode::Auto {
+        let detail = "ack-timeout: in auto mode nothing waits for an ACK";
+        return Err(Failure::protocol("Invalid request", detail));
+    }
+    let (time, max) = (convert::span(NAME, text)?, client.wire.broker.config().max_lease);
+    if time.is_zero() || time > max.0 {
+        let detail = format!("ack-timeout may be 1ms to {max}, not {text:?}");
+        return Err(Failure::protocol("Invalid request", detail));
+    }
+    Ok(Some(time))
 }
 
 fn group(frame: &Frame, destination: &Destination) -> Result<Option<GroupName>, Failure> {
@@ -158,15 +249,17 @@ fn window(client: &Client, frame: &Frame) -> Result<usize, Failure> {
     match frame.first_of(&["consumer-window-size", "consumerWindowSize"]) {
         None => {}
         Some((_, bytes)) if bytes == "0" => return Ok(1), // of bytes: one message at a time
+        Some((_, bytes)) if bytes == "-1" => return Ok(config.max_prefetch.max(1)),
         Some((name, _)) => {
             let detail = format!("{name}: windows in bytes are not supported; use prefetch-count");
             return Err(Failure::unsupported(detail));
         }
     }
-    let Some((name, text)) = frame.first_of(&["prefetch-count", "activemq.prefetchSize"]) else {
+    let Some((name, text)) = frame.first_of(&["prefetch-count", "activemq.prefetchSize", "prefetch"]) else {
         return Ok(config.default_prefetch.max(1));
     };
     match text.trim().parse::<usize>() {
+        Ok(0) if name == "prefetch-count" => Ok(config.max_prefetch.max(1)), // RabbitMQ's word for no limit
         Ok(count) if count <= config.max_prefetch => Ok(count.max(1)),
         _ => {
             let detail = format!("{name} must be a number up to {}, not {text:?}", config.max_prefetch);

@@ -1,9 +1,10 @@
 //! BEGIN, COMMIT, ABORT.
 
-use super::ack;
 use crate::client::{Client, required};
 use crate::errors::Failure;
 use crate::frame::Frame;
+use crate::subscription::refuse;
+use crate::transactions::Commit;
 use sluice_net::Outcome;
 
 pub(super) fn begin(client: &mut Client, frame: &Frame) -> Result<Outcome, Failure> {
@@ -12,19 +13,27 @@ pub(super) fn begin(client: &mut Client, frame: &Frame) -> Result<Outcome, Failu
     Ok(client.done(frame.get("receipt").cloned()))
 }
 
-/// Sends and acknowledgements as one atomic group; what was refused goes back behind it.
+/// Sends and acknowledgements as one atomic group; letters and what was refused follow it.
 pub(super) fn commit(client: &mut Client, frame: &Frame) -> Result<Outcome, Failure> {
     let id = required(frame, "transaction")?;
-    let (work, refused) = client.transactions.end(id)?.commit();
+    let Commit { work, refused, letters } = client.transactions.end(id)?.commit();
     let nothing = work.sends.is_empty() && work.acks.is_empty();
     let done = if nothing { None } else { Some(client.wire.broker.work(&client.session, work)?) };
-    let refused = refused.into_iter().map(|one| ack::refuse(client, one)).collect::<Result<Vec<_>, _>>()?;
+    let refused = refused
+        .into_iter()
+        .map(|one| refuse(&client.wire, &client.session, one))
+        .collect::<Result<Vec<_>, _>>()?;
+    let own = (!letters.is_empty()).then(|| client.mailroom().clone());
+    let post = client.wire.post.clone();
     Ok(client.when(frame.get("receipt").cloned(), async move {
         if let Some(done) = done {
             done.await?;
         }
         for one in refused {
             one.await?;
+        }
+        for (to, message) in letters {
+            post.deliver(own.as_ref(), &to, message);
         }
         Ok(())
     }))

@@ -4,21 +4,20 @@
 //! what is not acknowledged is forgotten with the subscription.
 
 use super::ledger::Again;
-use super::{AckMode, BATCH, Claim, Feed, Handshake};
+use super::{BATCH, Claim, Feed, Handshake, Push, Reading};
 use crate::convert;
 use sluice_broker::Cursor;
 use sluice_model::{ErrorKind, Result, StoredMessage};
 
 /// Runs until stopped, refused, or the connection ends.
-pub(super) async fn run(feed: Feed, handshake: Handshake) {
-    let plan = &feed.plan;
-    let topic = &plan.destination.topic;
-    let cursor =
-        feed.wire.broker.cursor(&feed.session, topic, plan.filter.clone(), plan.start, plan.create).await;
-    match cursor {
+pub(super) async fn run(feed: Feed, reading: Reading, handshake: Handshake) {
+    let topic = &reading.destination.topic;
+    let filter = reading.filter.clone();
+    let broker = &feed.wire.broker;
+    match broker.cursor(&feed.session, topic, filter, reading.start, reading.create).await {
         Ok(mut cursor) => {
             if handshake.begin(Ok(())).await {
-                serve(&feed, &mut cursor).await;
+                serve(&feed, &reading, &mut cursor).await;
             }
         }
         Err(error) => {
@@ -28,17 +27,21 @@ pub(super) async fn run(feed: Feed, handshake: Handshake) {
 }
 
 /// `None` when stopped.
-async fn serve(feed: &Feed, cursor: &mut Cursor) -> Option<()> {
+async fn serve(feed: &Feed, reading: &Reading, cursor: &mut Cursor) -> Option<()> {
     loop {
         let next = tokio::select! {
             biased;
             () = feed.stop.cancelled() => return None,
+            () = feed.ledger.overdue() => {
+                feed.take_back_overdue(None);
+                continue;
+            }
             next = next(feed, cursor) => next,
         };
         match next {
             Ok(batch) => {
                 for (message, attempt) in batch {
-                    push(feed, message, attempt).await?;
+                    push(feed, reading, message, attempt).await?;
                 }
             }
             Err(error) => feed.survives(error).await?,
@@ -65,22 +68,23 @@ async fn next(feed: &Feed, cursor: &mut Cursor) -> Result<Vec<(StoredMessage, u3
 }
 
 async fn read_again(feed: &Feed, again: &Again) -> Result<Vec<(StoredMessage, u32)>> {
-    match feed.wire.broker.message_at(&feed.session, again.locator).await {
+    let Claim::Place(locator) = again.claim else { return Ok(Vec::new()) };
+    match feed.wire.broker.message_at(&feed.session, locator).await {
         Ok(message) => Ok(vec![(message, again.attempt)]),
         Err(error) if error.kind() == ErrorKind::MessageNotFound => Ok(Vec::new()), // its retention has ended
         Err(error) => Err(error),
     }
 }
 
-async fn push(feed: &Feed, message: StoredMessage, attempt: u32) -> Option<()> {
-    if feed.skips(&message) {
+async fn push(feed: &Feed, reading: &Reading, message: StoredMessage, attempt: u32) -> Option<()> {
+    if reading.skips(&feed.wire, &message.message) {
         return Some(());
     }
-    let number = (feed.plan.mode != AckMode::Auto).then(|| {
-        let claim = Claim::Place(message.locator);
-        feed.ledger.add(convert::message_id(&message), attempt, claim)
-    });
-    let frame = match feed.frame(&message, number, attempt > 1) {
+    let id = convert::message_id(&message);
+    let number = feed.enter(&id, attempt, || Claim::Place(message.locator));
+    let dead = reading.destination.is_dead_letters();
+    let push = Push { id: &id, message: &message.message, number, redelivered: attempt > 1, dead };
+    let frame = match feed.frame(&push) {
         Ok(frame) => frame,
         Err(error) => {
             tracing::warn!(%error, topic = %message.topic, "a message cannot be written as STOMP; it is left out");
@@ -88,6 +92,7 @@ async fn push(feed: &Feed, message: StoredMessage, attempt: u32) -> Option<()> {
             return Some(());
         }
     };
+    drop(message);
     tokio::select! {
         biased;
         () = feed.stop.cancelled() => None,

@@ -3,30 +3,34 @@
 //! The one idea to know: whatever the loop waits for, it goes on acknowledging what the socket has taken (`auto`
 //! mode), and it can be stopped or dropped at any await: what was written counts as consumed, the rest goes back.
 
-use super::{AckMode, BATCH, Claim, Feed, Handshake};
+use super::{AckMode, BATCH, Claim, Feed, GroupSource, Handshake, Push, Reading};
 use crate::convert;
 use futures_util::FutureExt;
 use sluice_auth::Session;
-use sluice_broker::{Broker, Holder, Lease, ReceiveRequest};
-use sluice_model::{Delivered, GroupName, ReceiptHandle, Result};
+use sluice_broker::{Broker, GroupSpec, Holder, Lease, ReceiveRequest};
+use sluice_model::{Delivered, Error, ErrorKind, ReceiptHandle, Result};
 use sluice_net::Written;
 use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio_util::sync::CancellationToken;
 
 /// Runs until stopped, refused, or the connection ends.
-pub(super) async fn run(feed: Feed, group: GroupName, holder: Arc<Holder>, handshake: Handshake) {
+pub(super) async fn run(
+    feed: Feed,
+    reading: Reading,
+    group: GroupSource,
+    holder: Arc<Holder>,
+    handshake: Handshake,
+) {
     // Fields are dropped in this order: settle what can be settled before the holder returns the rest.
     let acks = AutoAcks {
         written: VecDeque::new(),
         broker: feed.wire.broker.clone(),
         session: feed.session.clone(),
     };
-    let mut leased = Leased { acks, feed, group, holder };
-    let first = leased.receive(1, Duration::ZERO).await;
-    let (started, first) = match first {
+    let mut leased = Leased { acks, share: Share { feed, reading, group, holder } };
+    let (started, first) = match leased.share.start().await {
         Ok(first) => (Ok(()), first),
         Err(error) => (Err(error), Vec::new()),
     };
@@ -39,8 +43,14 @@ pub(super) async fn run(feed: Feed, group: GroupName, holder: Arc<Holder>, hands
 
 struct Leased {
     acks: AutoAcks,
+    share: Share,
+}
+
+/// Whose messages are received, and who holds them.
+struct Share {
     feed: Feed,
-    group: GroupName,
+    reading: Reading,
+    group: GroupSource,
     holder: Arc<Holder>,
 }
 
@@ -48,44 +58,36 @@ impl Leased {
     /// `None` when stopped.
     async fn serve(&mut self, first: Unsent) -> Option<()> {
         self.push_all(first).await?;
-        let turn = self.feed.wire.turns.of(&self.group, &self.feed.plan.destination.topic);
+        let share = &self.share;
+        let turn = share.feed.wire.turns.of(&share.group.name, &share.reading.destination.topic);
         loop {
             self.credit().await?;
-            let taken = {
-                let Self { acks, feed, group, holder } = self;
-                let next = async {
-                    let _seat = turn.take().await;
-                    next(feed, group, holder, || turn.is_wanted()).await
-                };
-                attend(acks, &feed.stop, next).await?
+            let Self { acks, share } = self;
+            let next = async {
+                let _seat = turn.take().await;
+                share.next(|| turn.is_wanted()).await
             };
-            match taken {
+            match attend(acks, share, next).await? {
                 Ok(batch) => {
                     let batch = Unsent::new(self, batch);
                     self.push_all(batch).await?;
                 }
-                Err(error) => self.feed.survives(error).await?,
+                Err(error) => self.share.feed.survives(error).await?,
             }
         }
-    }
-
-    async fn receive(&self, max: usize, wait: Duration) -> Result<Vec<Delivered>> {
-        receive(&self.feed, &self.group, &self.holder, max, wait).await
     }
 
     /// Resolves when the client may be sent another message.
     async fn credit(&mut self) -> Option<()> {
-        let window = self.feed.plan.window;
-        while self.acks.written.len() >= window {
+        let Self { acks, share } = self;
+        let window = share.feed.plan.window;
+        while acks.written.len() >= window {
             tokio::select! {
-                () = self.feed.stop.cancelled() => return None,
-                () = self.acks.settle_next() => {}
+                () = share.feed.stop.cancelled() => return None,
+                () = acks.settle_next() => {}
             }
         }
-        tokio::select! {
-            () = self.feed.stop.cancelled() => None,
-            () = self.feed.ledger.room(window) => Some(()),
-        }
+        attend(acks, share, share.feed.ledger.room(window)).await
     }
 
     async fn push_all(&mut self, mut batch: Unsent) -> Option<()> {
@@ -97,90 +99,106 @@ impl Leased {
 
     async fn push(&mut self, delivered: Delivered) -> Option<()> {
         let Delivered { message, receipt, attempt, redelivered, .. } = delivered;
-        if self.feed.skips(&message) {
-            self.acks.settle(&receipt);
+        let Self { acks, share } = self;
+        let feed = &share.feed;
+        if share.reading.skips(&feed.wire, &message.message) {
+            acks.settle(&receipt);
             return Some(());
         }
-        let number = (self.feed.plan.mode != AckMode::Auto).then(|| {
-            let claim = Claim::Lease(receipt.clone());
-            self.feed.ledger.add(convert::message_id(&message), attempt, claim)
-        });
-        let frame = match self.feed.frame(&message, number, redelivered) {
+        let id = convert::message_id(&message);
+        let number = feed.enter(&id, attempt, || Claim::Lease(receipt.clone()));
+        let dead = share.reading.destination.is_dead_letters();
+        let frame = match feed.frame(&Push { id: &id, message: &message.message, number, redelivered, dead })
+        {
             Ok(frame) => frame,
-            Err(error) => return self.set_aside(&receipt, number, error).await,
+            Err(error) => return share.set_aside(&receipt, number, &error).await,
         };
         drop(message);
-        let Self { acks, feed, .. } = self;
-        if number.is_some() {
-            return attend(acks, &feed.stop, feed.out.send(frame)).await?.ok();
+        if feed.plan.mode != AckMode::Auto {
+            return attend(acks, share, feed.out.send(frame)).await?.ok();
         }
-        let written = attend(acks, &feed.stop, feed.out.send_tracked(frame)).await?.ok()?;
+        let written = attend(acks, share, feed.out.send_tracked(frame)).await?.ok()?;
         acks.written.push_back((written, receipt));
         Some(())
     }
+}
+
+impl Share {
+    /// The group as it was asked for, and its first message if there is one.
+    async fn start(&self) -> Result<Vec<Delivered>> {
+        if self.group.ordered {
+            self.order().await?;
+        }
+        self.receive(1, Duration::ZERO).await
+    }
+
+    /// Makes the group one that consumes in order, if it is new.
+    async fn order(&self) -> Result<()> {
+        let Self { feed, group, .. } = self;
+        match feed.wire.broker.group(&feed.session, &group.name) {
+            Ok(known) if known.spec.is_fifo() => Ok(()),
+            Ok(_) => Err(Error::new(
+                ErrorKind::Conflict,
+                format!("group {} is there already and does not consume in order", group.name),
+            )),
+            Err(error) if error.kind() == ErrorKind::GroupNotFound => {
+                let spec = GroupSpec { start: self.reading.start, ..GroupSpec::default() }.fifo(true);
+                feed.wire.broker.put_group(&feed.session, &group.name, spec).await.map(drop)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The next messages: what is there, few if others wait for theirs; else the first to come.
+    async fn next(&self, is_wanted: impl Fn() -> bool) -> Result<Vec<Delivered>> {
+        let feed = &self.feed;
+        let room = feed.plan.window.saturating_sub(feed.ledger.len()).max(1);
+        let batch = if is_wanted() { 1 } else { room.min(BATCH) };
+        let there = self.receive(batch, Duration::ZERO).await?;
+        if !there.is_empty() {
+            return Ok(there);
+        }
+        self.receive(1, feed.wire.broker.config().max_wait.0).await
+    }
+
+    async fn receive(&self, max: usize, wait: Duration) -> Result<Vec<Delivered>> {
+        let Self { feed, reading, group, holder } = self;
+        let request = ReceiveRequest {
+            group: &group.name,
+            topic: &reading.destination.topic,
+            filter: &reading.filter,
+            max,
+            lease: Lease::Held(holder),
+            wait,
+            start: reading.start,
+            create: reading.create,
+        };
+        feed.wire.broker.receive(&feed.session, &request).await
+    }
 
     /// A message that cannot be shown must not block those behind it.
-    async fn set_aside(
-        &mut self,
-        receipt: &ReceiptHandle,
-        number: Option<u64>,
-        error: sluice_model::Error,
-    ) -> Option<()> {
-        tracing::warn!(%error, group = %self.group, "a message cannot be written as STOMP; it goes to the dead letters");
-        self.feed.ledger.remove(number);
-        let broker = &self.feed.wire.broker;
-        if let Err(error) = broker.dead_letter(&self.feed.session, receipt, error.message()).await {
+    async fn set_aside(&self, receipt: &ReceiptHandle, number: Option<u64>, error: &Error) -> Option<()> {
+        let (feed, group) = (&self.feed, &self.group.name);
+        tracing::warn!(%error, %group, "a message cannot be written as STOMP; it goes to the dead letters");
+        feed.ledger.remove(number);
+        if let Err(error) = feed.wire.broker.dead_letter(&feed.session, receipt, error.message()).await {
             tracing::warn!(%error, "a message could not be sent to the dead letters");
         }
         Some(())
     }
 }
 
-/// The next messages: what is there, few if others wait for theirs; else the first to come.
-async fn next(
-    feed: &Feed,
-    group: &GroupName,
-    holder: &Holder,
-    is_wanted: impl Fn() -> bool,
-) -> Result<Vec<Delivered>> {
-    let room = feed.plan.window.saturating_sub(feed.ledger.len()).max(1);
-    let batch = if is_wanted() { 1 } else { room.min(BATCH) };
-    let there = receive(feed, group, holder, batch, Duration::ZERO).await?;
-    if !there.is_empty() {
-        return Ok(there);
-    }
-    receive(feed, group, holder, 1, feed.wire.broker.config().max_wait.0).await
-}
-
-async fn receive(
-    feed: &Feed,
-    group: &GroupName,
-    holder: &Holder,
-    max: usize,
-    wait: Duration,
-) -> Result<Vec<Delivered>> {
-    let plan = &feed.plan;
-    let request = ReceiveRequest {
-        group,
-        topic: &plan.destination.topic,
-        filter: &plan.filter,
-        max,
-        lease: Lease::Held(holder),
-        wait,
-        start: plan.start,
-        create: plan.create,
-    };
-    feed.wire.broker.receive(&feed.session, &request).await
-}
-
-/// Awaits `work` while acknowledging what the socket has taken; `None` when told to stop.
-async fn attend<F: Future>(acks: &mut AutoAcks, stop: &CancellationToken, work: F) -> Option<F::Output> {
+/// Awaits `work` while acknowledging what the socket has taken, and taking back what the client keeps for too long;
+/// `None` when told to stop.
+async fn attend<F: Future>(acks: &mut AutoAcks, share: &Share, work: F) -> Option<F::Output> {
     let mut work = pin!(work);
+    let feed = &share.feed;
     loop {
         tokio::select! {
             biased;
-            () = stop.cancelled() => return None,
+            () = feed.stop.cancelled() => return None,
             () = acks.settle_next(), if !acks.written.is_empty() => {}
+            () = feed.ledger.overdue() => feed.take_back_overdue(Some(&share.holder)),
             output = &mut work => return Some(output),
         }
     }
@@ -248,11 +266,7 @@ struct Unsent {
 
 impl Unsent {
     fn new(leased: &Leased, batch: Vec<Delivered>) -> Self {
-        Self {
-            queue: batch.into(),
-            broker: leased.feed.wire.broker.clone(),
-            session: leased.feed.session.clone(),
-        }
+        Self { queue: batch.into(), broker: leased.acks.broker.clone(), session: leased.acks.session.clone() }
     }
 }
 

@@ -4,10 +4,12 @@
 //! may take a settlement back by aborting its transaction. The one idea to know: entries are numbered in the order of
 //! sending and stay until they are really settled; a transaction only reserves them.
 
+use crate::mail::Letter;
 use bytestring::ByteString;
 use parking_lot::Mutex;
 use sluice_model::ReceiptHandle;
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -15,9 +17,13 @@ use tokio::time::Instant;
 /// The deliveries of one subscription, shared between its task and the connection.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
+    /// How long a delivery may wait for its ACK.
+    ack_timeout: Option<Duration>,
     state: Mutex<State>,
     /// Something was settled or is to be sent again.
     changed: Notify,
+    /// A transaction gave deliveries back, which may be overdue.
+    freed: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -34,24 +40,28 @@ pub(crate) struct Entry {
     /// Which delivery of this message it was, from 1.
     pub attempt: u32,
     pub claim: Claim,
+    /// When it has waited long enough for its ACK.
+    overdue: Option<Instant>,
     /// The open transaction that has settled it.
-    pub reserved_by: Option<ByteString>,
+    reserved_by: Option<ByteString>,
 }
 
 /// What settles a delivery.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) enum Claim {
     /// A lease of a group.
     Lease(ReceiptHandle),
     /// Nothing: a cursor has moved on already. Where to read the message if it is wanted again.
     Place(u64),
+    /// Nothing: a letter is in nobody else's hands.
+    Letter(Arc<Letter>),
 }
 
-/// A delivery of a cursor that the client refused.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A delivery without a lease that the client refused.
+#[derive(Debug, Clone)]
 pub(crate) struct Again {
     pub due: Instant,
-    pub locator: u64,
+    pub claim: Claim,
     /// Which delivery it will be.
     pub attempt: u32,
 }
@@ -60,12 +70,18 @@ pub(crate) struct Again {
 pub(crate) type Settled = Vec<(u64, Entry)>;
 
 impl Ledger {
+    /// A ledger whose deliveries are taken back after that time.
+    pub fn new(ack_timeout: Option<Duration>) -> Self {
+        Self { ack_timeout, ..Self::default() }
+    }
+
     /// Notes a delivery that is about to be sent; returns its number.
     pub fn add(&self, message_id: ByteString, attempt: u32, claim: Claim) -> u64 {
         let mut state = self.state.lock();
         state.last += 1;
         let number = state.last;
-        state.entries.insert(number, Entry { message_id, attempt, claim, reserved_by: None });
+        let overdue = self.ack_timeout.map(|time| Instant::now() + time);
+        state.entries.insert(number, Entry { message_id, attempt, claim, overdue, reserved_by: None });
         number
     }
 
@@ -117,12 +133,57 @@ impl Ledger {
         for entry in state.entries.values_mut() {
             entry.reserved_by.take_if(|by| *by == transaction);
         }
+        drop(state);
+        self.freed.notify_one();
     }
 
-    /// Has a cursor's message sent again.
-    pub fn send_again(&self, locator: u64, attempt: u32, delay: Duration) {
+    /// Resolves when a delivery has waited too long for its ACK.
+    pub async fn overdue(&self) {
+        if self.ack_timeout.is_none() {
+            return std::future::pending().await;
+        }
+        loop {
+            // Deliveries are numbered as they were sent, so the first one that waits is the first to be overdue.
+            let first = self.state.lock().entries.values().find(|entry| entry.reserved_by.is_none()).cloned();
+            let Some(at) = first.and_then(|entry| entry.overdue) else {
+                self.freed.notified().await;
+                continue;
+            };
+            tokio::select! {
+                biased;
+                () = tokio::time::sleep_until(at) => {}
+                () = self.freed.notified() => continue,
+            }
+            if self.state.lock().next_overdue(Instant::now()).is_some() {
+                return;
+            }
+        }
+    }
+
+    /// Takes out the deliveries that have waited too long.
+    pub fn take_overdue(&self) -> Settled {
         let mut state = self.state.lock();
-        state.again.push_back(Again { due: Instant::now() + delay, locator, attempt });
+        let now = Instant::now();
+        let mut taken = Vec::new();
+        while let Some(number) = state.next_overdue(now) {
+            taken.extend(state.entries.remove(&number).map(|entry| (number, entry)));
+        }
+        drop(state);
+        self.changed.notify_one();
+        taken
+    }
+
+    /// Takes out everything: the subscription ends.
+    pub fn take_all(&self) -> (Settled, Vec<Again>) {
+        let mut state = self.state.lock();
+        let entries = std::mem::take(&mut state.entries);
+        (entries.into_iter().collect(), std::mem::take(&mut state.again).into())
+    }
+
+    /// Has a message sent again.
+    pub fn send_again(&self, claim: Claim, attempt: u32, delay: Duration) {
+        let mut state = self.state.lock();
+        state.again.push_back(Again { due: Instant::now() + delay, claim, attempt });
         drop(state);
         self.changed.notify_one();
     }
@@ -167,6 +228,12 @@ impl Ledger {
 }
 
 impl State {
+    /// The first delivery that has waited too long.
+    fn next_overdue(&self, now: Instant) -> Option<u64> {
+        let waiting = self.entries.iter().find(|(_, entry)| entry.reserved_by.is_none());
+        waiting.filter(|(_, entry)| entry.overdue.is_some_and(|at| at <= now)).map(|(number, _)| *number)
+    }
+
     fn selection(&self, number: u64, cumulative: bool) -> Option<Vec<u64>> {
         self.entries.get(&number).filter(|entry| entry.reserved_by.is_none())?;
         let first = if cumulative { 0 } else { number };

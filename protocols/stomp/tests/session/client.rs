@@ -53,8 +53,13 @@ impl Server {
 
     /// A connection of that version.
     pub async fn connect(&self, version: &str) -> Client {
+        self.connect_as(version, "").await
+    }
+
+    /// A connection of that version, with more headers, each with its line end.
+    pub async fn connect_as(&self, version: &str, headers: &str) -> Client {
         let mut client = self.dial().await;
-        client.say(&format!("CONNECT\naccept-version:{version}\nhost:x\n\n")).await;
+        client.say(&format!("CONNECT\naccept-version:{version}\nhost:x\n{headers}\n")).await;
         let connected = client.frame().await;
         assert_eq!(connected.command, "CONNECTED");
         assert_eq!(connected.get("version"), version);

@@ -39,6 +39,34 @@ async fn every_subscriber_of_a_topic_gets_what_comes_after_it() {
 }
 
 #[tokio::test]
+async fn the_exchanges_that_scripts_name_are_topics() {
+    let server = Server::start();
+    let mut client = server.connect("1.1").await;
+    for (subscribed, sent) in [
+        ("/topic/e", "/exchange/amq.topic/e"),
+        ("/exchange/amq.direct/e", "/topic/e"),
+        ("/exchange/amq.fanout", "/exchange/amq.fanout"),
+    ] {
+        client.ask(&format!("SUBSCRIBE\nid:1\ndestination:{subscribed}"), "").await;
+        client.say(&format!("SEND\ndestination:{sent}\n\nx")).await;
+        assert_eq!(client.message("x").await.get("destination"), sent);
+        client.ask("UNSUBSCRIBE\nid:1", "").await;
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_body_of_subscribe_is_ignored_in_1_0() {
+    let server = Server::start();
+    let mut client = server.connect("1.0").await;
+    client.ask("SUBSCRIBE\ndestination:/queue/b", "a body").await;
+    client.ask("SUBSCRIBE\ndestination:/queue/c\ncontent-length:3", "a\0b").await;
+    client.say("BEGIN\ntransaction:1\n\na body").await;
+    assert_eq!(client.error().await.get("message"), "Malformed frame");
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn groups_share_and_see_every_kind() {
     let server = Server::start();
     let mut client = server.connect("1.2").await;
@@ -199,10 +227,20 @@ async fn unsupported_subscriptions_are_refused() {
         ("id:1\ndestination:/queue/x\nack:sometimes", "Invalid ack mode"),
         ("id:1\ndestination:/queue/x\nselector:a ==\\c 1", "Invalid selector"),
         ("id:1\ndestination:/queue/x\nselector:a = 1\ntag:b", "Invalid request"),
-        ("id:1\ndestination:/topic/x\ndurable:true", "Not supported"),
-        ("id:1\ndestination:/topic/x\nactivemq.subscriptionName:d", "Not supported"),
+        ("id:1\ndestination:/topic/x\nactivemq.subscriptionName:d", "Missing header"),
+        ("id:1\ndestination:/queue/x\nactivemq.subscriptionName:d", "Invalid request"),
+        ("id:1\ndestination:/topic/x\ndurable:true\nauto-delete:true", "Not supported"),
+        ("id:1\ndestination:/queue/x\nauto-delete:true", "Not supported"),
+        ("id:1\ndestination:/topic/x\nx-queue-name:q", "Not supported"),
+        ("id:1\ndestination:/topic/x\norder:fifo", "Invalid request"),
+        ("id:1\ndestination:/queue/x\norder:lifo", "Invalid request"),
+        ("id:1\ndestination:/queue/x\nack-timeout:1s", "Invalid request"),
+        ("id:1\ndestination:/queue/x\nack:client\nack-timeout:0", "Invalid request"),
+        ("id:1\ndestination:/queue/x\nack:client\nack-timeout:99d", "Invalid request"),
         ("id:1\ndestination:/topic/x.>", "Not supported"),
-        ("id:1\ndestination:/temp-queue/x", "Not supported"),
+        ("id:1\ndestination:/temp-queue/x\nselector:a = 1", "Not supported"),
+        ("id:1\ndestination:/temp-queue/", "Invalid request"),
+        ("id:1\ndestination:/reply-queue/0000000000000000000000000000002a.x", "Access refused"),
         ("id:1\ndestination:/queue/x\nbrowser:true", "Not supported"),
         ("id:1\ndestination:/queue/x\nconsumer-window-size:1024", "Not supported"),
         ("id:1\ndestination:/topic/x\ngroup:g", "Invalid request"),

@@ -162,8 +162,9 @@ async fn what_cannot_be_done_is_refused_with_the_receipt() {
         ("destination:", "Missing header"),
         ("destination:/queue/", "Invalid request"),
         ("destination:/nowhere/x", "Invalid request"),
-        ("destination:/exchange/amq.topic/x", "Not supported"),
-        ("destination:/temp-queue/x", "Not supported"),
+        ("destination:/exchange/mine/x", "Not supported"),
+        ("destination:/temp-queue/", "Invalid request"),
+        ("destination:/reply-queue/me", "Invalid request"),
         ("destination:/queue/x.*", "Not supported"),
         ("destination:/group/g/x", "Invalid request"),
         ("destination:/amq/queue/%DLQ%g", "Access refused"),
@@ -172,7 +173,7 @@ async fn what_cannot_be_done_is_refused_with_the_receipt() {
         ("destination:/queue/x\ndelay:10\ndeliver-at:10", "Invalid request"),
         ("destination:/queue/x\nttl:-1", "Invalid request"),
         ("destination:/queue/x\nAMQ_SCHEDULED_CRON:* * * * *", "Not supported"),
-        ("destination:/queue/x\nreply-to:/temp-queue/me", "Not supported"),
+        ("destination:/queue/x\nreply-to:/temp-queue/", "Invalid request"),
         ("destination:/queue/x\ntransaction:none", "Bad transaction"),
     ] {
         let mut client = server.connect("1.2").await;

@@ -63,6 +63,7 @@ pub use places::Place;
 pub use plain_acl::PlainAcl;
 pub use policy::{Decision, NamePattern, Policy, ResourceKind, ResourcePattern};
 pub use quota::{Cost, GroupQuota, GroupQuotaSpec, OverQuota, Quota};
+pub use reason::Reason;
 pub use role::{RoleSpec, RoleView};
 pub use secret::{Secret, random_password};
 pub use session::{Principal, Session};

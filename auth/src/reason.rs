@@ -1,20 +1,28 @@
 //! Why a login failed, for the audit trail and the metrics. The client is told less: a refusal must not say which users
-//! there are, so the reason travels as the error's source.
+//! there are, so the reason travels as the error's source. Only a wire whose clients know names for the reasons tells them.
 
 use sluice_model::Error;
 use std::error::Error as _;
 use std::fmt;
 
+/// See the module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reason {
+pub enum Reason {
+    /// Nothing was shown.
     NoCredentials,
+    /// No user has that name or key.
     UnknownUser,
+    /// A wrong password, secret or signature.
     WrongSecret,
+    /// The user may not log in.
     Disabled,
+    /// The token or certificate has expired.
     Expired,
     /// Signed too long ago, or in the future.
     Skewed,
+    /// A token that cannot be believed.
     InvalidToken,
+    /// A certificate that names no user.
     InvalidCertificate,
     /// Refused unseen: too many failures, or too many at once.
     Throttled,
@@ -22,7 +30,7 @@ pub(crate) enum Reason {
 
 impl Reason {
     /// The reason of this error; those of tokens carry their own cause instead.
-    pub(crate) fn of(error: &Error) -> Self {
+    pub fn of(error: &Error) -> Self {
         let said = error.source().and_then(|source| source.downcast_ref::<Self>()).copied();
         let throttled = error.kind() == sluice_model::ErrorKind::Throttled;
         said.unwrap_or(if throttled { Self::Throttled } else { Self::InvalidToken })

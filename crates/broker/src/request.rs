@@ -135,6 +135,10 @@ pub enum StartAt {
 pub enum Lease<'a> {
     /// For this long; then others get it.
     For(Duration),
+    /// For this long, by whole ordering groups: of each as many at once as are wanted, in their order, and no more of it
+    /// for anyone before all of them are settled or have come back. Messages without an ordering group are one with
+    /// those of their queue.
+    InOrder(Duration),
     /// As long as the holder lives: dropping it returns everything at once.
     Held(&'a crate::Holder),
 }

@@ -57,12 +57,21 @@ impl House {
     }
 
     async fn receive(&self, max: usize, wait: u64) -> Vec<Delivered> {
+        self.lease(max, wait, Lease::For(Duration::from_millis(LEASE))).await
+    }
+
+    /// Receives whole ordering groups.
+    async fn receive_whole(&self, max: usize, wait: u64) -> Vec<Delivered> {
+        self.lease(max, wait, Lease::InOrder(Duration::from_millis(LEASE))).await
+    }
+
+    async fn lease(&self, max: usize, wait: u64, lease: Lease<'_>) -> Vec<Delivered> {
         let request = ReceiveRequest {
             group: &GroupName::new("g").unwrap(),
             topic: &TopicName::new("t").unwrap(),
             filter: &Filter::All,
             max,
-            lease: Lease::For(Duration::from_millis(LEASE)),
+            lease,
             wait: Duration::from_secs(wait),
             start: StartAt::Earliest,
             create: Some(1),
@@ -124,6 +133,77 @@ async fn a_failed_one_holds_up_its_own_group_only_and_not_for_ever() {
         h.clock.advance(1000);
     }
     assert_eq!(bodies(&h.receive(10, 0).await), ["a2"], "the first is a dead letter");
+}
+
+/// A group like any other: the lease alone says that it is in order.
+async fn plain_house() -> House {
+    house_on(Arc::new(MemoryLog::new()), Arc::new(ManualClock::new(1_000_000)))
+}
+
+#[tokio::test]
+async fn whole_ordering_groups_are_leased_in_runs() {
+    let h = plain_house().await;
+    for body in ["a1", "a2", "b1", "1", "a3", "2", "b2"] {
+        h.send(body).await;
+    }
+    let got = h.receive_whole(3, 0).await;
+    assert_eq!(bodies(&got), ["a1", "a2", "b1"]);
+    assert_eq!(
+        bodies(&h.receive_whole(10, 0).await),
+        ["1", "2"],
+        "what has no ordering group is one together"
+    );
+    assert!(h.receive_whole(10, 0).await.is_empty());
+    h.ack(&got[1]).await;
+    assert!(h.receive_whole(10, 0).await.is_empty(), "a1 is outstanding still");
+    h.ack(&got[2]).await;
+    assert_eq!(bodies(&h.receive_whole(10, 0).await), ["b2"]);
+    h.clock.advance(LEASE);
+    let again = h.receive_whole(10, 0).await;
+    assert_eq!(bodies(&again), ["a1", "1", "a3", "2", "b2"], "the settled a2 does not come back");
+    assert_eq!(again.iter().map(|d| d.attempt).collect::<Vec<_>>(), [2, 2, 1, 2, 2]);
+}
+
+#[tokio::test]
+async fn a_run_that_fails_often_enough_makes_way() {
+    let h = plain_house().await;
+    for body in ["a1", "a2"] {
+        h.send(body).await;
+    }
+    for attempt in 1..=MAX_ATTEMPTS {
+        let got = h.receive_whole(1, 0).await;
+        assert_eq!((bodies(&got), got[0].attempt), (vec!["a1".to_owned()], attempt));
+        h.clock.advance(LEASE);
+    }
+    assert_eq!(bodies(&h.receive_whole(10, 0).await), ["a2"]);
+}
+
+#[tokio::test]
+async fn a_settlement_wakes_who_waits_for_a_whole_group() {
+    let h = plain_house().await;
+    for body in ["a1", "a2", "a3"] {
+        h.send(body).await;
+    }
+    let first = h.receive_whole(2, 0).await;
+    let (next, ()) = tokio::join!(h.receive_whole(10, 60), async {
+        tokio::task::yield_now().await;
+        h.ack(&first[0]).await;
+        tokio::task::yield_now().await;
+        h.ack(&first[1]).await;
+    });
+    assert_eq!(bodies(&next), ["a3"]);
+}
+
+#[tokio::test]
+async fn an_unknown_group_is_made_with_settings_and_a_known_one_kept() {
+    let h = plain_house().await;
+    let group = GroupName::new("new").unwrap();
+    let often = GroupSpec { max_attempts: Some(288), ..GroupSpec::default() };
+    h.broker.ensure_group(&h.me, &group, often.clone()).unwrap();
+    h.broker.ensure_group(&h.me, &group, GroupSpec::default()).unwrap();
+    assert_eq!(h.broker.group(&h.me, &group).unwrap().spec, often);
+    let never = GroupSpec { max_attempts: Some(0), ..GroupSpec::default() };
+    assert!(h.broker.ensure_group(&h.me, &group, never).is_err());
 }
 
 #[tokio::test]

@@ -49,6 +49,8 @@ pub(crate) struct GroupQueue {
     /// Cells that are deliverable now.
     ready: BTreeSet<Offset>,
     leased: usize,
+    /// Somebody has leased whole ordering groups since the start: such a one may wait for a settlement.
+    pub(crate) is_in_order: bool,
 }
 
 impl GroupQueue {

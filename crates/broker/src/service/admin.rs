@@ -109,9 +109,7 @@ impl Broker {
         let exists = self.0.by_itself().core.lock().catalog.group(group).is_some();
         let permit = self.0.group(session, &[if exists { Action::Update } else { Action::Create }], group)?;
         let inner = self.0.under(&permit);
-        if spec.max_attempts == Some(0) {
-            return Err(Error::invalid("a group delivers each message at least once"));
-        }
+        check_group(&spec)?;
         let (new, done) = {
             let mut core = inner.core.lock();
             let known = core.catalog.group(group).cloned();
@@ -121,6 +119,23 @@ impl Broker {
             (known.is_none(), inner.write_group(&mut core, group, spec)?)
         };
         done.await.map(|()| new)
+    }
+
+    /// Makes an unknown group with these settings, as a receive would with the default ones; an existing one stays as it
+    /// is. Permit: Sub or Create on the group.
+    ///
+    /// # Errors
+    /// As for [`Broker::put_group`].
+    pub fn ensure_group(&self, session: &Session, group: &GroupName, spec: GroupSpec) -> Result<()> {
+        let permit = self.0.group(session, &[Action::Sub, Action::Create], group)?;
+        let inner = self.0.under(&permit);
+        check_group(&spec)?;
+        let mut core = inner.core.lock();
+        if core.catalog.group(group).is_none() {
+            // As for topics: what follows in the log waits for this record.
+            drop(inner.write_group(&mut core, group, spec)?);
+        }
+        Ok(())
     }
 
     /// Deletes a group and its progress. Its dead letters stay. Permit: Delete on the group.
@@ -243,6 +258,13 @@ impl Broker {
         inner.auth.note_change(by, &change);
         diff.iter().for_each(|line| tracing::info!(target: "sluice::audit", change = line));
         done.await
+    }
+}
+
+fn check_group(spec: &GroupSpec) -> Result<()> {
+    match spec.max_attempts {
+        Some(0) => Err(Error::invalid("a group delivers each message at least once")),
+        _ => Ok(()),
     }
 }
 

@@ -1,4 +1,5 @@
-//! Consuming in order under lease: of each ordering group one delivery at a time.
+//! Consuming in order under lease: of each ordering group one delivery at a time, or, for who leases whole ordering
+//! groups, one run of deliveries at a time.
 //!
 //! The one idea to know: nothing more is stored than for any group. The window's cells tell what is outstanding, and
 //! the messages themselves tell whose ordering group that is; so each receive reads on from the first unsettled message
@@ -7,11 +8,11 @@
 use super::Inner;
 use super::log::{Item, stored};
 use super::receive::{Source, until};
-use crate::ReceiveRequest;
 use crate::core::catalog::Group;
 use crate::core::progress::{GroupQueue, Until};
 use crate::core::record::Record;
 use crate::receipts::Receipt;
+use crate::{Lease, ReceiveRequest};
 use bytestring::ByteString;
 use sluice_model::{Delivered, Millis, Offset, Result, StoredMessage};
 use sluice_store::{Batch, Durability, ReadLimits};
@@ -22,6 +23,12 @@ use std::collections::HashSet;
 const LOOK_AT: usize = 1024;
 /// Bytes of them.
 const LOOK_AT_BYTES: usize = 32 << 20;
+
+/// What keeps a message behind others. Who leases whole ordering groups keeps those without one in order, too: the empty
+/// name stands for them.
+fn ordering_group(message: &StoredMessage, whole: bool) -> Option<ByteString> {
+    message.message.ordering_group.clone().or_else(|| whole.then(ByteString::new))
+}
 
 /// What becomes of the messages of one look, before it is written.
 #[derive(Default)]
@@ -85,6 +92,7 @@ impl Inner {
         let id = core.new_lease();
         let Some(progress) = core.progress_mut(group.number, source.log) else { return Ok(false) };
         progress.ready(now, 0); // notes what has become deliverable
+        progress.is_in_order |= matches!(request.lease, Lease::InOrder(_));
         if progress.committed() < from {
             return Ok(true); // the group was moved back meanwhile
         }
@@ -117,7 +125,7 @@ impl Inner {
         Ok(moved)
     }
 
-    /// Takes the first message of every ordering group that has none outstanding.
+    /// Takes the first message of every ordering group that has none outstanding, or the first ones.
     #[allow(clippy::too_many_arguments, reason = "one step of claim_in_order, with its state")]
     fn choose(
         &self,
@@ -132,7 +140,8 @@ impl Inner {
         let cursor = progress.next();
         let is_out = |offset| progress.attempts(offset).is_some() && !progress.is_ready(offset);
         let out = messages.iter().filter(|m| is_out(m.offset));
-        let mut busy: HashSet<ByteString> = out.filter_map(|m| m.message.ordering_group.clone()).collect();
+        let whole = matches!(request.lease, Lease::InOrder(_));
+        let mut busy: HashSet<ByteString> = out.filter_map(|m| ordering_group(m, whole)).collect();
         let free = self.config.max_in_flight.saturating_sub(progress.window());
         for message in messages {
             if look.chosen.len() == wanted || room == 0 {
@@ -151,7 +160,7 @@ impl Inner {
                 if !new {
                     look.settled.push(offset);
                 }
-            } else if message.message.ordering_group.as_ref().is_some_and(|group| busy.contains(group)) {
+            } else if ordering_group(&message, whole).is_some_and(|group| busy.contains(&group)) {
                 if new {
                     look.left.push(offset);
                 }
@@ -162,7 +171,9 @@ impl Inner {
                 }
                 look.dead.push((message, before));
             } else {
-                busy.extend(message.message.ordering_group.clone());
+                if !whole {
+                    busy.extend(ordering_group(&message, whole));
+                }
                 room = room.saturating_sub(message.size as usize);
                 look.chosen.push((message, before + 1));
             }

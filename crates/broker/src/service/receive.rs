@@ -70,7 +70,7 @@ impl Broker {
         if request.max == 0 {
             return Err(Error::invalid("a receive asks for at least one message"));
         }
-        if let Lease::For(time) = request.lease
+        if let Lease::For(time) | Lease::InOrder(time) = request.lease
             && (time.is_zero() || time > inner.config.max_lease.0)
         {
             return Err(Error::invalid(format!("a lease lasts from 1ms to {}", inner.config.max_lease)));
@@ -211,7 +211,8 @@ impl Inner {
         let mut room = self.config.max_fetch_size.bytes();
         let mut moved = false;
         for source in sources {
-            if group.spec.is_fifo() && !source.retry {
+            let in_order = group.spec.is_fifo() || matches!(request.lease, Lease::InOrder(_));
+            if in_order && !source.retry {
                 moved |= self.receive_in_order(request, group, source, got, &mut room).await?;
                 if got.len() >= max || room == 0 {
                     return Ok(moved);
@@ -359,7 +360,7 @@ impl Inner {
 /// When a lease that begins now ends.
 pub(super) fn until(lease: Lease<'_>, now: Millis) -> Until {
     match lease {
-        Lease::For(time) => Until::Time(now + time.as_millis() as u64),
+        Lease::For(time) | Lease::InOrder(time) => Until::Time(now + time.as_millis() as u64),
         Lease::Held(holder) => Until::Holder(holder.number),
     }
 }

@@ -67,6 +67,7 @@ verbs! {
     Topic topic,
     Topics topics,
     PutGroup put_group,
+    EnsureGroup ensure_group,
     DeleteGroup delete_group,
     Group group,
     Groups groups,

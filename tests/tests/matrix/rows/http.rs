@@ -99,7 +99,7 @@ pub fn row(verb: Verb) -> Row {
             ["PUT /v1/topics/{t}-new\n\n{\"queues\":1}"],
         )
         .after("Topic:{t}-new", &[Get]),
-        EnsureTopic => Row::Unsaid(ON_THE_WAY),
+        EnsureTopic | EnsureGroup => Row::Unsaid(ON_THE_WAY),
         DeleteTopic => {
             asks(&[("Topic:{t}", &[Delete])], Names("Delete Topic:{t}"), ["DELETE /v1/topics/{t}"])
         }

@@ -76,7 +76,7 @@ pub fn row(verb: Verb) -> Row {
               topicFilterType=SINGLE_TAG\ntopicSysFlag=0\norder=false"],
         )
         .after("Topic:{t}-new", &[Get]),
-        EnsureTopic => Row::Unsaid(ON_THE_WAY),
+        EnsureTopic | EnsureGroup => Row::Unsaid(ON_THE_WAY),
         DeleteTopic => reading(Delete, "215\ntopic={t}"),
         Topic => reading(Get, "351\ntopic={t}"),
         Topics => asks(&[("Topic:{t}", &[List])], Hides("{t}"), ["206"]),

@@ -39,9 +39,8 @@ pub fn row(verb: Verb) -> Row {
         Client | Join | Members | Subscription | LockQueues | UnlockQueues | HasQueueLocks => {
             Row::Unsaid(NO_MEMBERS)
         }
-        PutTopic | EnsureTopic | DeleteTopic | Topic | Topics | PutGroup | DeleteGroup | Group | Groups => {
-            Row::Unsaid(NO_ADMIN)
-        }
+        PutTopic | EnsureTopic | DeleteTopic | Topic | Topics => Row::Unsaid(NO_ADMIN),
+        PutGroup | EnsureGroup | DeleteGroup | Group | Groups => Row::Unsaid(NO_ADMIN),
         GroupQuotas | Users | User | PutUser | DeleteUser | Roles | PutRole | DeleteRole | Policies
         | DeletePolicies | ChangeAccess | ExplainAccess | PermitCluster => Row::Unsaid(NO_ADMIN),
         CreateToken | Audit => Row::Unsaid(NO_ADMIN),

@@ -27,7 +27,8 @@ pub struct App {
     /// What the program was built from, once it is told.
     pub commit: OnceLock<&'static str>,
     waiting: Mutex<Waiting>,
-    started: u64,
+    /// When the front-end was made.
+    pub started: u64,
     requests: AtomicU64,
 }
 

@@ -11,6 +11,7 @@
 //! - `router` — the checks around every request; `routes` — the table; `openapi` — the same table as a document
 //! - `identity` — whose connection it is, and that it ends with them
 //! - `call`, `params`, `json`, `body`, `auth` — what a handler is given, and how strictly it is read
+//! - `page` — lists in pages
 //! - `convert` — wire message to model message and back
 //! - `handlers` — one file per resource; `sse`, `resume`, `stream_credit`, `lease_guard` — what streams need
 //! - `errors` — problem documents, and the match from error kinds to codes
@@ -32,6 +33,7 @@ mod openapi;
 mod params;
 mod patch;
 mod resume;
+mod page;
 mod router;
 mod routes;
 mod sse;

@@ -39,6 +39,7 @@ pub struct Param {
     pub name: &'static str,
     pub kind: Kind,
     pub about: &'static str,
+    pub required: bool,
 }
 
 /// What a parameter looks like.
@@ -46,10 +47,20 @@ pub struct Param {
 pub enum Kind {
     Text,
     Texts,
+    /// A topic's or group's name.
+    Name,
+    /// Several names, at most so many.
+    Names(usize),
     Number,
+    /// A number between two, both included.
+    Range(u64, u64),
     Flag,
     Span,
     Time,
+    /// `earliest`, `latest`, or a time.
+    Start,
+    /// A text in a language of its own, under this name.
+    Format(&'static str),
     OneOf(&'static [&'static str]),
 }
 
@@ -57,21 +68,27 @@ pub enum Kind {
 pub type Media = (&'static str, &'static str);
 
 const fn p(name: &'static str, kind: Kind, about: &'static str) -> Param {
-    Param { name, kind, about }
+    Param { name, kind, about, required: false }
 }
 
-const LIMIT: Param = p("limit", Kind::Number, "At most so many entries, 1 to 1000; 100 when left out.");
-const CURSOR: Param = p("cursor", Kind::Text, "The `next` of the page before.");
-const TOPIC: Param = p("topic", Kind::Text, "The topic.");
-const FILTER: Param = p("filter", Kind::Text, "A tag expression: `*`, or `a||b`.");
+/// A parameter that a call cannot do without.
+const fn must(param: Param) -> Param {
+    Param { required: true, ..param }
+}
+
+const LIMIT: Param =
+    p("limit", Kind::Range(1, 1000), "At most so many entries, 1 to 1000; 100 when left out.");
+const CURSOR: Param = p("cursor", Kind::Format("cursor"), "The `next` of the page before.");
+const TOPIC: Param = p("topic", Kind::Name, "The topic.");
+const FILTER: Param = p("filter", Kind::Format("tag-filter"), "A tag expression: `*`, or `a||b`.");
 const SQL: Param = p(
     "sql",
-    Kind::Text,
+    Kind::Format("sql-filter"),
     "An SQL-92 expression over properties, in place of `filter`: `TAGS = 'a' AND price > 10`.",
 );
 const BODY: Param =
     p("body", Kind::OneOf(&["auto", "json", "base64", "none"]), "How bodies are shown in JSON.");
-const FROM: Param = p("from", Kind::Text, "Where to begin: `earliest`, `latest`, or a time.");
+const FROM: Param = p("from", Kind::Start, "Where to begin: `earliest`, `latest`, or a time.");
 const CREATE: Param = p("create", Kind::Flag, "`false` refuses an unknown topic in place of creating it.");
 const STORED: Param = p(
     "ack",
@@ -96,7 +113,7 @@ const PUBLISH: &[Param] = &[
     p("prop.", Kind::Text, "A property; header `X-MQ-Prop-{name}`, which lower-cases the name."),
     p("correlationId", Kind::Text, "Ties a reply to its request; header `X-MQ-Correlation-Id`."),
     p("replyTo", Kind::Text, "Where a reply should go; header `X-MQ-Reply-To`."),
-    p("queue", Kind::Number, "The queue; otherwise chosen by sharding key, or in turn."),
+    p("queue", Kind::Range(0, u32::MAX as u64), "The queue; otherwise chosen by sharding key, or in turn."),
     STORED,
     CREATE,
     p(
@@ -104,7 +121,7 @@ const PUBLISH: &[Param] = &[
         Kind::OneOf(&["prepare"]),
         "`prepare` keeps the message invisible until its transaction is ended.",
     ),
-    p("producerGroup", Kind::Text, "Who is asked for the outcome of the transaction; `HTTP` when left out."),
+    p("producerGroup", Kind::Name, "Who is asked for the outcome of the transaction; `HTTP` when left out."),
     p(
         "checkAfter",
         Kind::Span,
@@ -113,8 +130,8 @@ const PUBLISH: &[Param] = &[
 ];
 
 const RECEIVE: &[Param] = &[
-    p("topic", Kind::Texts, "The topic, or several."),
-    p("max", Kind::Number, "At most so many messages, 1 to 256; 1 when left out."),
+    must(p("topic", Kind::Names(16), "The topic, or several.")),
+    p("max", Kind::Range(1, 256), "At most so many messages, 1 to 256; 1 when left out."),
     p("wait", Kind::Span, "How long to wait for the first message; not at all when left out."),
     LEASE,
     FILTER,
@@ -130,7 +147,7 @@ const RECEIVE: &[Param] = &[
 ];
 
 const GROUP_STREAM: &[Param] = &[
-    TOPIC,
+    must(TOPIC),
     FILTER,
     SQL,
     p("ack", Kind::OneOf(&["manual", "auto"]), "`auto` settles deliveries as they are handed to the socket."),
@@ -144,7 +161,7 @@ const GROUP_STREAM: &[Param] = &[
 const BROWSE: &[Param] = &[
     p(
         "offset",
-        Kind::Text,
+        Kind::Format("offset"),
         "An offset, `earliest`, `latest`, or `-n` for the last n; `earliest` when left out.",
     ),
     LIMIT,
@@ -167,8 +184,12 @@ const POLICIES: &[Param] =
     &[p("subject", Kind::Text, "Only those about this user, or `Role:name`."), LIMIT, CURSOR];
 
 const SOME_POLICIES: &[Param] = &[
-    p("subject", Kind::Text, "The user, or `Role:name`."),
-    p("resource", Kind::Text, "Only those with this very pattern; all of the subject's when left out."),
+    must(p("subject", Kind::Text, "The user, or `Role:name`.")),
+    p(
+        "resource",
+        Kind::Format("resource"),
+        "Only those with this very pattern; all of the subject's when left out.",
+    ),
 ];
 
 const TAIL: &[Param] = &[
@@ -177,13 +198,13 @@ const TAIL: &[Param] = &[
     SQL,
     BODY,
     STREAM_FORMAT,
-    p("lastEventId", Kind::Text, "Go on after this event; header `Last-Event-ID`."),
+    p("lastEventId", Kind::Format("cursor"), "Go on after this event; header `Last-Event-ID`."),
 ];
 
-const TRANSACTIONS: &[Param] = &[p("topic", Kind::Text, "Only those of this topic."), LIMIT, CURSOR];
+const TRANSACTIONS: &[Param] = &[p("topic", Kind::Name, "Only those of this topic."), LIMIT, CURSOR];
 
 const CHECKS: &[Param] = &[
-    p("max", Kind::Number, "At most so many, 1 to 256; 1 when left out."),
+    p("max", Kind::Range(1, 256), "At most so many, 1 to 256; 1 when left out."),
     p("wait", Kind::Span, "How long to wait for the first; not at all when left out."),
     BODY,
 ];
@@ -192,6 +213,7 @@ const STREAMS: &[(u16, &str, &str)] = &[(200, EVENT_STREAM, "Message"), (200, ND
 const HANDLES: &[Media] = &[(JSON, "Handles")];
 const RESULTS: &[(u16, &str, &str)] = &[(200, JSON, "Results")];
 const BATCH: &[Media] = &[(JSON, "Batch"), (NDJSON, "NewMessage")];
+const BATCH_ANYWHERE: &[Media] = &[(JSON, "BatchAnywhere"), (NDJSON, "NewMessageAnywhere")];
 const BATCHED: &[(u16, &str, &str)] = &[
     (201, JSON, "BatchResults"),
     (200, JSON, "BatchResults"),
@@ -232,7 +254,7 @@ routes! {
     POST "/v1/topics/{topic}/messages:batch" "Publish several messages, as one JSON list or as a stream of lines." login
         &[STORED, CREATE], BATCH, BATCHED => batch::one_topic;
     POST "/v1/messages:batch" "Publish several messages to several topics." login
-        &[STORED, CREATE], BATCH, BATCHED => batch::any_topic;
+        &[STORED, CREATE], BATCH_ANYWHERE, BATCHED => batch::any_topic;
 
     POST "/v1/groups/{group}/receive" "Receive messages under lease." login
         RECEIVE, &[], &[(200, JSON, "Messages"), (200, OCTETS, "Bytes"), (204, "", "")] => receive::receive;
@@ -258,13 +280,15 @@ routes! {
     POST "/v1/producer-groups/{group}/checks:receive" "Transactions whose outcome is asked for." login
         CHECKS, &[], &[(200, JSON, "Checks")] => transactions::checks;
 
+    GET "/v1/topics/{topic}/messages" "Messages of a topic by the time they were stored." login
+        QUERY, &[], &[(200, JSON, "Found")] => queries::query;
     GET "/v1/topics/{topic}/queues/{queue}/messages" "Browse a queue by offset." login
         BROWSE, &[], &[(200, JSON, "Messages")] => browse::browse;
     GET "/v1/topics/{topic}/offsets" "The offset of each queue at a time." login
-        &[p("time", Kind::Text, "`earliest`, `latest`, or a time.")], &[], &[(200, JSON, "TopicOffsets")] => offsets::at_time;
+        &[must(p("time", Kind::Start, "`earliest`, `latest`, or a time.")), LIMIT, CURSOR], &[], &[(200, JSON, "TopicOffsets")] => offsets::at_time;
 
     GET "/v1/groups/{group}/offsets" "A group's progress and lag." login
-        &[TOPIC], &[], &[(200, JSON, "Offsets")] => offsets::get;
+        &[TOPIC, LIMIT, CURSOR], &[], &[(200, JSON, "Offsets")] => offsets::get;
     PUT "/v1/groups/{group}/offsets" "Set a group's offsets." login
         &[], &[(JSON, "SetOffsets")], &[(200, JSON, "Offsets")] => offsets::set;
     POST "/v1/groups/{group}/offsets:reset" "Move a group to the start, the end, or a time." login
@@ -277,7 +301,7 @@ routes! {
     PUT "/v1/topics/{topic}" "Make a topic, or set an existing one." login
         &[], &[(JSON, "TopicSettings")], &[(201, JSON, "Topic"), (200, JSON, "Topic")] => topics::put;
     PATCH "/v1/topics/{topic}" "Change some settings of a topic." login
-        &[], &[(JSON, "TopicSettings")], &[(200, JSON, "Topic")] => topics::patch;
+        &[], &[(JSON, "TopicPatch")], &[(200, JSON, "Topic")] => topics::patch;
     DELETE "/v1/topics/{topic}" "Delete a topic with its messages." login
         &[], &[], &[(204, "", "")] => topics::delete;
 
@@ -288,16 +312,16 @@ routes! {
     PUT "/v1/groups/{group}" "Make a group, or set an existing one." login
         &[], &[(JSON, "GroupSettings")], &[(201, JSON, "Group"), (200, JSON, "Group")] => groups::put;
     PATCH "/v1/groups/{group}" "Change some settings of a group." login
-        &[], &[(JSON, "GroupSettings")], &[(200, JSON, "Group")] => groups::patch;
+        &[], &[(JSON, "GroupPatch")], &[(200, JSON, "Group")] => groups::patch;
     DELETE "/v1/groups/{group}" "Delete a group and its progress." login
         &[], &[], &[(204, "", "")] => groups::delete;
     GET "/v1/groups/{group}/members" "A group's live members." login
-        &[], &[], &[(200, JSON, "Members")] => groups::members;
+        PAGE, &[], &[(200, JSON, "Members")] => groups::members;
     GET "/v1/groups/{group}/dead-letters" "Messages that the group could not process." login
         &[LIMIT, CURSOR, BODY], &[], &[(200, JSON, "DeadLetters")] => dead_letters::list;
 
     GET "/v1/users" "List users, without secrets." login
-        &[LIMIT, CURSOR], &[], &[(200, JSON, "Users")] => users::list;
+        PAGE, &[], &[(200, JSON, "Users")] => users::list;
     GET "/v1/users/{user}" "One user, without secrets." login
         &[], &[], &[(200, JSON, "User")] => users::get;
     PUT "/v1/users/{user}" "Make a user, or change one; what is left out stays as it is." login
@@ -306,7 +330,7 @@ routes! {
         &[], &[], &[(204, "", "")] => users::delete;
 
     GET "/v1/users/{user}/tokens" "A user's API tokens, without what proves them." login
-        &[], &[], &[(200, JSON, "ApiTokens")] => tokens::list;
+        PAGE, &[], &[(200, JSON, "ApiTokens")] => tokens::list;
     POST "/v1/users/{user}/tokens" "Make an API token; it is shown in the answer and never again." login
         &[], &[(JSON, "NewApiToken")], &[(201, JSON, "MadeApiToken")] => tokens::create;
     DELETE "/v1/users/{user}/tokens/{id}" "End an API token at once." login
@@ -317,7 +341,7 @@ routes! {
         &[p("which", Kind::OneOf(&["previous", "current"]), "`previous` when left out.")], &[], &[(204, "", "")] => tokens::delete_secret;
 
     GET "/v1/roles" "List roles." login
-        &[], &[], &[(200, JSON, "Roles")] => roles::list;
+        PAGE, &[], &[(200, JSON, "Roles")] => roles::list;
     GET "/v1/roles/{role}" "One role." login
         &[], &[], &[(200, JSON, "Role")] => roles::get;
     PUT "/v1/roles/{role}" "Make a role, or change one; what is left out stays as it is." login
@@ -326,7 +350,7 @@ routes! {
         &[], &[], &[(204, "", "")] => roles::delete;
 
     GET "/v1/quotas" "Quotas of consumer groups." login
-        &[], &[], &[(200, JSON, "GroupQuotas")] => quotas::list;
+        PAGE, &[], &[(200, JSON, "GroupQuotas")] => quotas::list;
     GET "/v1/groups/{group}/quota" "How much a group's consumers may receive together." login
         &[], &[], &[(200, JSON, "GroupQuota")] => quotas::get;
     PUT "/v1/groups/{group}/quota" "Limit what a group's consumers receive together." login
@@ -348,17 +372,30 @@ routes! {
     POST "/v1/acls:explain" "Which policy would decide on a request, and why." login
         &[], &[(JSON, "AccessQuestion")], &[(200, JSON, "Explanation")] => acls::explain;
 
+    GET "/v1/definitions" "Everything declarative as one document, without secrets." login
+        &[], &[], &[(200, JSON, "Definitions")] => definitions::get;
+    PUT "/v1/definitions" "Set everything that a document of definitions names; the rest stays." login
+        &[DRY_RUN], &[(JSON, "Definitions")], &[(200, JSON, "ImportReport")] => definitions::put;
+    GET "/v1/cluster" "The broker as a whole." login
+        &[], &[], &[(200, JSON, "Cluster")] => cluster::get;
+    GET "/v1/cluster/nodes" "Its one node." login
+        PAGE, &[], &[(200, JSON, "Nodes")] => cluster::nodes;
+
     GET "/livez" "Whether the process can serve." public
-        &[VERBOSE], &[], &[(200, TEXT, "Text"), (200, JSON, "Health")] => operations::live;
+        &[VERBOSE], &[], HEALTH => operations::live;
     GET "/healthz" "The same as `/livez`." public
-        &[VERBOSE], &[], &[(200, TEXT, "Text"), (200, JSON, "Health")] => operations::live;
+        &[VERBOSE], &[], HEALTH => operations::live;
     GET "/readyz" "Whether requests are served." public
         &[VERBOSE, p("writable", Kind::Flag, "Ask for room for new messages too.")], &[],
-        &[(200, TEXT, "Text"), (200, JSON, "Health")] => operations::ready;
+        &[(200, TEXT, "Text"), (200, JSON, "Health"), (503, JSON, "Health")] => operations::ready;
     GET "/metrics" "Metrics in the text format of Prometheus." login
         &[], &[], &[(200, TEXT, "Text")] => operations::metrics;
     GET "/openapi.json" "This interface as OpenAPI 3.1." login
-        &[], &[], &[(200, JSON, "Any")] => operations::openapi;
+        &[], &[], &[(200, JSON, "Any")] => docs::json;
+    GET "/openapi.yaml" "The same in YAML." login
+        &[], &[], &[(200, "application/yaml", "Any")] => docs::yaml;
+    GET "/docs" "The same as a page." login
+        &[], &[], &[(200, "text/html", "Text")] => docs::html;
     GET "/v1/version" "Version and features." login
         &[], &[], &[(200, JSON, "Version")] => operations::version;
     GET "/v1/whoami" "Who the request acts as." login
@@ -367,6 +404,19 @@ routes! {
         &[], &[], &[(200, JSON, "ProblemCode")] => operations::problem;
 }
 
+const HEALTH: &[(u16, &str, &str)] = &[(200, TEXT, "Text"), (200, JSON, "Health")];
+const PAGE: &[Param] = &[LIMIT, CURSOR];
+const DRY_RUN: Param = p("dryRun", Kind::Flag, "Only say what would happen.");
+const QUERY: &[Param] = &[
+    p("from", Kind::Start, "The first time, `earliest` when left out."),
+    p("to", Kind::Start, "The time before which messages were stored, `latest` when left out."),
+    p("queue", Kind::Range(0, u32::MAX as u64), "Only this queue."),
+    FILTER,
+    SQL,
+    BODY,
+    LIMIT,
+    CURSOR,
+];
 const VERBOSE: Param = p("verbose", Kind::Flag, "Answer JSON with every check.");
 
 /// The distinct paths, each with its operations.

@@ -1,10 +1,10 @@
 //! Policies: list, put, delete, and the explanation of what they decide.
 
-use super::browse::{DEFAULT_LIMIT, MAX_LIMIT};
 use super::users::refused;
 use crate::call::{Call, json_response};
 use crate::convert;
 use crate::errors::{Code, Problem};
+use crate::page::{DEFAULT_LIMIT, MAX_LIMIT};
 use crate::params::invalid;
 use axum::response::Response;
 use http::StatusCode;
@@ -19,7 +19,7 @@ use std::net::IpAddr;
 /// A policy as JSON, both ways.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct PolicyJson {
+pub(super) struct PolicyJson {
     subject: String,
     resource: ResourcePattern,
     actions: Actions,

@@ -1,8 +1,8 @@
 //! The audit trail: logins, denials, changes of users and policies. What is kept in memory; all of it is in the log.
 
-use super::browse::{DEFAULT_LIMIT, MAX_LIMIT};
 use crate::call::{Call, json_response};
 use crate::errors::Problem;
+use crate::page::{DEFAULT_LIMIT, MAX_LIMIT};
 use crate::params::format_time;
 use axum::response::Response;
 use http::StatusCode;

@@ -3,6 +3,7 @@
 use crate::call::{Call, json_response};
 use crate::convert::{self, BodyMode, message_json};
 use crate::errors::{Code, Problem};
+use crate::page::{DEFAULT_LIMIT, MAX_LIMIT};
 use crate::params;
 use axum::response::Response;
 use http::StatusCode;
@@ -11,9 +12,6 @@ use serde_json::value::RawValue;
 use sluice_broker::PullRequest;
 use sluice_model::{Offset, QueueId};
 use std::time::Duration;
-
-pub(crate) const DEFAULT_LIMIT: u64 = 100;
-pub(crate) const MAX_LIMIT: u64 = 1000;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -1,9 +1,9 @@
 //! A group's dead letters, oldest first within each queue.
 
-use super::browse::{DEFAULT_LIMIT, MAX_LIMIT};
 use crate::call::{Call, json_response};
 use crate::convert::{BodyMode, dead_letter_json};
 use crate::errors::Problem;
+use crate::page::{DEFAULT_LIMIT, MAX_LIMIT};
 use crate::resume::Positions;
 use axum::response::Response;
 use http::StatusCode;

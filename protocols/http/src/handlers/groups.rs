@@ -1,10 +1,10 @@
 //! Groups: list, read, make, change, delete, and who is in them.
 
-use super::browse::{DEFAULT_LIMIT, MAX_LIMIT};
 use super::topics::attributes;
 use crate::call::{Call, json_response, no_content};
 use crate::convert::Time;
 use crate::errors::{Code, Problem};
+use crate::page::{self, DEFAULT_LIMIT, MAX_LIMIT};
 use crate::params::format_time;
 use crate::patch::merge_patch;
 use axum::response::Response;
@@ -18,7 +18,7 @@ use sluice_model::units::Span;
 /// A group's settings as JSON; what is left out keeps the default.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Settings {
+pub(super) struct Settings {
     #[serde(skip_serializing_if = "Option::is_none")]
     max_deliveries: Option<u32>,
     #[serde(default)]
@@ -141,7 +141,7 @@ impl MemberView {
 }
 
 impl Settings {
-    fn of(spec: &GroupSpec) -> Self {
+    pub(super) fn of(spec: &GroupSpec) -> Self {
         Self {
             max_deliveries: spec.max_attempts,
             retry_backoff: spec.retry_delays.clone(),
@@ -158,7 +158,7 @@ impl Settings {
         }
     }
 
-    fn spec(self) -> Result<GroupSpec, Problem> {
+    pub(super) fn spec(self) -> Result<GroupSpec, Problem> {
         if self.dead_letter == Some(false) {
             return Err(Problem::new(Code::Unsupported, "a group without dead letters is not offered")
                 .at("/deadLetter"));
@@ -252,7 +252,9 @@ pub(crate) async fn delete(call: Call) -> Result<Response, Problem> {
 pub(crate) async fn members(call: Call) -> Result<Response, Problem> {
     let (session, group) = (call.session()?, call.group()?);
     call.broker().group(session, &group)?;
-    let members = call.broker().members(session, &group)?;
-    let items = members.into_iter().map(MemberView::of).collect();
-    json_response(StatusCode::OK, &Members { items, next: None })
+    let mut members = call.broker().members(session, &group)?;
+    members.sort_by(|a, b| a.client_id.cmp(&b.client_id));
+    let (page, next) = page::cut(members, &call.query, |member| &member.client_id)?;
+    let items = page.into_iter().map(MemberView::of).collect();
+    json_response(StatusCode::OK, &Members { items, next })
 }

@@ -5,6 +5,8 @@ use crate::call::{Call, json_response};
 use crate::convert;
 use crate::convert::Time;
 use crate::errors::{Code, Problem};
+use crate::params::Query;
+use crate::{page, params};
 use axum::response::Response;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -76,8 +78,32 @@ struct ResetOffsets {
     dry_run: bool,
 }
 
+/// A page's key: topics by name, their queues by number.
+fn key(p: &Progress) -> (&str, u32) {
+    (p.topic.as_str(), p.queue.0)
+}
+
+/// One page of a group's progress; the lag is that of all of it.
+fn page_of(mut progress: Vec<Progress>, query: &Query) -> Result<Response, Problem> {
+    let total_lag = progress.iter().map(Progress::lag).sum();
+    let limit = page::limit(query)?;
+    if let Some(cursor) = query.get("cursor")? {
+        let place = cursor.rsplit_once(':').and_then(|(topic, queue)| Some((topic, queue.parse().ok()?)));
+        let place = place.ok_or_else(|| params::invalid("cursor", "it is not the `next` of a page"))?;
+        progress.retain(|p| key(p) > place);
+    }
+    let more = progress.len() > limit;
+    progress.truncate(limit);
+    let next = progress.last().filter(|_| more).map(|p| format!("{}:{}", p.topic, p.queue.0));
+    respond(progress, total_lag, next)
+}
+
 fn answer(progress: Vec<Progress>) -> Result<Response, Problem> {
     let total_lag = progress.iter().map(Progress::lag).sum();
+    respond(progress, total_lag, None)
+}
+
+fn respond(progress: Vec<Progress>, total_lag: u64, next: Option<String>) -> Result<Response, Problem> {
     let items = progress.into_iter().map(|p| Item {
         lag: p.lag(),
         topic: p.topic.to_string(),
@@ -87,7 +113,7 @@ fn answer(progress: Vec<Progress>) -> Result<Response, Problem> {
         end: p.end,
         in_flight: p.in_flight,
     });
-    json_response(StatusCode::OK, &Offsets { items: items.collect(), total_lag, next: None })
+    json_response(StatusCode::OK, &Offsets { items: items.collect(), total_lag, next })
 }
 
 /// `GET /v1/groups/{group}/offsets`
@@ -96,7 +122,7 @@ pub(crate) async fn get(call: Call) -> Result<Response, Problem> {
     let topic = call.query.get("topic")?.map(convert::topic).transpose()?;
     let session = call.session()?;
     call.broker().group(session, &group)?;
-    answer(call.broker().progress(session, &group, topic.as_ref())?)
+    page_of(call.broker().progress(session, &group, topic.as_ref())?, &call.query)
 }
 
 /// Members would go on from where they are and write that over what is set here.
@@ -208,5 +234,12 @@ pub(crate) async fn at_time(call: Call) -> Result<Response, Problem> {
         };
         items.push(TopicOffset { queue, offset });
     }
-    json_response(StatusCode::OK, &TopicOffsets { items, next: None })
+    // A topic has few queues, so that one page holds the most there can be.
+    let limit = page::limit(&call.query)?;
+    let after = call.query.number("cursor", 0..=u64::from(u32::MAX))?;
+    items.retain(|item| after.is_none_or(|after| u64::from(item.queue) > after));
+    let more = items.len() > limit;
+    items.truncate(limit);
+    let next = items.last().filter(|_| more).map(|item| item.queue.to_string());
+    json_response(StatusCode::OK, &TopicOffsets { items, next })
 }

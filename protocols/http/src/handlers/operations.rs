@@ -2,7 +2,6 @@
 
 use crate::call::{Call, JSON, TEXT, json_response};
 use crate::errors::{Code, Problem};
-use crate::openapi;
 use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
 use serde::Serialize;
@@ -64,11 +63,6 @@ pub(crate) async fn ready(call: Call) -> Result<Response, Problem> {
 pub(crate) async fn metrics(call: Call) -> Result<Response, Problem> {
     call.app.metrics.run_upkeep();
     Ok((StatusCode::OK, [(header::CONTENT_TYPE, PROMETHEUS)], call.app.metrics.render()).into_response())
-}
-
-/// `GET /openapi.json`
-pub(crate) async fn openapi(_call: Call) -> Result<Response, Problem> {
-    json_response(StatusCode::OK, &openapi::document())
 }
 
 /// `GET /v1/version`

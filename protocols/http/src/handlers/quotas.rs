@@ -3,6 +3,7 @@
 use super::users::{QuotaJson, refused};
 use crate::call::{Call, json_response, no_content};
 use crate::errors::{Code, Problem};
+use crate::page;
 use axum::response::Response;
 use http::StatusCode;
 use serde::Serialize;
@@ -32,8 +33,9 @@ impl From<GroupQuota> for Item {
 /// `GET /v1/quotas`
 pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
     let quotas = call.broker().group_quotas(call.session()?)?;
-    let items = quotas.into_iter().map(Item::from).collect();
-    json_response(StatusCode::OK, &Items { items, next: None })
+    let (page, next) = page::cut(quotas, &call.query, |own| &own.group)?;
+    let items = page.into_iter().map(Item::from).collect();
+    json_response(StatusCode::OK, &Items { items, next })
 }
 
 /// `PUT /v1/groups/{group}/quota`: the whole quota, what is left out is not limited.

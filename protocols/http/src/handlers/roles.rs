@@ -3,6 +3,7 @@
 use super::users::{QuotaJson, given, refused};
 use crate::call::{Call, json_response, no_content};
 use crate::errors::{Code, Problem};
+use crate::page;
 use axum::response::Response;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -13,9 +14,9 @@ use sluice_model::ErrorKind;
 /// A role's settings as JSON; what is left out stays as it is.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Settings {
+pub(super) struct Settings {
     #[serde(default, deserialize_with = "given")]
-    quota: Option<QuotaJson>,
+    pub(super) quota: Option<QuotaJson>,
 }
 
 #[derive(Serialize)]
@@ -42,11 +43,12 @@ fn unknown_role(name: &str) -> Problem {
     Problem::new(Code::RoleNotFound, format!("there is no role {name:?}"))
 }
 
-/// `GET /v1/roles`: there are at most a thousand, and all are shown at once.
+/// `GET /v1/roles`
 pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
     let roles = call.broker().roles(call.session()?)?;
-    let items = roles.into_iter().map(Role::from).collect();
-    json_response(StatusCode::OK, &Roles { items, next: None })
+    let (page, next) = page::cut(roles, &call.query, |role| &role.name)?;
+    let items = page.into_iter().map(Role::from).collect();
+    json_response(StatusCode::OK, &Roles { items, next })
 }
 
 /// `GET /v1/roles/{role}`

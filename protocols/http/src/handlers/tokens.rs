@@ -4,6 +4,7 @@ use super::users::{Token, given, refused, unknown_user};
 use crate::call::{Call, json_response, no_content};
 use crate::convert::Time;
 use crate::errors::{Code, Problem};
+use crate::page;
 use crate::params::format_time;
 use axum::response::Response;
 use http::StatusCode;
@@ -65,12 +66,15 @@ async fn refused_of(call: &Call, user: &str, error: Error) -> Problem {
     refused(error)
 }
 
-/// `GET /v1/users/{user}/tokens`: there are at most 64, and all are shown at once.
+/// `GET /v1/users/{user}/tokens`
 pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
     let name = call.segment(0)?;
     let user = call.broker().user(call.session()?, name).await?.ok_or_else(|| unknown_user(name))?;
-    let items = user.tokens.into_iter().map(Token::from).collect();
-    json_response(StatusCode::OK, &Tokens { items, next: None })
+    let mut tokens = user.tokens;
+    tokens.sort_by(|a, b| a.id.cmp(&b.id));
+    let (page, next) = page::cut(tokens, &call.query, |token| &token.id)?;
+    let items = page.into_iter().map(Token::from).collect();
+    json_response(StatusCode::OK, &Tokens { items, next })
 }
 
 /// `POST /v1/users/{user}/tokens`

@@ -1,8 +1,8 @@
 //! Topics: list, read, make, change, delete.
 
-use super::browse::{DEFAULT_LIMIT, MAX_LIMIT};
 use crate::call::{Call, json_response, no_content};
 use crate::errors::{Code, Problem};
+use crate::page::{DEFAULT_LIMIT, MAX_LIMIT};
 use crate::params::{self, format_time};
 use crate::patch::merge_patch;
 use axum::response::Response;
@@ -18,7 +18,7 @@ const WRITE: u8 = 2;
 /// A topic's settings as JSON; what is left out keeps the default.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Settings {
+pub(super) struct Settings {
     #[serde(skip_serializing_if = "Option::is_none")]
     queues: Option<u32>,
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
@@ -90,7 +90,7 @@ impl From<&TopicSpec> for Settings {
 
 impl Settings {
     /// The settings as the broker takes them; `before` keeps what JSON cannot say.
-    fn spec(self, before: Option<&TopicSpec>, default_queues: u32) -> Result<TopicSpec, Problem> {
+    pub(super) fn spec(self, before: Option<&TopicSpec>, default_queues: u32) -> Result<TopicSpec, Problem> {
         if self.retention.is_some() {
             let detail = "retention of one topic is not offered: it is the broker's setting topics.retention";
             return Err(Problem::new(Code::Unsupported, detail).at("/retention"));
@@ -128,7 +128,7 @@ pub(crate) fn attributes(attributes: Map<String, Value>) -> Result<Vec<(String, 
     attributes.into_iter().map(text).collect()
 }
 
-fn is_system(topic: &TopicName) -> bool {
+pub(super) fn is_system(topic: &TopicName) -> bool {
     topic.retry_group().is_some() || topic.dead_letter_group().is_some()
 }
 

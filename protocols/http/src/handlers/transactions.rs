@@ -3,12 +3,12 @@
 //! The one idea to know: a program over HTTP is not connected, so it cannot be asked. It comes for the questions
 //! itself, as the group that prepared, and answers by ending the transaction.
 
-use super::browse::{DEFAULT_LIMIT, MAX_LIMIT};
 use super::publish::send_problem;
 use super::receive::MAX_MESSAGES;
 use crate::call::{Call, JSON, TEXT, json_response, no_content};
 use crate::convert::{self, BodyMode, check_json};
 use crate::errors::{Code, Problem};
+use crate::page::{DEFAULT_LIMIT, MAX_LIMIT};
 use crate::params::{self, format_time};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;

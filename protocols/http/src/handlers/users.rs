@@ -1,8 +1,8 @@
 //! Users: list, read, make, change, delete. A secret is taken and never shown.
 
-use super::browse::{DEFAULT_LIMIT, MAX_LIMIT};
 use crate::call::{Call, json_response, no_content};
 use crate::errors::{Code, Problem};
+use crate::page::{DEFAULT_LIMIT, MAX_LIMIT};
 use crate::params::format_time;
 use axum::response::Response;
 use http::StatusCode;
@@ -15,7 +15,7 @@ use sluice_model::{Error, ErrorKind};
 /// A user's settings as JSON; what is left out stays as it is, for nobody could read a secret to send it again.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Settings {
+pub(super) struct Settings {
     #[serde(default, deserialize_with = "given")]
     superuser: Option<bool>,
     #[serde(default, deserialize_with = "given")]
@@ -84,7 +84,7 @@ struct Users {
 }
 
 impl Settings {
-    fn spec(self, name: &str) -> UserSpec {
+    pub(super) fn spec(self, name: &str) -> UserSpec {
         UserSpec {
             superuser: self.superuser,
             enabled: self.enabled,

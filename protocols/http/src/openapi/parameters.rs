@@ -1,0 +1,87 @@
+//! Parameters of paths and queries, each with what its text may be.
+//!
+//! A pattern says what the reader of a text takes, no more and no less. Where a pattern cannot (an SQL expression, the
+//! place a page gave out), a `format` of ours names what it is.
+
+use super::schemas::{NAME, SPAN, TIME};
+use crate::routes::{Kind, Param, Route};
+use serde_json::{Value, json};
+
+/// The variable parts of a path.
+pub(super) fn of_path(path: &str) -> impl Iterator<Item = Value> + '_ {
+    let names = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+    names.map(|name| json!({"name": name, "in": "path", "required": true, "schema": segment(name)}))
+}
+
+fn segment(name: &str) -> Value {
+    match name {
+        "topic" => json!({"type": "string", "pattern": format!("^{NAME}{{1,127}}$")}),
+        "group" => json!({"type": "string", "pattern": format!("^{NAME}{{1,240}}$")}),
+        "queue" => json!({"type": "integer", "minimum": 0, "maximum": u32::MAX}),
+        // A user's or role's name; no `/`, which would end the segment.
+        "user" | "role" => {
+            json!({"type": "string", "pattern": r"^[^\s:/\u0000-\u001f\u007f-\u009f]{1,128}$"})
+        }
+        _ => json!({"type": "string", "minLength": 1}),
+    }
+}
+
+/// The parameters of a query.
+pub(super) fn of_query(route: &Route) -> impl Iterator<Item = Value> + '_ {
+    route.query.iter().map(|param| match param.name.strip_suffix('.') {
+        Some(family) => family_of(family, param),
+        None => {
+            let mut value = json!({
+                "name": param.name, "in": "query", "description": param.about, "schema": kind(param.kind),
+            });
+            if param.required {
+                value["required"] = true.into();
+            }
+            if matches!(param.kind, Kind::Flag) {
+                value["allowEmptyValue"] = true.into();
+            }
+            value
+        }
+    })
+}
+
+/// Every name that begins so: an object whose members become parameters of their own.
+fn family_of(family: &str, param: &Param) -> Value {
+    let schema = json!({
+        "type": "object",
+        "patternProperties": {format!("^{family}\\..+$"): {"type": "string"}},
+        "additionalProperties": false,
+    });
+    json!({
+        "name": family, "in": "query", "description": param.about, "style": "form", "explode": true,
+        "schema": schema,
+    })
+}
+
+fn kind(kind: Kind) -> Value {
+    match kind {
+        Kind::Text => json!({"type": "string"}),
+        Kind::Texts => json!({"type": "array", "items": {"type": "string"}}),
+        Kind::Name => json!({"type": "string", "pattern": format!("^{NAME}{{1,127}}$")}),
+        Kind::Names(most) => {
+            let name = json!({"type": "string", "pattern": format!("^{NAME}{{1,127}}$")});
+            json!({"type": "array", "items": name, "minItems": 1, "maxItems": most})
+        }
+        Kind::Number => json!({"type": "integer", "minimum": 0}),
+        Kind::Range(from, to) => json!({"type": "integer", "minimum": from, "maximum": to}),
+        Kind::Flag => json!({"type": "string", "enum": ["true", "false", "1", "0", ""]}),
+        Kind::Span => {
+            json!({"type": "string", "pattern": SPAN, "format": "span", "examples": ["30s", "1h30m"]})
+        }
+        Kind::Time => json!({
+            "type": "string", "pattern": TIME, "format": "time",
+            "examples": ["2026-01-06T08:00:00Z", "1767686400000"],
+        }),
+        Kind::Start => json!({
+            "type": "string", "pattern": format!("^(earliest|latest|{})$", &TIME[1..TIME.len() - 1]),
+            "format": "start", "examples": ["earliest", "2026-01-06T08:00:00Z"],
+        }),
+        Kind::Format(format) => json!({"type": "string", "format": format}),
+        Kind::OneOf(words) => json!({"type": "string", "enum": words}),
+    }
+}

@@ -1,0 +1,104 @@
+//! Topics, groups, members, offsets.
+
+use super::general::time;
+use super::{
+    NAME, Schemas, array, bits, flag, list, number, object, reference, strict, text, texts, topic_name,
+};
+use serde_json::{Value, json};
+
+pub(super) fn all() -> Schemas {
+    let queue =
+        object(json!({"queue": number(), "begin": number(), "end": number()}), &["queue", "begin", "end"]);
+    let mut topic = topic_settings();
+    topic["name"] = text();
+    topic["messages"] = number();
+    topic["offsets"] = array(queue);
+    topic["createdAt"] = time();
+    let mut group = group_settings();
+    group["name"] = text();
+    group["members"] = number();
+    group["topics"] = texts();
+    group["createdAt"] = time();
+    let subscription = object(json!({"topic": text(), "filter": text()}), &["topic", "filter"]);
+    let member = json!({
+        "clientId": text(), "address": text(), "fetching": {"enum": ["pull", "push", "lease"]}, "agent": text(),
+        "subscriptions": array(subscription), "lastSeenAt": time(),
+    });
+    let progress = json!({
+        "topic": text(), "queue": number(), "committed": number(), "begin": number(), "end": number(),
+        "lag": number(), "inFlight": number(),
+    });
+    let mut offsets = list("items", "Offset");
+    offsets["properties"]["totalLag"] = number();
+    let place = json!({"topic": topic_name(), "queue": bits(32), "offset": bits(64)});
+    let places = json!({"type": "array", "items": reference("Place"), "maxItems": 1024});
+    vec![
+        ("TopicSettings", strict(topic_settings(), &[])),
+        ("TopicPatch", patch(topic_settings())),
+        ("Topic", object(topic, &["name"])),
+        ("Topics", list("items", "Topic")),
+        ("GroupSettings", strict(group_settings(), &[])),
+        ("GroupPatch", patch(group_settings())),
+        ("Group", object(group, &["name"])),
+        ("Groups", list("items", "Group")),
+        ("Member", object(member, &["clientId", "address"])),
+        ("Members", list("items", "Member")),
+        ("Offset", object(progress, &["topic", "queue", "committed", "begin", "end", "lag"])),
+        ("Offsets", offsets),
+        ("Place", strict(place, &["topic", "queue", "offset"])),
+        ("SetOffsets", strict(json!({"offsets": places, "force": flag(), "dryRun": flag()}), &["offsets"])),
+        ("ResetOffsets", reset()),
+        ("TopicOffset", object(json!({"queue": number(), "offset": number()}), &["queue", "offset"])),
+        ("TopicOffsets", list("items", "TopicOffset")),
+    ]
+}
+
+fn attributes() -> Value {
+    json!({"type": "object", "additionalProperties": {"type": "string"}})
+}
+
+pub(super) fn topic_settings() -> Value {
+    json!({
+        "queues": {"type": "integer", "minimum": 1, "maximum": 1024},
+        "type": {"enum": ["NORMAL", "FIFO", "DELAY", "TRANSACTION"]}, "durability": {"enum": ["async", "sync"]},
+        "permissions": {"enum": ["rw", "wr", "r", "w", ""]}, "attributes": attributes(),
+    })
+}
+
+pub(super) fn group_settings() -> Value {
+    let start = json!({"anyOf": [{"enum": ["earliest", "latest"]}, reference("TimeIn")]});
+    json!({
+        "maxDeliveries": {"type": "integer", "minimum": 1, "maximum": u32::MAX},
+        "retryBackoff": array(reference("Span")), "consumeFrom": start, "enabled": flag(), "broadcast": flag(),
+        "attributes": attributes(), "order": {"enum": ["concurrent", "fifo"]}, "deadLetter": {"const": true},
+    })
+}
+
+/// Settings of which some are given; `null` brings a default back.
+fn patch(settings: Value) -> Value {
+    let mut members = settings;
+    if let Value::Object(members) = &mut members {
+        for schema in members.values_mut() {
+            *schema = json!({"anyOf": [schema.take(), {"type": "null"}]});
+        }
+    }
+    strict(members, &[])
+}
+
+fn reset() -> Value {
+    let members = json!({
+        "topic": topic_name(), "to": {"enum": ["earliest", "latest", "timestamp"]},
+        "timestamp": reference("TimeIn"), "force": flag(), "dryRun": flag(),
+    });
+    let mut schema = strict(members, &["topic", "to"]);
+    schema["oneOf"] = json!([
+        {"properties": {"to": {"const": "timestamp"}}, "required": ["timestamp"]},
+        {"properties": {"to": {"enum": ["earliest", "latest"]}}, "not": {"required": ["timestamp"]}},
+    ]);
+    schema
+}
+
+/// A group's name.
+pub(super) fn group_name() -> Value {
+    json!({"type": "string", "pattern": format!("^{NAME}{{1,240}}$")})
+}

@@ -1,0 +1,62 @@
+//! Times, problems, health: what every part uses.
+
+use super::{SPAN, Schemas, TIME, array, flag, nullable, number, object, reference, text, texts};
+use crate::errors::Code;
+use serde_json::{Value, json};
+
+pub(super) fn all() -> Schemas {
+    let checks = array(object(json!({"name": text(), "ok": flag(), "detail": text()}), &["name", "ok"]));
+    let version = json!({
+        "name": text(), "version": text(), "commit": nullable("string"), "api": text(), "features": texts(),
+    });
+    let whoami = json!({"principal": nullable("string"), "anonymous": flag(), "address": text()});
+    vec![
+        ("Any", json!({})),
+        ("Bytes", json!({"type": "string", "contentMediaType": "application/octet-stream"})),
+        ("Text", text()),
+        ("Time", json!({"type": "string", "format": "date-time"})),
+        (
+            "TimeIn",
+            json!({"description": "RFC 3339, or milliseconds since 1970.", "anyOf": [
+                {"type": "string", "pattern": TIME, "format": "time"},
+                {"type": "integer", "minimum": 0, "maximum": 999_999_999_999_999u64},
+            ]}),
+        ),
+        (
+            "Span",
+            json!({"description": "`30s`, `1h30m`, or seconds.", "anyOf": [
+                {"type": "string", "pattern": SPAN, "format": "span"},
+                {"type": "integer", "minimum": 0, "maximum": 999_999_999},
+            ]}),
+        ),
+        ("Problem", problem()),
+        (
+            "ProblemCode",
+            object(
+                json!({"code": text(), "title": text(), "status": {"type": "integer"}, "retryable": flag()}),
+                &["code", "title", "status", "retryable"],
+            ),
+        ),
+        ("Health", object(json!({"status": text(), "checks": checks}), &["status", "checks"])),
+        ("Version", object(version, &["name", "version", "api", "features"])),
+        ("Whoami", object(whoami, &["principal", "anonymous", "address"])),
+    ]
+}
+
+fn problem() -> Value {
+    let codes: Vec<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
+    let fault = object(json!({"pointer": text(), "detail": text()}), &["pointer", "detail"]);
+    let members = json!({
+        "type": {"type": "string", "format": "uri-reference"}, "title": text(),
+        "status": {"type": "integer", "minimum": 400, "maximum": 599}, "detail": text(), "instance": text(),
+        "code": {"type": "string", "enum": codes}, "requestId": text(), "retryable": flag(),
+        "errors": array(fault), "outcome": {"const": "unknown"}, "limit": number(),
+        "beginOffset": number(), "endOffset": number(),
+    });
+    object(members, &["type", "title", "status", "detail", "code", "retryable"])
+}
+
+/// `reference` by another name, for fields that hold a time.
+pub(super) fn time() -> Value {
+    reference("Time")
+}

@@ -27,6 +27,10 @@ use crate::recorder;
 /// Of the grace; what remains is for the log, whose flush must not wait for a client that does not read.
 const CLIENTS_SHARE: f64 = 0.9;
 
+/// Where STOMP is spoken over WebSocket on the HTTP port: as in RabbitMQ, as in ActiveMQ, and below each what SockJS
+/// clients use without its own framing.
+const WEBSOCKET_PATHS: &[&str] = &["/ws", "/stomp", "/ws/websocket", "/stomp/websocket"];
+
 /// In the data folder: the key that signing secrets in the log are sealed with.
 const DATA_KEY_FILE: &str = "secrets.key";
 
@@ -193,8 +197,8 @@ impl Server {
         let remoting: Arc<dyn Protocol> =
             Arc::new(Remoting::new(broker(), self.config.remoting.clone(), advertised));
         let http = Http::new(broker(), self.config.http.clone(), metrics).with_commit(env!("BUILD_COMMIT"));
-        let http: Arc<dyn Protocol> = Arc::new(http);
         let stomp: Arc<dyn Protocol> = Arc::new(Stomp::new(broker(), self.config.stomp.clone()));
+        let http: Arc<dyn Protocol> = Arc::new(http.with_websocket(WEBSOCKET_PATHS, Arc::clone(&stomp)));
         for listener in listeners {
             let protocols = match listener.name() {
                 "namesrv" | "remoting" => vec![Arc::clone(&remoting)],

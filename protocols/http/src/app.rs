@@ -3,6 +3,7 @@
 use crate::Config;
 use crate::errors::{Code, Problem};
 use crate::stream_credit::Credits;
+use crate::websocket::Mounted;
 use bytestring::ByteString;
 use metrics_exporter_prometheus::PrometheusHandle;
 use parking_lot::Mutex;
@@ -26,6 +27,8 @@ pub struct App {
     pub credits: Credits,
     /// What the program was built from, once it is told.
     pub commit: OnceLock<&'static str>,
+    /// A wire that is spoken over WebSocket, once it is told.
+    pub websocket: OnceLock<Mounted>,
     waiting: Mutex<Waiting>,
     /// When the front-end was made.
     pub started: u64,
@@ -49,9 +52,15 @@ impl App {
             body_memory: Arc::new(Semaphore::new(units)),
             credits: Credits::default(),
             commit: OnceLock::new(),
+            websocket: OnceLock::new(),
             waiting: Mutex::default(),
             requests: AtomicU64::new(0),
         })
+    }
+
+    /// Whether a path is one where connections become WebSockets.
+    pub fn is_websocket(&self, path: &str) -> bool {
+        self.websocket.get().is_some_and(|mounted| mounted.paths.contains(&path))
     }
 
     /// A request id of our own: when we started, and which request it is.

@@ -1,5 +1,6 @@
 //! The settings of the HTTP front-end, each with its default and its reason.
 
+use crate::websocket::AllowedOrigin;
 use serde::{Deserialize, Serialize};
 use sluice_model::units::{ByteSize, Span};
 
@@ -45,6 +46,11 @@ pub struct Config {
     pub max_stream_in_flight: usize,
     /// The lease of a delivery when the call names none [60s].
     pub default_lease: Span,
+    /// The origins whose web pages may open a WebSocket, as in `https://shop.example.com`; `*` is every one [none]. Pages
+    /// of the server's own address always may, and so may programs, which send no origin.
+    pub websocket_origins: Vec<AllowedOrigin>,
+    /// How long a WebSocket may be quiet before it is pinged [30s]: proxies cut connections that are silent for a minute.
+    pub websocket_ping: Span,
     /// How often an idle stream sends a sign of life [15s]: proxies cut connections that are silent for 30 s.
     pub heartbeat: Span,
 }
@@ -71,6 +77,8 @@ impl Default for Config {
             max_upload_in_flight: 256,
             max_stream_in_flight: 1000,
             default_lease: Span::secs(60),
+            websocket_origins: Vec::new(),
+            websocket_ping: Span::secs(30),
             heartbeat: Span::secs(15),
         }
     }

@@ -4,6 +4,7 @@ use crate::app::App;
 use crate::call::Caller;
 use crate::identity::Identity;
 use crate::timed::{Activity, Serving, Timed};
+use crate::websocket::Handover;
 use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
@@ -24,7 +25,7 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
-type Io = TokioIo<Timed<Connection>>;
+pub(crate) type Io = TokioIo<Timed<Connection>>;
 
 /// The smallest read buffer that hyper takes.
 const MIN_BUFFER: usize = 8 << 10;
@@ -37,6 +38,7 @@ pub(crate) async fn serve(app: &Arc<App>, router: Router, conn: Connection, drai
     let tracker = TaskTracker::new();
     let caller = Caller {
         peer: conn.peer,
+        secure: conn.tls.is_some(),
         certificate: conn.client_cert().map(|der| Bytes::copy_from_slice(der)),
         identity: Arc::default(),
         drain: drain.clone(),
@@ -50,12 +52,19 @@ pub(crate) async fn serve(app: &Arc<App>, router: Router, conn: Connection, drai
         Err(error) => return tracing::debug!(%error, "connection ended"),
     };
     let io = TokioIo::new(stream);
-    let service =
-        service_fn(move |request: Request<Incoming>| answer(router.clone(), request, &caller, &activity));
+    let handover = Handover::default();
+    let left = handover.clone();
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(left.clone());
+        answer(router.clone(), request, &caller, &activity)
+    });
     if http2 {
         run(pin!(http2_builder(app).serve_connection(io, service)), &drain, &identity).await;
     } else {
         run(pin!(http1_builder(app).serve_connection(io, service).with_upgrades()), &drain, &identity).await;
+    }
+    if let Some(next) = handover.take() {
+        next.serve(drain).await;
     }
     tracker.close();
     tracker.wait().await;

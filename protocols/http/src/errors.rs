@@ -84,6 +84,7 @@ codes! {
     TypeMismatch = 422, "type-mismatch", "Topic does not take this type of message";
     IdempotencyMismatch = 422, "idempotency-mismatch", "Idempotency key was used for something else";
     InvalidKey = 422, "invalid-key", "Invalid key";
+    UpgradeRequired = 426, "upgrade-required", "Upgrade required";
     RateLimited = 429, "rate-limited", "Too many requests";
     HeadersTooLarge = 431, "headers-too-large", "Request headers too large";
     Internal = 500, "internal", "Internal error";

@@ -9,6 +9,7 @@
 //! - `connection` — one connection: HTTP/1.1 and HTTP/2, time limits, drain
 //! - `detect` — are these first bytes HTTP?
 //! - `router` — the checks around every request; `routes` — the table; `openapi` — the same table as a document
+//! - `websocket` — requests that turn their connection over to another wire
 //! - `identity` — whose connection it is, and that it ends with them
 //! - `call`, `params`, `json`, `body`, `auth` — what a handler is given, and how strictly it is read
 //! - `page` — lists in pages
@@ -39,8 +40,10 @@ mod routes;
 mod sse;
 mod stream_credit;
 mod timed;
+mod websocket;
 
 pub use config::Config;
+pub use websocket::AllowedOrigin;
 
 use app::App;
 use axum::Router;
@@ -51,6 +54,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use sluice_broker::Broker;
 use sluice_net::{Connection, Detect, Drain, Protocol};
 use std::sync::Arc;
+use websocket::Mounted;
 
 /// The front-end; one value serves every connection.
 pub struct Http {
@@ -69,6 +73,12 @@ impl Http {
     pub fn with_commit(self, commit: &'static str) -> Self {
         self.app.commit.get_or_init(|| commit);
         self
+    }
+
+    /// Lets connections to these paths become WebSockets that carry another wire.
+    pub fn with_websocket(self, paths: &'static [&'static str], wire: Arc<dyn Protocol>) -> Self {
+        self.app.websocket.get_or_init(|| Mounted { paths, wire });
+        Self { router: router::router(&self.app), ..self }
     }
 
     /// The whole interface as a service, without connections: for tests.

@@ -11,15 +11,16 @@ use crate::errors::{Code, Problem};
 use crate::handlers::once;
 use crate::params::{Query, check_percent};
 use crate::routes::{Route, by_path};
+use crate::websocket;
 use axum::Router;
 use axum::extract::{FromRequestParts, RawPathParams, Request};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter};
-use bytes::Bytes;
 use futures_util::FutureExt;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, StatusCode, Uri, Version};
+use sluice_net::Protocol;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
@@ -48,6 +49,11 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
     for (path, routes) in by_path() {
         router = router.route(path, method_router(app, &routes));
     }
+    if let Some(mounted) = app.websocket.get() {
+        for path in mounted.paths {
+            router = router.route(path, websocket_router(app, &mounted.wire));
+        }
+    }
     router
         .fallback(|request: Request| async move {
             let path = request.uri().path().to_owned();
@@ -57,6 +63,17 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
             )
         })
         .layer(from_fn_with_state(Arc::clone(app), edge))
+}
+
+fn websocket_router(app: &Arc<App>, wire: &Arc<dyn Protocol>) -> MethodRouter {
+    let (app, wire) = (Arc::clone(app), Arc::clone(wire));
+    axum::routing::any(move |request: Request| async move {
+        let edge = request.extensions().get::<Edge>().cloned();
+        websocket::handshake(&app, &wire, request).unwrap_or_else(|problem| {
+            problem
+                .respond(edge.as_ref().map(|e| e.path.as_str()), edge.as_ref().map(|e| e.request_id.as_str()))
+        })
+    })
 }
 
 fn method_router(app: &Arc<App>, routes: &[&'static Route]) -> MethodRouter {
@@ -159,6 +176,7 @@ async fn edge(
 fn count(method: &Method, response: &Response, started: Instant) {
     let route = response.extensions().get::<Label>().map_or("other", |label| label.0);
     let class = match response.status().as_u16() / 100 {
+        1 => "1xx",
         2 => "2xx",
         3 => "3xx",
         4 => "4xx",
@@ -197,7 +215,9 @@ fn check(app: &App, request: &Request) -> Result<(), Problem> {
             .closing());
     }
     check_percent(request.uri().path())?;
-    check_origin(request.uri(), request.headers())?;
+    if !app.is_websocket(request.uri().path()) {
+        check_origin(request.uri(), request.headers())?;
+    }
     for name in NOT_OFFERED {
         if request.headers().contains_key(name) {
             let detail = format!("the header {name:?} is not offered by this version");
@@ -239,14 +259,16 @@ fn check_sizes(app: &App, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem>
 /// Refuses pages of other origins: a browser would let any web site post to a broker on this machine.
 fn check_origin(uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
     let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
-    let host = headers.get(header::HOST).map(|host| Bytes::copy_from_slice(host.as_bytes()));
-    let host = host.or_else(|| uri.authority().map(|a| Bytes::copy_from_slice(a.as_str().as_bytes())));
-    let own = |origin: &str| {
-        let authority = origin.split_once("://").map(|(_, authority)| authority);
-        authority.zip(host.as_deref()).is_some_and(|(a, h)| a.as_bytes().eq_ignore_ascii_case(h))
-    };
     match origin.to_str() {
-        Ok(origin) if own(origin) => Ok(()),
+        Ok(origin) if is_same_origin(origin, uri, headers) => Ok(()),
         _ => Err(Problem::new(Code::Forbidden, "requests from pages of other origins are not allowed")),
     }
+}
+
+/// Whether a page of that origin came from the address that it asks now.
+pub(crate) fn is_same_origin(origin: &str, uri: &Uri, headers: &HeaderMap) -> bool {
+    let host = headers.get(header::HOST).map(HeaderValue::as_bytes);
+    let host = host.or_else(|| uri.authority().map(|authority| authority.as_str().as_bytes()));
+    let authority = origin.split_once("://").map(|(_, authority)| authority.as_bytes());
+    authority.zip(host).is_some_and(|(authority, host)| authority.eq_ignore_ascii_case(host))
 }

@@ -137,6 +137,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Timed<S> {
         Ok(self.is_http2())
     }
 
+    /// The stream itself, and what was read from it and not given on.
+    pub fn into_inner(self) -> (S, Bytes) {
+        (self.stream, self.first)
+    }
+
     fn is_http2(&self) -> bool {
         self.only_preface && self.preface == PREFACE.len()
     }

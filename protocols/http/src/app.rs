@@ -1,6 +1,7 @@
 //! What every request shares: the broker, the settings, and the places under the limits.
 
 use crate::Config;
+use crate::attempts::Attempts;
 use crate::errors::{Code, Problem};
 use crate::stream_credit::Credits;
 use crate::websocket::Mounted;
@@ -25,6 +26,8 @@ pub struct App {
     pub body_memory: Arc<Semaphore>,
     /// Un-acked deliveries of group streams.
     pub credits: Credits,
+    /// Answers to receives that may be asked for again.
+    pub attempts: Attempts,
     /// What the program was built from, once it is told.
     pub commit: OnceLock<&'static str>,
     /// A wire that is spoken over WebSocket, once it is told.
@@ -44,6 +47,7 @@ struct Waiting {
 impl App {
     pub fn new(broker: Broker, config: Config, metrics: PrometheusHandle) -> Arc<Self> {
         let units = (config.max_body_memory.bytes() / MEMORY_UNIT).clamp(1, Semaphore::MAX_PERMITS);
+        let attempts = Attempts::new(config.max_attempts, config.max_attempt_bytes.bytes());
         Arc::new(Self {
             started: broker.now(),
             broker,
@@ -51,6 +55,7 @@ impl App {
             metrics,
             body_memory: Arc::new(Semaphore::new(units)),
             credits: Credits::default(),
+            attempts,
             commit: OnceLock::new(),
             websocket: OnceLock::new(),
             waiting: Mutex::default(),
@@ -66,6 +71,12 @@ impl App {
     /// A request id of our own: when we started, and which request it is.
     pub fn request_id(&self) -> String {
         format!("{:x}-{:x}", self.started, self.requests.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// A delivery was settled, by whichever call.
+    pub fn settled(&self, handle: &ByteString) {
+        self.credits.settled(handle);
+        self.attempts.arrived(handle);
     }
 
     /// A place for a long poll or a stream, held while it lasts.

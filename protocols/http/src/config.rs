@@ -46,6 +46,10 @@ pub struct Config {
     pub max_stream_in_flight: usize,
     /// The lease of a delivery when the call names none [60s].
     pub default_lease: Span,
+    /// The most receives with an `attempt` whose answers can be asked for again [10000]; then the oldest are forgotten.
+    pub max_attempts: usize,
+    /// The most bytes of messages in such answers [64MiB].
+    pub max_attempt_bytes: ByteSize,
     /// The origins whose web pages may open a WebSocket, as in `https://shop.example.com`; `*` is every one [none]. Pages
     /// of the server's own address always may, and so may programs, which send no origin.
     pub websocket_origins: Vec<AllowedOrigin>,
@@ -77,6 +81,8 @@ impl Default for Config {
             max_upload_in_flight: 256,
             max_stream_in_flight: 1000,
             default_lease: Span::secs(60),
+            max_attempts: 10_000,
+            max_attempt_bytes: ByteSize::mib(64),
             websocket_origins: Vec::new(),
             websocket_ping: Span::secs(30),
             heartbeat: Span::secs(15),

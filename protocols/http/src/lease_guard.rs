@@ -4,6 +4,8 @@
 //! unread, and the leases are given back at once instead of running out. The one idea to know: the guard sits in the
 //! answer's body, which the connection either takes or drops. What was taken and lost on the way runs out.
 
+use crate::app::App;
+use crate::attempts::Name;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
@@ -12,6 +14,7 @@ use sluice_auth::Session;
 use sluice_broker::Broker;
 use sluice_model::{Delivered, ReceiptHandle};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 /// What happens to the leases once the connection has taken the answer.
@@ -29,11 +32,31 @@ pub(crate) struct LeaseGuard {
     session: Session,
     receipts: Vec<ReceiptHandle>,
     settle: Settle,
+    remember: Option<Box<Remember>>,
+}
+
+/// What is noted once the connection has taken the answer.
+struct Remember {
+    app: Arc<App>,
+    name: Name,
+    deliveries: Arc<[Delivered]>,
 }
 
 impl LeaseGuard {
     pub fn new(broker: Broker, session: Session, delivered: &[Delivered], settle: Settle) -> Self {
-        Self { broker, session, receipts: delivered.iter().map(|d| d.receipt.clone()).collect(), settle }
+        let receipts = delivered.iter().map(|d| d.receipt.clone()).collect();
+        Self { broker, session, receipts, settle, remember: None }
+    }
+
+    /// Guards these too.
+    pub fn also(&mut self, delivered: &[Delivered]) {
+        self.receipts.extend(delivered.iter().map(|d| d.receipt.clone()));
+    }
+
+    /// Lets the answer be asked for again once it is taken.
+    pub fn remember(mut self, app: Arc<App>, name: Name, deliveries: Arc<[Delivered]>) -> Self {
+        self.remember = Some(Box::new(Remember { app, name, deliveries }));
+        self
     }
 
     /// Puts the guard into an answer's body. An empty body is never asked for, so it counts as taken.
@@ -47,6 +70,10 @@ impl LeaseGuard {
 
     /// The connection has the bytes.
     pub fn taken(&mut self) {
+        if let Some(remember) = self.remember.take() {
+            let Remember { app, name, deliveries } = *remember;
+            app.attempts.answered(name, deliveries);
+        }
         for receipt in std::mem::take(&mut self.receipts) {
             if self.settle == Settle::AckWhenTaken {
                 settle_quietly(self.broker.ack(&self.session, &receipt));

@@ -14,10 +14,12 @@
 //! - `call`, `params`, `json`, `body`, `auth` — what a handler is given, and how strictly it is read
 //! - `page` — lists in pages
 //! - `convert` — wire message to model message and back
+//! - `attempts` — answers that may be asked for again
 //! - `handlers` — one file per resource; `sse`, `resume`, `stream_credit`, `lease_guard` — what streams need
 //! - `errors` — problem documents, and the match from error kinds to codes
 
 mod app;
+mod attempts;
 mod auth;
 mod body;
 mod call;
@@ -31,10 +33,10 @@ mod identity;
 mod json;
 mod lease_guard;
 mod openapi;
+mod page;
 mod params;
 mod patch;
 mod resume;
-mod page;
 mod router;
 mod routes;
 mod sse;

@@ -132,7 +132,28 @@ const PUBLISH: &[Param] = &[
 const RECEIVE: &[Param] = &[
     must(p("topic", Kind::Names(16), "The topic, or several.")),
     p("max", Kind::Range(1, 256), "At most so many messages, 1 to 256; 1 when left out."),
+    p(
+        "maxBytes",
+        Kind::Range(1, 4 << 20),
+        "At most so many bytes of messages as they are stored, up to `broker.max_fetch_size`; one is always given.",
+    ),
     p("wait", Kind::Span, "How long to wait for the first message; not at all when left out."),
+    p("minBatch", Kind::Range(1, 256), "After the first message wait until there are so many, for `linger`."),
+    p(
+        "linger",
+        Kind::Span,
+        "How long to wait after the first message; as long as `wait` when left out. Without `minBatch`, for `max` messages.",
+    ),
+    p(
+        "order",
+        Kind::OneOf(&["fifo"]),
+        "`fifo` leases whole ordering groups, in their order, whatever the group says.",
+    ),
+    p(
+        "attempt",
+        Kind::Format("attempt"),
+        "A name of the caller's: repeated within the lease, it gets the same deliveries again.",
+    ),
     LEASE,
     FILTER,
     SQL,

@@ -267,8 +267,18 @@ async fn receive_asks_for_what_it_needs() {
     {
         server.receive(wrong).await.problem(400, "invalid-parameter");
     }
-    for later in ["maxBytes=1", "order=fifo", "attempt=1", "minBatch=2"] {
-        server.receive(later).await.problem(501, "unsupported");
+    for wrong in [
+        "maxBytes=0",
+        "maxBytes=99999999999",
+        "order=lifo",
+        "attempt=",
+        "attempt=1&ack=auto",
+        "minBatch=2",
+        "max=2&minBatch=2",
+        "max=2&minBatch=2&linger=61s",
+        "max=2&linger=5s&lease=5s",
+    ] {
+        server.receive(wrong).await.problem(400, "invalid-parameter");
     }
     assert_eq!(
         server.receive("from=latest").await.expect(200)["messages"],

@@ -11,7 +11,7 @@
 //! | `once` | send_once |
 //! | `transactions` | prepare, end_transaction, transactions |
 //! | `checks` | receive_checks, check_due; what asks producers for outcomes |
-//! | `receive` | holder, receive |
+//! | `receive` | holder, receive, receive_up_to |
 //! | `settle` | ack, nack, release, change_invisible, dead_letter |
 //! | `read` | pull, message_at, cursor, poll |
 //! | `retry` | send_back |
@@ -29,8 +29,8 @@ mod admin;
 mod checks;
 mod duties;
 mod fifo;
-mod gate;
 mod find;
+mod gate;
 mod groups;
 mod log;
 mod offsets;

@@ -64,6 +64,19 @@ impl Broker {
     /// wait; `PermissionDenied`, also when the group is
     /// disabled; `Corrupt` when stored bytes are damaged.
     pub async fn receive(&self, session: &Session, request: &ReceiveRequest<'_>) -> Result<Vec<Delivered>> {
+        self.receive_up_to(session, request, usize::MAX).await
+    }
+
+    /// The same, and at most so many bytes of records; one message is always returned.
+    ///
+    /// # Errors
+    /// As for [`Broker::receive`].
+    pub async fn receive_up_to(
+        &self,
+        session: &Session,
+        request: &ReceiveRequest<'_>,
+        max_bytes: usize,
+    ) -> Result<Vec<Delivered>> {
         self.0.topic(session, &[Action::Sub], request.topic)?;
         let permit = self.0.group(session, &[Action::Sub], request.group)?;
         let inner = self.0.under(&permit);
@@ -79,7 +92,7 @@ impl Broker {
         let Some(wait) = self.within_quota(session, Some(request.group), request.wait).await? else {
             return Ok(Vec::new());
         };
-        let got = inner.receive(&ReceiveRequest { wait, ..request.clone() }).await?;
+        let got = inner.receive(&ReceiveRequest { wait, ..request.clone() }, max_bytes).await?;
         let cost = cost_of(got.iter().map(|delivered| &delivered.message.message));
         inner.auth.debit(session, cost);
         inner.auth.debit_group(request.group, cost);
@@ -113,7 +126,7 @@ struct Prospect {
 }
 
 impl Inner {
-    async fn receive(&self, request: &ReceiveRequest<'_>) -> Result<Vec<Delivered>> {
+    async fn receive(&self, request: &ReceiveRequest<'_>, max_bytes: usize) -> Result<Vec<Delivered>> {
         let deadline = Instant::now() + request.wait.min(self.config.max_wait.0);
         loop {
             let (group, sources) = self.sources(request)?;
@@ -123,7 +136,7 @@ impl Inner {
                 false => Some(self.arrivals.wait_on(sources.iter().map(|s| s.log).collect())),
             };
             let mut got = Vec::new();
-            let moved = self.receive_once(request, &group, &sources, &mut got).await?;
+            let moved = self.receive_once(request, max_bytes, &group, &sources, &mut got).await?;
             if !got.is_empty() {
                 self.counts.delivered.increment(got.len() as u64);
                 return Ok(got);
@@ -203,12 +216,13 @@ impl Inner {
     async fn receive_once(
         &self,
         request: &ReceiveRequest<'_>,
+        max_bytes: usize,
         group: &Group,
         sources: &[Source],
         got: &mut Vec<Delivered>,
     ) -> Result<bool> {
         let max = request.max.min(self.config.max_fetch);
-        let mut room = self.config.max_fetch_size.bytes();
+        let mut room = self.config.max_fetch_size.bytes().min(max_bytes).max(1);
         let mut moved = false;
         for source in sources {
             let in_order = group.spec.is_fifo() || matches!(request.lease, Lease::InOrder(_));
@@ -312,13 +326,20 @@ impl Inner {
         let mut claim = Claim::new(self, &mut core, group, source, returned, until, now);
         let wanted = request.max.min(self.config.max_fetch) - got.len();
         let mut next = batch.next;
+        let mut left = *room;
         for entry in batch.entries {
-            if claim.chosen.len() == wanted {
-                next = entry.offset;
+            let (offset, size) = (entry.offset, entry.size as usize);
+            let something = !got.is_empty() || !claim.chosen.is_empty();
+            if claim.chosen.len() == wanted || something && size > left {
+                next = offset;
+                // The others are not asked for what is smaller: it would overtake.
+                *room = if claim.chosen.len() == wanted { *room } else { 0 };
                 break;
             }
             let message = stored(&source.topic, source.queue, entry)?;
+            let before = claim.chosen.len();
             claim.consider(message, request.topic, request.filter)?;
+            left = left.saturating_sub(if claim.chosen.len() > before { size } else { 0 });
         }
         claim.finish(next, got, room)
     }

@@ -37,6 +37,7 @@ verbs! {
     ReceiveChecks receive_checks,
     ProduceAs produce_as,
     Receive receive,
+    ReceiveUpTo receive_up_to,
     Ack ack,
     Nack nack,
     Release release,

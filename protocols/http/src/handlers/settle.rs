@@ -180,7 +180,7 @@ fn settled(call: &Call, outcomes: Vec<(String, Result<(), Problem>)>) -> Vec<Out
     let mut settled = Vec::with_capacity(outcomes.len());
     for (handle, outcome) in outcomes {
         if outcome.is_ok() {
-            call.app.credits.settled(&ByteString::from(handle.as_str()));
+            call.app.settled(&ByteString::from(handle.as_str()));
         }
         settled.push(Outcome::of(handle, outcome));
     }
@@ -221,6 +221,7 @@ pub(crate) async fn extend(mut call: Call) -> Result<Response, Problem> {
     let outcomes = outcomes.into_iter().map(|(previous, outcome)| match outcome {
         Err(problem) => Outcome::failed(previous, &problem),
         Ok(extended) => {
+            call.app.attempts.arrived(&previous.as_str().into());
             call.app.credits.extended(&previous.as_str().into(), &extended.receipt.0, extended.until);
             Outcome {
                 previous: Some(previous),
@@ -252,6 +253,6 @@ pub(crate) async fn delete(call: Call) -> Result<Response, Problem> {
     let handle = call.segment(0)?;
     let promise = call.broker().ack(call.session()?, &receipt(handle)).map_err(handle_problem)?;
     promise.await.map_err(handle_problem)?;
-    call.app.credits.settled(&handle.into());
+    call.app.settled(&handle.into());
     Ok(no_content())
 }

@@ -62,7 +62,10 @@ fn operation(route: &Route) -> Value {
     if route.public {
         operation.insert("security".into(), json!([]));
     }
-    let parameters: Vec<Value> = parameters::of_path(route.path).chain(parameters::of_query(route)).collect();
+    let parameters: Vec<Value> = parameters::of_path(route.path)
+        .chain(parameters::of_query(route))
+        .chain(parameters::of_headers(route))
+        .collect();
     if !parameters.is_empty() {
         operation.insert("parameters".into(), parameters.into());
     }

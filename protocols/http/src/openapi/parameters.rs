@@ -45,6 +45,18 @@ pub(super) fn of_query(route: &Route) -> impl Iterator<Item = Value> + '_ {
     })
 }
 
+/// The headers that mean something to a call, besides those of its body.
+pub(super) fn of_headers(route: &Route) -> impl Iterator<Item = Value> + use<> {
+    let key = route.takes_key() && !route.path.ends_with('}');
+    let key = key.then(|| {
+        json!({
+            "name": "Idempotency-Key", "in": "header", "description": "The same key stores the same only once.",
+            "schema": {"type": "string", "pattern": "^[\\x21-\\x7e]{1,255}$", "format": "idempotency-key"},
+        })
+    });
+    key.into_iter()
+}
+
 /// Every name that begins so: an object whose members become parameters of their own.
 fn family_of(family: &str, param: &Param) -> Value {
     let schema = json!({

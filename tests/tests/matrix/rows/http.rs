@@ -62,6 +62,11 @@ pub fn row(verb: Verb) -> Row {
             Names("Sub "),
             ["POST /v1/groups/{g}/receive?topic={t}"],
         ),
+        ReceiveUpTo => asks(
+            &[("Topic:{t}", &[Sub]), ("Group:{g}", &[Sub])],
+            Names("Sub "),
+            ["POST /v1/groups/{g}/receive?topic={t}&maxBytes=1000"],
+        ),
         Ack => asks(&[("Group:{g}", &[Sub])], Names("Sub Group:{g}"), ["DELETE /v1/messages/{handle}"]),
         Nack => settling("nack", "{\"handles\":[\"{handle}\"]}"),
         Release => Row::Unsaid(GIVEN_BACK),

@@ -45,7 +45,7 @@ pub fn row(verb: Verb) -> Row {
         }
         Transactions | ReceiveChecks => Row::Unsaid(BY_ASKING),
         ProduceAs => Row::Unsaid(ANYBODY),
-        Receive | Ack | Nack | Release | ChangeInvisible | DeadLetter | Cursor | Poll => {
+        Receive | ReceiveUpTo | Ack | Nack | Release | ChangeInvisible | DeadLetter | Cursor | Poll => {
             Row::Unsaid(BY_OFFSET)
         }
         Pull => member(Names("Sub "), &[&pull(4)]),

@@ -29,7 +29,7 @@ pub fn row(verb: Verb) -> Row {
         Ack => receiving(Names("Sub "), &[SUBSCRIBE, "ACK\nid:{ack}\n\n"]),
         Nack => receiving(Names("Sub "), &[SUBSCRIBE, "NACK\nid:{ack}\n\n"]),
         DeadLetter => receiving(Names("Sub "), &[SUBSCRIBE, "NACK\nid:{ack}\nrequeue:false\n\n"]),
-        SendOnce | Recall => Row::Unsaid(NO_WORD),
+        SendOnce | Recall | ReceiveUpTo => Row::Unsaid(NO_WORD),
         Prepare | EndTransaction | Transactions | ReceiveChecks | ProduceAs => Row::Unsaid(NO_CHECKS),
         Release | ChangeInvisible => Row::Unsaid(WHILE_CONNECTED),
         Cursor => watching("SUBSCRIBE\nid:1\ndestination:/topic/{t}\nfrom:earliest\n\n"),

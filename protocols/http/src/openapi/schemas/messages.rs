@@ -19,6 +19,7 @@ pub(super) fn all() -> Schemas {
     result["ok"] = flag();
     result["code"] = text();
     result["detail"] = text();
+    result["replayed"] = flag();
     let results =
         json!({"results": array(reference("BatchResult")), "accepted": number(), "rejected": number()});
     let prepared = json!({
@@ -66,6 +67,11 @@ fn batch(message: &str) -> Value {
     strict(members, &["messages"])
 }
 
+/// An idempotency key.
+fn key_of_sender() -> Value {
+    json!({"type": "string", "minLength": 1, "maxLength": 255, "format": "idempotency-key"})
+}
+
 fn base64() -> Value {
     json!({"type": "string", "contentEncoding": "base64", "pattern": "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$", "format": "base64"})
 }
@@ -88,7 +94,7 @@ fn new_message(anywhere: bool) -> Value {
         "topic": topic_name(), "body": {}, "bodyBase64": base64(), "tag": text(), "keys": array(key),
         "shardingKey": text(), "delay": span, "deliverAt": reference("TimeIn"), "ttl": span,
         "properties": properties, "headers": array(header), "contentType": text(), "correlationId": text(),
-        "replyTo": text(), "queue": bits(32),
+        "replyTo": text(), "queue": bits(32), "dedupId": key_of_sender(),
     });
     let mut schema = strict(members, if anywhere { &["topic"] } else { &[] });
     schema["oneOf"] = json!([{"required": ["body"]}, {"required": ["bodyBase64"]}]);

@@ -65,8 +65,9 @@ pub(crate) fn connect(
     };
     let [client_id, request_id] =
         ["client-id", "request-id"].map(|name| frame.get(name).filter(|id| !id.is_empty()).cloned());
-    for id in [&client_id, &request_id].into_iter().flatten().filter(|id| id.len() > config.max_id.bytes()) {
-        let detail = format!("an id may have at most {} bytes, not {}", config.max_id.bytes(), id.len());
+    let max = config.max_id.bytes();
+    if [&client_id, &request_id].into_iter().flatten().any(|id| id.len() > max) {
+        let detail = format!("client-id and request-id may have at most {max} bytes");
         return Err(Failure::protocol("Id too long", detail).to_frame(None, None));
     }
     Ok(Hello { version, heartbeat, proof, client_id, request_id })

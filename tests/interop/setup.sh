@@ -2,15 +2,16 @@
 # Installs the stock clients that the interop suites and the examples drive, through the package managers.
 #
 #   tests/interop/setup.sh                 everything
-#   tests/interop/setup.sh ruby curl       only these: java ruby perl node python curl fuzz
+#   tests/interop/setup.sh ruby curl       only these: java ruby perl node stompjs chromium python curl
+#                                          fuzz
 #
 # Quick when nothing is missing. System packages come from apt (Debian 12 or a relative, as root or through
-# sudo); the rest lands in target/interop-tools and tests/interop/node/node_modules.
+# sudo); the rest lands in target/interop-tools and the folders node_modules of the suites.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 tools=$(cd "$here/../.." && pwd)/target/interop-tools
-wanted=${*:-java ruby perl node python curl fuzz}
+wanted=${*:-java ruby perl node stompjs chromium python curl fuzz}
 missing=()
 
 need() { # need COMMAND PACKAGE...: the packages are missing unless the command is there
@@ -28,17 +29,18 @@ find_missing() {
         perl -MNet::Stomp -MIO::Socket::SSL -MJSON -e1 2>/dev/null ||
           missing+=(libnet-stomp-perl libio-socket-ssl-perl libjson-perl)
         ;;
-      node) need node nodejs; need npm npm ;;
-      python) venv_works || missing+=(python3 python3-venv) ;;
+      node | stompjs) need node nodejs; need npm npm ;;
+      chromium) need chromium chromium ;;
+      python) venv_works "$part" || missing+=(python3 python3-venv) ;;
       curl) need curl curl ca-certificates; need jq jq; need openssl openssl ;;
       fuzz) need g++ g++ ;; # the fuzzing engine is written in it
-      *) echo "setup.sh: unknown part '$part'; known: java ruby perl node python curl fuzz" >&2; exit 2 ;;
+      *) echo "setup.sh: unknown part '$part'; known: java ruby perl node stompjs chromium python curl fuzz" >&2; exit 2 ;;
     esac
   done
 }
 
-venv_works() {
-  [ -x "$tools/python/bin/python" ] || python3 -c 'import venv, ensurepip' 2>/dev/null
+venv_works() { # venv_works NAME
+  [ -x "$tools/$1/bin/python" ] || python3 -c 'import venv, ensurepip' 2>/dev/null
 }
 
 install_missing() {
@@ -58,18 +60,19 @@ install_missing() {
 }
 
 # A stamp is the list that was installed: another list, or an interrupted installation, starts afresh.
-install_python() {
-  cmp -s "$here/python/requirements.txt" "$tools/python/installed" && return
-  rm -rf "$tools/python"
-  python3 -m venv "$tools/python"
-  "$tools/python/bin/pip" install --quiet --disable-pip-version-check -r "$here/python/requirements.txt"
-  cp "$here/python/requirements.txt" "$tools/python/installed"
+install_python() { # install_python NAME [VERSION]: an environment of its own for that suite, and version of its client
+  local list=$here/$1/requirements${2:+-$2}.txt venv=$tools/$1${2:+-$2}
+  cmp -s "$list" "$venv/installed" && return
+  rm -rf "$venv"
+  python3 -m venv "$venv"
+  "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$list"
+  cp "$list" "$venv/installed"
 }
 
-install_node() {
-  cmp -s "$here/node/package-lock.json" "$here/node/node_modules/.installed" && return
-  (cd "$here/node" && npm ci --silent --no-audit --no-fund)
-  cp "$here/node/package-lock.json" "$here/node/node_modules/.installed"
+install_node() { # install_node NAME: what that suite's lock file lists
+  cmp -s "$here/$1/package-lock.json" "$here/$1/node_modules/.installed" && return
+  (cd "$here/$1" && npm ci --silent --no-audit --no-fund)
+  cp "$here/$1/package-lock.json" "$here/$1/node_modules/.installed"
 }
 
 mkdir -p "$tools"
@@ -82,7 +85,8 @@ find_missing
 install_missing
 for part in $wanted; do
   case $part in
-    python) install_python ;;
-    node) install_node ;;
+    python) install_python "$part" ;;&
+    python) for version in 8.1.0 9.0.0; do install_python python "$version"; done ;;
+    node | stompjs) install_node "$part" ;;
   esac
 done

@@ -1,10 +1,12 @@
 """One STOMP session of stock `stomp.py`, with deadlines: frames that arrive while another one
 is awaited are kept, and an unexpected ERROR fails the scenario.
 
-The address comes from STOMP_ADDR (host:port), TLS and TLS_CA, STOMP_LOGIN and STOMP_PASSCODE,
-STOMP_VHOST (the `host` header).
+The address comes from STOMP_ADDR or, over WebSocket, HTTP_ADDR (host:port), TLS and TLS_CA,
+STOMP_LOGIN and STOMP_PASSCODE, STOMP_VHOST (the `host` header).
 """
 
+import contextlib
+import inspect
 import logging
 import os
 import queue
@@ -23,6 +25,20 @@ CONNECTIONS = {
     "1.2": stomp.StompConnection12,
 }
 CLOSED = "closed"
+# Before 8.2 it sends texts only, and takes nothing else.
+BYTES_OVER_WEBSOCKET = "binary_mode" in inspect.signature(stomp.WSConnection.__init__).parameters
+carrier = "tcp"
+
+
+@contextlib.contextmanager
+def over_websocket():
+    """Sessions opened meanwhile, which are of version 1.2, go over WebSocket."""
+    global carrier
+    carrier = "websocket"
+    try:
+        yield
+    finally:
+        carrier = "tcp"
 
 
 class Inbox(stomp.ConnectionListener):
@@ -62,8 +78,14 @@ class Session:
         options = {} if version == "1.0" else {"vhost": os.environ.get("STOMP_VHOST", HOST)}
         if heartbeats:
             options["heartbeats"] = heartbeats
-        address = (HOST, int(PORT))
-        self.client = CONNECTIONS[version]([address], auto_decode=False, reconnect_attempts_max=1, **options)
+        if carrier == "websocket":
+            host, port = os.environ["HTTP_ADDR"].rsplit(":", 1)
+            connection = stomp.WSConnection
+            options.update(ws_path="/ws", **({"binary_mode": True} if BYTES_OVER_WEBSOCKET else {}))
+        else:
+            host, port, connection = HOST, PORT, CONNECTIONS[version]
+        address = (host, int(port))
+        self.client = connection([address], auto_decode=False, reconnect_attempts_max=1, **options)
         if accept_version:
             self.client.version = accept_version
         if os.environ.get("TLS") == "1":
@@ -156,7 +178,8 @@ class Session:
     def drop(self):
         """The socket is gone without a word, as when a process dies."""
         try:
-            self.client.transport.socket.shutdown(socket.SHUT_RDWR)
+            carried = self.client.transport.socket
+            getattr(carried, "sock", carried).shutdown(socket.SHUT_RDWR)
         except (OSError, AttributeError):
             pass
 

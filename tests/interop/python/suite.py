@@ -7,7 +7,7 @@ import time
 import stomp.exception
 
 from harness import expect, finish, scenario, unique, until
-from session import Session
+from session import BYTES_OVER_WEBSOCKET, Session, over_websocket
 
 
 def a_queue():
@@ -390,12 +390,30 @@ FROM_1_1 = {
     "error-unknown-unsubscribe-id": error(lambda s: s.client.unsubscribe(id="nope", receipt="mine")),
 }
 
+OVER_WEBSOCKET = [
+    "connect", "bodies", "queue-starts-at-the-earliest", "redelivery-to-the-other-after-a-drop",
+    "topic-sees-what-follows-subscribe-at-once", "ack-client-is-cumulative", "receipts-in-order",
+    "transaction-commit", "header-escapes", "nack-redelivers", "heart-beats", "silent-client-is-dropped",
+    "error-bad-destination",
+]
+
+
+def websocket(body):
+    def run(v):
+        with over_websocket():
+            body(v)
+    return run
+
+
 for version in ("1.0", "1.1", "1.2"):
     for name, body in EVERY.items():
         scenario(f"{version}/{name}", body, version)
     if version != "1.0":
         for name, body in FROM_1_1.items():
             scenario(f"{version}/{name}", body, version)
+for name in OVER_WEBSOCKET:
+    if name != "bodies" or BYTES_OVER_WEBSOCKET:
+        scenario(f"1.2/ws-{name}", websocket({**EVERY, **FROM_1_1}[name]), "1.2")
 scenario("version-mismatch-names-what-is-spoken", version_mismatch)
 if os.environ.get("STOMP_LOGIN"):
     scenario("wrong-passcode-is-refused", wrong_passcode)

@@ -41,6 +41,12 @@ const SECURE: &str = "passcode|may-not|^1.2/|knows|refuses|publishes|receives|^a
 /// The two lines of Java clients in use, which speak differently.
 const JAVA_VERSIONS: [&str; 2] = ["5.5.0", "4.9.8"];
 
+/// More versions of a suite's client than its own, against a plain broker and one with TLS and users.
+const MORE_VERSIONS: [(&str, &str); 2] = [("python", "8.1.0"), ("python", "9.0.0")];
+
+/// An origin whose pages the broker lets open a WebSocket.
+const WEBSOCKET_ORIGIN: &str = "http://pages.test";
+
 /// A user for everything but one topic, as `tests/interop/README.md` says.
 const ACL: &str = r#"
 [[users]]
@@ -85,8 +91,20 @@ pub fn steps(limit: Duration) -> Result<Vec<Step>> {
             }
         }
     }
+    steps.extend(more_versions(limit));
     steps.extend(java_alone(limit));
     Ok(steps)
+}
+
+fn more_versions(limit: Duration) -> impl Iterator<Item = Step> {
+    MORE_VERSIONS.into_iter().flat_map(move |(suite, version)| {
+        let script = root().join("tests/interop").join(suite).join("run.sh");
+        [(Variant::Plain, ""), (Variant::Secure, " tls+acl")].map(|(variant, label)| {
+            let script = script.clone();
+            let name = format!("interop/{suite} {version}{label}");
+            Step::prepared(name, limit, move || prepare(&script, version, variant, &[]))
+        })
+    })
 }
 
 /// What only the Java clients show: a broker that creates no topics, and one that is stopped and killed under them.
@@ -106,6 +124,8 @@ fn prepare(script: &Path, version: &str, variant: Variant, scenarios: &[&str]) -
     let folder = TempDir::new()?;
     let mut settings = Settings::in_folder(folder.path());
     let mut run = command(script, scenarios);
+    settings.set("SLUICE_HTTP__WEBSOCKET_ORIGINS", format!("[{WEBSOCKET_ORIGIN:?}]"));
+    run.env("WEBSOCKET_ORIGIN", WEBSOCKET_ORIGIN);
     if matches!(variant, Variant::NoCreate) {
         settings.set("SLUICE_TOPICS__AUTO_CREATE", "false");
         run.env("AUTO_CREATE", "off");

@@ -176,7 +176,7 @@ impl Model {
             Rec::Offset { group, queue, offset } => {
                 self.progress.insert((group, queue), Progress { next: offset, cells: BTreeMap::new() });
             }
-            Rec::Lease { group, queue, next, until, lease, deliveries } => {
+            Rec::Lease { group, queue, next, until, lease, deliveries, taker: _ } => {
                 let start = deliveries.first().map_or(next, |(offset, _)| *offset);
                 let progress = self
                     .progress

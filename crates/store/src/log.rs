@@ -244,6 +244,8 @@ pub struct Found {
 pub struct StateEntry<'a> {
     /// Its record's position.
     pub lsn: Lsn,
+    /// The same of the first entry seen of its atomic group.
+    pub group: Lsn,
     /// When it was stored.
     pub stored: Millis,
     /// The broker's own bytes.
@@ -313,7 +315,7 @@ pub trait Log: Send + Sync + 'static {
     /// looked at. Returns the position where it ended: everything before was seen. Blocks on the disk.
     ///
     /// # Errors
-    /// `Corrupt`, as for [`Log::read`].
+    /// `InvalidArgument` when no entry begins at `from`; `Corrupt`, as for [`Log::read`].
     fn states(&self, from: Lsn, max_bytes: u64, visit: &mut dyn FnMut(StateEntry<'_>)) -> Result<Lsn>;
 
     /// Registers the one listener for new readable entries.

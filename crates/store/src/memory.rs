@@ -58,6 +58,8 @@ struct Stored {
     index: IndexEntry,
     payload: Bytes,
     end: Lsn,
+    /// Where its atomic group begins.
+    group: Lsn,
 }
 
 #[derive(Default)]
@@ -144,7 +146,7 @@ impl Default for MemoryLog {
 }
 
 impl Content {
-    fn push(&mut self, append: &Append<'_>, payload: Bytes) -> Placed {
+    fn push(&mut self, append: &Append<'_>, payload: Bytes, group: Lsn) -> Placed {
         let (kind, encoding, count) = shape(&append.payload);
         let size = (HEADER + payload.len()).next_multiple_of(8);
         let lsn = self.end;
@@ -158,7 +160,15 @@ impl Content {
             queue.next = index.end();
             queue.entries.push_back(index);
         }
-        self.entries.push_back(Stored { queue: append.queue, kind, encoding, index, payload, end: self.end });
+        self.entries.push_back(Stored {
+            queue: append.queue,
+            kind,
+            encoding,
+            index,
+            payload,
+            end: self.end,
+            group,
+        });
         Placed { offset: index.offset, lsn, size: size as u32 }
     }
 
@@ -272,8 +282,9 @@ impl Log for MemoryLog {
         if let Some(append) = group.iter().find(forgotten) {
             return Err(Error::new(ErrorKind::Conflict, format!("queue {} was deleted", append.queue.0)));
         }
-        let placed: Places =
-            group.iter().zip(payloads).map(|(append, payload)| content.push(append, payload)).collect();
+        let begin = content.end;
+        let each = group.iter().zip(payloads);
+        let placed: Places = each.map(|(append, payload)| content.push(append, payload, begin)).collect();
         let end = content.end;
         drop(content);
         if !self.manual {
@@ -342,12 +353,18 @@ impl Log for MemoryLog {
 
     fn states(&self, from: Lsn, max_bytes: u64, visit: &mut dyn FnMut(StateEntry<'_>)) -> Result<Lsn> {
         let content = self.content.lock();
+        if from > START && from < content.end && content.from(from).next().is_none_or(|s| s.index.lsn != from)
+        {
+            return Err(Error::invalid(format!("no entry of the log begins at {from}")));
+        }
         for stored in content.from(from).take_while(|stored| stored.end <= content.visible) {
             if stored.kind == Kind::State {
                 let IndexEntry { lsn, stored: when, .. } = stored.index;
-                visit(StateEntry { lsn, stored: when, bytes: &stored.payload });
+                let group = stored.group.max(from);
+                visit(StateEntry { lsn, group, stored: when, bytes: &stored.payload });
             }
-            if stored.end.saturating_sub(from) >= max_bytes {
+            let ends_group = content.from(stored.end).next().is_none_or(|next| next.group != stored.group);
+            if ends_group && stored.end.saturating_sub(from) >= max_bytes {
                 return Ok(stored.end);
             }
         }

@@ -9,7 +9,7 @@ use crate::index::{IndexEntry, Selection, select};
 use crate::live::Place;
 use crate::log::{Batch, Content, Entry, Kind, LogQueue, Lsn, Read, ReadLimits, StateEntry};
 use crate::record;
-use crate::scan::{Scan, Scanned};
+use crate::scan::Scan;
 use crate::sealed::{Range, RangeReader};
 use crate::segment::Segment;
 use crate::shared::Shared;
@@ -380,11 +380,17 @@ pub(crate) fn states(
         let mut scan = Scan::new(file, segment.start, Some(segment.epoch), segment.position(end));
         scan.seek(from);
         let begun = scan.lsn();
-        while let Some(skimmed) = scan.skim(EntryKind::State).map_err(unreadable)? {
-            if let Some(Scanned { header, payload, .. }) = skimmed {
-                visit(StateEntry { lsn: header.lsn, stored: header.stored, bytes: &payload });
+        if begun == from && scan.header().map_err(unreadable)?.is_none() {
+            return Err(Error::invalid(format!("no entry of the log begins at {from}")));
+        }
+        let (mut group, mut more) = (begun, false);
+        while let Some((header, payload)) = scan.skim(EntryKind::State).map_err(unreadable)? {
+            group = if more { group } else { header.lsn };
+            more = header.has(flag::MORE);
+            if let Some(bytes) = payload {
+                visit(StateEntry { lsn: header.lsn, group, stored: header.stored, bytes: &bytes });
             }
-            if scan.lsn() - begun >= left {
+            if !more && scan.lsn() - begun >= left {
                 return Ok(scan.lsn());
             }
         }

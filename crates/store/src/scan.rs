@@ -60,14 +60,16 @@ impl Scan {
         Ok(Some(scanned))
     }
 
-    /// Goes behind the next entry, and gives it when it is of this kind. What is passed over is known by its header alone:
-    /// its content is not looked at. Nothing at the first place where there is no good one.
-    pub(crate) fn skim(&mut self, kind: EntryKind) -> io::Result<Option<Option<Scanned>>> {
+    /// The header of the next entry, and its content when it is of this kind: of others it is not even looked at.
+    /// Nothing at the first place where there is no good one.
+    pub(crate) fn skim(&mut self, kind: EntryKind) -> io::Result<Option<(EntryHeader, Option<Bytes>)>> {
         match self.header_at(self.position)? {
-            Some(header) if header.kind == kind => Ok(self.next()?.map(Some)),
+            Some(header) if header.kind == kind => {
+                Ok(self.next()?.map(|scanned| (header, Some(scanned.payload))))
+            }
             Some(header) => {
                 self.position += header.size();
-                Ok(Some(None))
+                Ok(Some((header, None)))
             }
             None => Ok(None),
         }

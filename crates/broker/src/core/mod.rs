@@ -5,6 +5,7 @@
 //! crash is the state before it.
 
 pub(crate) mod catalog;
+pub(crate) mod life;
 pub(crate) mod members;
 pub(crate) mod once;
 pub(crate) mod progress;

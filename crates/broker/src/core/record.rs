@@ -6,9 +6,10 @@ use super::once::Digest;
 use super::transactions::Decision;
 use crate::{GroupSpec, TopicSpec};
 use serde::{Deserialize, Serialize};
-use sluice_auth::Change;
+use sluice_auth::{Change, Session};
 use sluice_model::{Error, ErrorKind, GroupName, Millis, Offset, Result, TopicName};
 use sluice_store::Lsn;
+use std::net::SocketAddr;
 
 /// One change of state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,7 +30,15 @@ pub(crate) enum Record {
     Offset { group: u32, queue: u32, offset: Offset },
     /// Deliveries were leased, and the group's cursor moved to `next`. An `until` of 0 is a lease that ends with its
     /// holder, so with this life of the broker.
-    Lease { group: u32, queue: u32, next: Offset, until: Millis, lease: u64, deliveries: Vec<(Offset, u32)> },
+    Lease {
+        group: u32,
+        queue: u32,
+        next: Offset,
+        until: Millis,
+        lease: u64,
+        deliveries: Vec<(Offset, u32)>,
+        taker: Option<Taker>,
+    },
     /// A delivery is consumed.
     Settled { group: u32, queue: u32, offset: Offset },
     /// A delivery came back and is visible again from `visible_at` on.
@@ -49,10 +58,24 @@ pub(crate) enum Record {
     /// The transaction whose half is at `lsn` has ended. What it amounts to follows in the same atomic group.
     Decided { lsn: Lsn, decision: Decision },
     /// The waiting message whose record is at `lsn` was taken back by its sender, and is never delivered.
-    Recalled { due: Millis, lsn: Lsn },
+    Recalled { due: Millis, lsn: Lsn, target: u32 },
     /// The next so many messages of the same atomic group were sent under a key that may be told again: its digest, and
     /// that of what was sent.
     Once { key: Digest, content: Digest, messages: u32 },
+}
+
+/// Who took deliveries: only shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Taker {
+    /// The proven identity's name, empty when anonymous.
+    pub(crate) principal: String,
+    pub(crate) peer: SocketAddr,
+}
+
+impl Taker {
+    pub(crate) fn of(session: &Session) -> Self {
+        Self { principal: session.principal().to_string(), peer: session.peer() }
+    }
 }
 
 impl Record {

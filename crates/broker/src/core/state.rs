@@ -104,7 +104,7 @@ impl Core {
             Record::Offset { group, queue, offset } => {
                 self.progress_or_start(*group, LogQueue(*queue), *offset).set(*offset);
             }
-            Record::Lease { group, queue, next, until, lease, deliveries } => {
+            Record::Lease { group, queue, next, until, lease, deliveries, taker: _ } => {
                 let until = if *until == 0 { None } else { Some(Until::Time(*until)) };
                 self.lease(*group, LogQueue(*queue), *next, until, *lease, deliveries);
             }
@@ -121,7 +121,7 @@ impl Core {
             Record::Delayed { .. } => {}
             // What was sent once comes with its messages: see `sent_once`.
             Record::Once { .. } => {}
-            Record::Fired { due, lsn } | Record::Recalled { due, lsn } => self.timers.remove(*due, *lsn),
+            Record::Fired { due, lsn } | Record::Recalled { due, lsn, .. } => self.timers.remove(*due, *lsn),
             // As for timers, the half itself comes with the message that follows.
             Record::Prepared { .. } => {}
             Record::Asked { lsn, checks, next } => self.transactions.asked(*lsn, *checks, *next),

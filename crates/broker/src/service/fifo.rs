@@ -7,12 +7,12 @@
 
 use super::Inner;
 use super::log::{Item, stored};
-use super::receive::{Source, until};
+use super::receive::{Asking, Source, until};
+use crate::Lease;
 use crate::core::catalog::Group;
 use crate::core::progress::{GroupQueue, Until};
-use crate::core::record::Record;
+use crate::core::record::{Record, Taker};
 use crate::receipts::Receipt;
-use crate::{Lease, ReceiveRequest};
 use bytestring::ByteString;
 use sluice_model::{Delivered, Millis, Offset, Result, StoredMessage};
 use sluice_store::{Batch, Durability, ReadLimits};
@@ -42,13 +42,15 @@ struct Look {
     settled: Vec<Offset>,
     /// The cursor afterwards.
     next: Offset,
+    /// Who asks.
+    taker: Option<Taker>,
 }
 
 impl Inner {
     /// Leases what may be delivered of one queue. True when something was settled or passed over.
     pub(super) async fn receive_in_order(
         &self,
-        request: &ReceiveRequest<'_>,
+        request: &Asking<'_>,
         group: &Group,
         source: &Source,
         got: &mut Vec<Delivered>,
@@ -75,7 +77,7 @@ impl Inner {
     #[allow(clippy::too_many_arguments, reason = "one step of receive_in_order, with its state")]
     fn claim_in_order(
         &self,
-        request: &ReceiveRequest<'_>,
+        request: &Asking<'_>,
         group: &Group,
         source: &Source,
         from: Offset,
@@ -98,7 +100,8 @@ impl Inner {
         }
         let cursor = progress.next();
         let wanted = request.max.min(self.config.max_fetch) - got.len();
-        let mut look = Look { next: cursor.max(first), ..Look::default() };
+        let mut look =
+            Look { next: cursor.max(first), taker: Some(request.taker.clone()), ..Look::default() };
         // What retention took cannot come back.
         look.settled.extend((from..first).filter(|offset| progress.is_ready(*offset)));
         let max_attempts = self.max_attempts(group);
@@ -131,7 +134,7 @@ impl Inner {
         &self,
         progress: &GroupQueue,
         messages: Vec<StoredMessage>,
-        request: &ReceiveRequest<'_>,
+        request: &Asking<'_>,
         (wanted, mut room): (usize, usize),
         max_attempts: u32,
         now: Millis,
@@ -215,6 +218,7 @@ impl Inner {
             until: ends,
             lease,
             deliveries: deliveries.clone(),
+            taker: look.taker.clone(),
         };
         let copies = dead.iter().map(|message| Item::Message(dead_queue, message));
         let items: Vec<_> = copies.chain(records.iter().chain([&taken]).map(Item::Record)).collect();

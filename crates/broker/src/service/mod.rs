@@ -14,8 +14,9 @@
 //! | `receive` | holder, receive, receive_up_to |
 //! | `settle` | ack, nack, release, change_invisible, dead_letter |
 //! | `read` | pull, message_at, cursor, poll |
-//! | `retry` | send_back |
 //! | `find` | find |
+//! | `trace` | trace |
+//! | `retry` | send_back |
 //! | `offsets` | commit_offset, committed, bounds, offset_at, progress, reset_offsets |
 //! | `groups` | client (join, leave, events), members, subscription, queue locks |
 //! | `admin` | topics, groups, access |
@@ -43,6 +44,7 @@ mod receive;
 mod retry;
 mod sessions;
 mod settle;
+mod trace;
 mod transactions;
 mod verbs;
 

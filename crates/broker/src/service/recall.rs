@@ -27,12 +27,14 @@ impl Broker {
             return Err(Error::invalid("retries and dead letters cannot be recalled"));
         }
         let mut core = inner.core.lock();
-        let target = core.timers.target(due, locator).and_then(|queue| core.catalog.owner(queue));
-        if target.is_none_or(|(owner, _)| owner.name != *topic) {
+        let target = core.timers.target(due, locator).and_then(|q| Some((q, core.catalog.owner(q)?)));
+        let Some(target) = target.filter(|(_, (owner, _))| owner.name == *topic).map(|(queue, _)| queue.0)
+        else {
             let text = "no such message waits for its time; it may have been delivered";
             return Err(Error::new(ErrorKind::MessageNotFound, text));
-        }
-        let ticket = inner.record(&mut core, &[Record::Recalled { due, lsn: locator }], Durability::Sync)?;
+        };
+        let recalled = Record::Recalled { due, lsn: locator, target };
+        let ticket = inner.record(&mut core, &[recalled], Durability::Sync)?;
         inner.counts.recalled.increment(1);
         Ok(Promise::new(ticket.done, ()))
     }

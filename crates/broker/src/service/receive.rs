@@ -9,7 +9,7 @@ use super::produce::{cost_of, unknown_topic};
 use super::{Broker, Inner};
 use crate::core::catalog::{Group, Topic};
 use crate::core::progress::Until;
-use crate::core::record::Record;
+use crate::core::record::{Record, Taker};
 use crate::core::state::{Core, start_offset};
 use crate::receipts::Receipt;
 use crate::{Lease, ReceiveRequest, StartAt};
@@ -18,6 +18,7 @@ use sluice_model::{
     Delivered, Error, ErrorKind, Filter, Millis, Offset, QueueId, Result, StoredMessage, TopicName,
 };
 use sluice_store::{Batch, Durability, LogQueue, Read, ReadLimits};
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -92,11 +93,27 @@ impl Broker {
         let Some(wait) = self.within_quota(session, Some(request.group), request.wait).await? else {
             return Ok(Vec::new());
         };
-        let got = inner.receive(&ReceiveRequest { wait, ..request.clone() }, max_bytes).await?;
+        let request = ReceiveRequest { wait, ..request.clone() };
+        let got = inner.receive(&Asking { request: &request, taker: Taker::of(session), max_bytes }).await?;
         let cost = cost_of(got.iter().map(|delivered| &delivered.message.message));
         inner.auth.debit(session, cost);
         inner.auth.debit_group(request.group, cost);
         Ok(got)
+    }
+}
+
+/// A receive, and who asks.
+pub(super) struct Asking<'a> {
+    request: &'a ReceiveRequest<'a>,
+    pub(super) taker: Taker,
+    max_bytes: usize,
+}
+
+impl<'a> Deref for Asking<'a> {
+    type Target = ReceiveRequest<'a>;
+
+    fn deref(&self) -> &ReceiveRequest<'a> {
+        self.request
     }
 }
 
@@ -126,7 +143,7 @@ struct Prospect {
 }
 
 impl Inner {
-    async fn receive(&self, request: &ReceiveRequest<'_>, max_bytes: usize) -> Result<Vec<Delivered>> {
+    async fn receive(&self, request: &Asking<'_>) -> Result<Vec<Delivered>> {
         let deadline = Instant::now() + request.wait.min(self.config.max_wait.0);
         loop {
             let (group, sources) = self.sources(request)?;
@@ -136,7 +153,7 @@ impl Inner {
                 false => Some(self.arrivals.wait_on(sources.iter().map(|s| s.log).collect())),
             };
             let mut got = Vec::new();
-            let moved = self.receive_once(request, max_bytes, &group, &sources, &mut got).await?;
+            let moved = self.receive_once(request, &group, &sources, &mut got).await?;
             if !got.is_empty() {
                 self.counts.delivered.increment(got.len() as u64);
                 return Ok(got);
@@ -153,7 +170,7 @@ impl Inner {
 
     /// The group and the queues to look at, made when they are unknown and may be. A queue the group has never read
     /// gets its start now, so that what comes from here on is not missed.
-    fn sources(&self, request: &ReceiveRequest<'_>) -> Result<(Arc<Group>, Vec<Source>)> {
+    fn sources(&self, request: &Asking<'_>) -> Result<(Arc<Group>, Vec<Source>)> {
         let mut core = self.core.lock();
         let topic = match core.catalog.topic(request.topic) {
             Some(topic) => Arc::clone(topic),
@@ -215,14 +232,13 @@ impl Inner {
     /// Looks at each source once. True when a cursor moved.
     async fn receive_once(
         &self,
-        request: &ReceiveRequest<'_>,
-        max_bytes: usize,
+        request: &Asking<'_>,
         group: &Group,
         sources: &[Source],
         got: &mut Vec<Delivered>,
     ) -> Result<bool> {
         let max = request.max.min(self.config.max_fetch);
-        let mut room = self.config.max_fetch_size.bytes().min(max_bytes).max(1);
+        let mut room = self.config.max_fetch_size.bytes().min(request.max_bytes).max(1);
         let mut moved = false;
         for source in sources {
             let in_order = group.spec.is_fifo() || matches!(request.lease, Lease::InOrder(_));
@@ -312,7 +328,7 @@ impl Inner {
     #[allow(clippy::too_many_arguments, reason = "one step of receive_once, with its state")]
     fn claim(
         &self,
-        request: &ReceiveRequest<'_>,
+        request: &Asking<'_>,
         group: &Group,
         source: &Source,
         returned: Option<(Offset, usize)>,
@@ -341,7 +357,7 @@ impl Inner {
             claim.consider(message, request.topic, request.filter)?;
             left = left.saturating_sub(if claim.chosen.len() > before { size } else { 0 });
         }
-        claim.finish(next, got, room)
+        claim.finish(next, &request.taker, got, room)
     }
 
     /// When a delivery may come back by itself.
@@ -480,7 +496,7 @@ impl<'a> Claim<'a> {
     }
 
     /// Writes the lease and everything else that the batch amounts to, and hands the deliveries over.
-    fn finish(self, next: Offset, got: &mut Vec<Delivered>, room: &mut usize) -> Result<bool> {
+    fn finish(self, next: Offset, taker: &Taker, got: &mut Vec<Delivered>, room: &mut usize) -> Result<bool> {
         let (group, queue) = (self.group.number, self.source.log);
         let (dead_queue, dead) = self.broker.dead_letters(self.core, self.group, &self.dead)?;
         let mut records = Vec::new();
@@ -516,6 +532,7 @@ impl<'a> Claim<'a> {
             },
             lease: self.lease,
             deliveries,
+            taker: Some(taker.clone()),
         };
         let settled = records.iter().any(|record| matches!(record, Record::Settled { .. }));
         let Record::Lease { deliveries, .. } = &lease else { return Ok(false) };

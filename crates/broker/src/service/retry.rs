@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The header of a dead letter that says why it is one.
-const REASON: &str = "dead-letter-reason";
+pub(super) const REASON: &str = "dead-letter-reason";
 
 /// How long a queue consumer's failed message waits when nobody says otherwise: RocketMQ's delay levels 3 to 18, in
 /// seconds.

@@ -74,6 +74,7 @@ pub fn row(verb: Verb) -> Row {
         DeadLetter => settling("settle", "{\"deadLetter\":[\"{handle}\"]}"),
         Pull => reading(Sub, "GET /v1/topics/{t}/queues/0/messages"),
         MessageAt => Row::Unsaid(BY_OFFSET),
+        Find | Trace => Row::Unsaid(NO_WORD),
         Cursor | Poll => reading(Sub, "GET /v1/topics/{t}/stream?from=earliest&format=ndjson"),
         SendBack => Row::Unsaid(BY_HANDLE),
         CommitOffset => asks(

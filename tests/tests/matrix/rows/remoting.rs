@@ -50,7 +50,7 @@ pub fn row(verb: Verb) -> Row {
         }
         Pull => member(Names("Sub "), &[&pull(4)]),
         MessageAt => reading(Sub, "33\noffset={locator}"),
-        Find => Row::Unsaid(BY_OFFSET),
+        Find | Trace => Row::Unsaid(BY_OFFSET),
         SendBack => of_group(Sub, "36\ngroup={g}\noffset={locator}\ndelayLevel=3"),
         CommitOffset => of_group(Sub, "15\nconsumerGroup={g}\ntopic={t}\nqueueId=0\ncommitOffset=1"),
         Committed => asks(

@@ -34,8 +34,8 @@ pub fn row(verb: Verb) -> Row {
         Release | ChangeInvisible => Row::Unsaid(WHILE_CONNECTED),
         Cursor => watching("SUBSCRIBE\nid:1\ndestination:/topic/{t}\nfrom:earliest\n\n"),
         Poll => watching("SUBSCRIBE\nid:1\ndestination:/topic/{t}\nfrom:earliest\nawait:MESSAGE\n\n"),
-        Pull | MessageAt | Find | SendBack | CommitOffset | Committed | Bounds | OffsetAt | Progress
-        | ResetOffsets => Row::Unsaid(NO_OFFSETS),
+        Pull | MessageAt | Find | Trace | SendBack | CommitOffset | Committed | Bounds | OffsetAt
+        | Progress | ResetOffsets => Row::Unsaid(NO_OFFSETS),
         Client | Join | Members | Subscription | LockQueues | UnlockQueues | HasQueueLocks => {
             Row::Unsaid(NO_MEMBERS)
         }

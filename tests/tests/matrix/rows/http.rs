@@ -80,7 +80,6 @@ pub fn row(verb: Verb) -> Row {
         CommitOffset => asks(
             &[("Group:{g}", &[Sub])],
             Names("Sub Group:{g}"),
-        Find => Row::Unsaid(NO_WORD),
             ["PUT /v1/groups/{g}/offsets\n\n{\"offsets\":[{\"topic\":\"{t}\",\"queue\":0,\"offset\":1}]}"],
         )
         .after("Group:{g}", &[Get])

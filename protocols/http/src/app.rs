@@ -3,6 +3,7 @@
 use crate::Config;
 use crate::attempts::Attempts;
 use crate::errors::{Code, Problem};
+use crate::mqhttp::MqState;
 use crate::stream_credit::Credits;
 use crate::websocket::Mounted;
 use bytestring::ByteString;
@@ -30,6 +31,8 @@ pub struct App {
     pub attempts: Attempts,
     /// What the program was built from, once it is told.
     pub commit: OnceLock<&'static str>,
+    /// What the cloud's protocol remembers.
+    pub mq: MqState,
     /// A wire that is spoken over WebSocket, once it is told.
     pub websocket: OnceLock<Mounted>,
     waiting: Mutex<Waiting>,
@@ -50,6 +53,7 @@ impl App {
         let attempts = Attempts::new(config.max_attempts, config.max_attempt_bytes.bytes());
         Arc::new(Self {
             started: broker.now(),
+            mq: MqState::new(broker.now()),
             broker,
             config,
             metrics,

@@ -10,7 +10,7 @@
 //! A signature that covers the body is checked once the body is read, so that a signed body is bounded by
 //! `http.max_signed_body`. Who is who is decided by the broker alone; here proof is found and written down.
 
-mod mq;
+pub(crate) mod mq;
 mod sigv4;
 
 use crate::app::App;
@@ -119,7 +119,7 @@ async fn read_body(app: &App, body: &mut RequestBody) -> Result<Bytes, Problem> 
 }
 
 /// The value of a header that may be there once; a second one could be what was not signed.
-fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Problem> {
+pub(crate) fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Problem> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else { return Ok(None) };
     match (value.to_str(), values.next()) {

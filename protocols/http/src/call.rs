@@ -30,6 +30,8 @@ pub(crate) const TEXT: &str = "text/plain";
 #[derive(Clone)]
 pub struct Caller {
     pub peer: SocketAddr,
+    /// It came through TLS.
+    pub secure: bool,
     /// The client's certificate, as DER.
     pub certificate: Option<Bytes>,
     /// Whose requests the connection has carried.
@@ -44,6 +46,7 @@ impl Default for Caller {
     fn default() -> Self {
         Self {
             peer: (Ipv4Addr::LOCALHOST, 0).into(),
+            secure: false,
             certificate: None,
             identity: Arc::default(),
             drain: Drain::new(),

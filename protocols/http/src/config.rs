@@ -1,5 +1,6 @@
 //! The settings of the HTTP front-end, each with its default and its reason.
 
+use crate::mqhttp::MqConfig;
 use crate::websocket::AllowedOrigin;
 use serde::{Deserialize, Serialize};
 use sluice_model::units::{ByteSize, Span};
@@ -57,6 +58,8 @@ pub struct Config {
     pub websocket_ping: Span,
     /// How often an idle stream sends a sign of life [15s]: proxies cut connections that are silent for 30 s.
     pub heartbeat: Span,
+    /// The cloud's MQ HTTP protocol.
+    pub mq: MqConfig,
 }
 
 impl Default for Config {
@@ -86,6 +89,7 @@ impl Default for Config {
             websocket_origins: Vec::new(),
             websocket_ping: Span::secs(30),
             heartbeat: Span::secs(15),
+            mq: MqConfig::default(),
         }
     }
 }

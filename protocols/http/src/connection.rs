@@ -38,6 +38,7 @@ pub(crate) async fn serve(app: &Arc<App>, router: Router, conn: Connection, drai
     let tracker = TaskTracker::new();
     let caller = Caller {
         peer: conn.peer,
+        secure: conn.tls.is_some(),
         certificate: conn.client_cert().map(|der| Bytes::copy_from_slice(der)),
         identity: Arc::default(),
         drain: drain.clone(),

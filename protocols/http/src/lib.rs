@@ -16,6 +16,7 @@
 //! - `convert` — wire message to model message and back
 //! - `attempts` — answers that may be asked for again
 //! - `handlers` — one file per resource; `sse`, `resume`, `stream_credit`, `lease_guard` — what streams need
+//! - `mqhttp` — the cloud's own HTTP protocol, on the same port
 //! - `errors` — problem documents, and the match from error kinds to codes
 
 mod app;
@@ -32,6 +33,7 @@ mod handlers;
 mod identity;
 mod json;
 mod lease_guard;
+mod mqhttp;
 mod openapi;
 mod page;
 mod params;
@@ -45,6 +47,7 @@ mod timed;
 mod websocket;
 
 pub use config::Config;
+pub use mqhttp::MqConfig;
 pub use websocket::AllowedOrigin;
 
 use app::App;

@@ -9,6 +9,7 @@ use crate::body::RequestBody;
 use crate::call::{Call, Caller};
 use crate::errors::{Code, Problem};
 use crate::handlers::once;
+use crate::mqhttp;
 use crate::params::{Query, check_percent};
 use crate::routes::{Route, by_path};
 use crate::websocket;
@@ -41,7 +42,7 @@ struct Edge {
 
 /// The route that answered, for the counters.
 #[derive(Clone, Copy)]
-struct Label(&'static str);
+pub(crate) struct Label(pub &'static str);
 
 /// The whole interface as one service.
 pub(crate) fn router(app: &Arc<App>) -> Router {
@@ -63,6 +64,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
             )
         })
         .layer(from_fn_with_state(Arc::clone(app), edge))
+        .layer(from_fn_with_state(Arc::clone(app), mqhttp::front))
 }
 
 fn websocket_router(app: &Arc<App>, wire: &Arc<dyn Protocol>) -> MethodRouter {
@@ -173,7 +175,7 @@ async fn edge(
     response
 }
 
-fn count(method: &Method, response: &Response, started: Instant) {
+pub(crate) fn count(method: &Method, response: &Response, started: Instant) {
     let route = response.extensions().get::<Label>().map_or("other", |label| label.0);
     let class = match response.status().as_u16() / 100 {
         1 => "1xx",
@@ -234,7 +236,7 @@ fn check(app: &App, request: &Request) -> Result<(), Problem> {
     Ok(())
 }
 
-fn check_sizes(app: &App, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+pub(crate) fn check_sizes(app: &App, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
     let target = uri.path().len() + uri.query().map_or(0, |query| query.len() + 1);
     let limit = app.config.max_request_target.bytes();
     if target > limit {

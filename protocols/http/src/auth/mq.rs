@@ -15,15 +15,16 @@ use sluice_model::Millis;
 
 const DIGEST: &str = "content-md5";
 const PREFIX: &str = "x-mq-";
+const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 
 /// What the header says; nothing of it is proven.
-pub(super) struct Claim<'a> {
+pub(crate) struct Claim<'a> {
     access_key: &'a str,
     signature: Vec<u8>,
 }
 
 impl<'a> Claim<'a> {
-    pub(super) fn read(text: &'a str) -> Result<Self, Problem> {
+    pub(crate) fn read(text: &'a str) -> Result<Self, Problem> {
         let malformed = || wrong("the signature is not like MQ KEY:SIGNATURE");
         let (access_key, signature) = text.split_once(':').ok_or_else(malformed)?;
         let signature = BASE64.decode(signature).map_err(|_| malformed())?;
@@ -33,7 +34,7 @@ impl<'a> Claim<'a> {
         Ok(Self { access_key, signature })
     }
 
-    pub(super) fn credentials<'c>(&'c self, texts: &'c [String], signed_at: Millis) -> Credentials<'c> {
+    pub(crate) fn credentials<'c>(&'c self, texts: &'c [String], signed_at: Millis) -> Credentials<'c> {
         Credentials::Request {
             access_key: self.access_key,
             key: SigningKey::Secret(HmacAlgorithm::Sha1),
@@ -44,10 +45,11 @@ impl<'a> Claim<'a> {
     }
 }
 
-/// When the client says it signed.
-pub(super) fn signed_at(headers: &HeaderMap) -> Result<Millis, Problem> {
+/// When the client says it signed. The day's name is passed over: some clients write it in their own language.
+pub(crate) fn signed_at(headers: &HeaderMap) -> Result<Millis, Problem> {
     let date = single(headers, "date")?.ok_or_else(|| wrong("a signed request has a header Date"))?;
-    let time = httpdate::parse_http_date(date).ok();
+    let of_a_day = |day| httpdate::parse_http_date(&format!("{day}, {}", date.split_once(", ")?.1)).ok();
+    let time = httpdate::parse_http_date(date).ok().or_else(|| DAYS.into_iter().find_map(of_a_day));
     time.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok())
         .and_then(|since| Millis::try_from(since.as_millis()).ok())
         .ok_or_else(|| wrong("the header Date is not like Tue, 06 Jan 2026 08:00:00 GMT"))
@@ -55,7 +57,7 @@ pub(super) fn signed_at(headers: &HeaderMap) -> Result<Millis, Problem> {
 
 /// What may have been signed: the target as it came, and with its query sorted, because some clients sort it before
 /// they sign and some proxies after.
-pub(super) fn texts(head: &Parts) -> Result<Vec<String>, Problem> {
+pub(crate) fn texts(head: &Parts) -> Result<Vec<String>, Problem> {
     let value = |name| Ok::<_, Problem>(single(&head.headers, name)?.unwrap_or_default());
     let mut text = [head.method.as_str(), value(DIGEST)?, value("content-type")?, value("date")?].join("\n");
     text.push('\n');
@@ -76,12 +78,12 @@ pub(super) fn texts(head: &Parts) -> Result<Vec<String>, Problem> {
     Ok(vec![with(query), with(query.map(|_| sorted.as_str()))])
 }
 
-pub(super) fn has_digest(headers: &HeaderMap) -> bool {
+pub(crate) fn has_digest(headers: &HeaderMap) -> bool {
     headers.contains_key(DIGEST)
 }
 
 /// The digest comes as Base64 of its bytes, as its hexadecimal digits, or as Base64 of those.
-pub(super) fn check_digest(headers: &HeaderMap, body: &[u8]) -> Result<(), Problem> {
+pub(crate) fn check_digest(headers: &HeaderMap, body: &[u8]) -> Result<(), Problem> {
     let digest = Md5::digest(body);
     let digits = hex::encode(digest);
     let shown = single(headers, DIGEST)?.unwrap_or_default();
@@ -122,6 +124,22 @@ mod tests {
         let in_order = "/topics/Orders/messages?consumer=GID_a&ns=MQ_INST_1&numOfMessages=3&tag=A%7C%7CB";
         assert_eq!(*sorted, format!("{start}{in_order}"));
         assert!(text("GET", "/a", &[date])[1].ends_with("GMT\n/a"));
+    }
+
+    #[test]
+    fn the_name_of_the_day_is_passed_over() {
+        let at = |date: &str| {
+            let request = Request::builder().uri("/a").header("date", date).body(()).unwrap();
+            signed_at(request.headers()).ok()
+        };
+        for date in
+            ["Tue, 06 Jan 2026 08:00:00 GMT", "Fri, 06 Jan 2026 08:00:00 GMT", "Di, 06 Jan 2026 08:00:00 GMT"]
+        {
+            assert_eq!(at(date), Some(1_767_686_400_000), "{date}");
+        }
+        for date in ["", "Tue", "Tue, 06 Foo 2026 08:00:00 GMT", "2026-01-06T08:00:00Z"] {
+            assert_eq!(at(date), None, "{date}");
+        }
     }
 
     #[test]

@@ -174,8 +174,11 @@ fn topic(destination: &str, name: &str) -> Result<TopicName> {
     if name.is_empty() {
         return Err(Error::invalid(format!("destination {destination:?} has no name")));
     }
-    let decoded: Vec<u8> = percent_decode_str(name).collect();
-    let escaped: String = percent_encode(&decoded, ESCAPED).collect();
+    let decoded = percent_decode_str(name).decode_utf8().ok().filter(|name| !name.contains('\0'));
+    let decoded = decoded.ok_or_else(|| {
+        Error::invalid(format!("destination {destination:?} stands for a name that is no text"))
+    })?;
+    let escaped: String = percent_encode(decoded.as_bytes(), ESCAPED).collect();
     TopicName::new(shorten(escaped, MAX_TOPIC))
 }
 

@@ -101,6 +101,15 @@ impl Client {
         self.socket.write_all(bytes).await.unwrap();
     }
 
+    /// Sends the same bytes again and again, until the server has had enough.
+    pub async fn flood(&mut self, bytes: &[u8], most: usize) {
+        for _ in 0..most / bytes.len() {
+            if self.socket.write_all(bytes).await.is_err() {
+                return; // what it said before it closed is still there to read
+            }
+        }
+    }
+
     /// Sends a frame, its NUL added.
     pub async fn say(&mut self, frame: &str) {
         self.raw(&[frame.as_bytes(), b"\0"].concat()).await;

@@ -8,6 +8,8 @@ mod connecting;
 mod delivery;
 mod durable;
 mod endings;
+mod habits;
+mod hostile;
 mod identity;
 mod limits;
 mod missing;

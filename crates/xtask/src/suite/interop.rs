@@ -36,7 +36,8 @@ impl Variant {
 }
 
 /// What TLS and users could spoil only together: coming in, being kept out, and some of everything else.
-const SECURE: &str = "passcode|may-not|^1.2/|knows|refuses|publishes|receives|^acl-|^tls-stranger|^page-|^relay-";
+const SECURE: &str =
+    "passcode|may-not|^1.2/|knows|refuses|publishes|receives|^acl-|^tls-stranger|^page-|^relay-";
 
 /// The two lines of Java clients in use, which speak differently.
 const JAVA_VERSIONS: [&str; 2] = ["5.5.0", "4.9.8"];

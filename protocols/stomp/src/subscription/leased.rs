@@ -127,26 +127,21 @@ impl Share {
     /// The group as it was asked for, and its first message if there is one.
     async fn start(&self) -> Result<Vec<Delivered>> {
         if self.group.ordered {
-            self.order().await?;
+            self.order()?;
         }
         self.receive(1, Duration::ZERO).await
     }
 
     /// Makes the group one that consumes in order, if it is new.
-    async fn order(&self) -> Result<()> {
-        let Self { feed, group, .. } = self;
-        match feed.wire.broker.group(&feed.session, &group.name) {
-            Ok(known) if known.spec.is_fifo() => Ok(()),
-            Ok(_) => Err(Error::new(
-                ErrorKind::Conflict,
-                format!("group {} is there already and does not consume in order", group.name),
-            )),
-            Err(error) if error.kind() == ErrorKind::GroupNotFound => {
-                let spec = GroupSpec { start: self.reading.start, ..GroupSpec::default() }.fifo(true);
-                feed.wire.broker.put_group(&feed.session, &group.name, spec).await.map(drop)
-            }
-            Err(error) => Err(error),
+    fn order(&self) -> Result<()> {
+        let (broker, session, group) = (&self.feed.wire.broker, &self.feed.session, &self.group.name);
+        let spec = GroupSpec { start: self.reading.start, ..GroupSpec::default() }.fifo(true);
+        broker.ensure_group(session, group, spec)?;
+        if broker.group(session, group)?.spec.is_fifo() {
+            return Ok(());
         }
+        let detail = format!("group {group} is there already and does not consume in order");
+        Err(Error::new(ErrorKind::Conflict, detail))
     }
 
     /// The next messages: what is there, few if others wait for theirs; else the first to come.

@@ -25,6 +25,7 @@ fn the_snippets_are_the_examples() {
         ("curl", curl.split_once('\n').expect("a first line").1.to_owned()),
         ("ruby", read("examples/ruby-stomp/orders.rb")),
         ("python", read("examples/python-stomp/orders.py")),
+        ("browser", between("examples/browser-stomp/orders.html", "  const client = ", "</script>")),
         ("java", java[from..to].to_owned()),
     ];
     for (name, snippet) in shown {

@@ -58,13 +58,17 @@ fn issuer() -> JwtIssuer {
 }
 
 async fn guarded(tls: &TlsConfig) -> Server {
+    guarded_by(ACL, tls).await
+}
+
+async fn guarded_by(acl: &str, tls: &TlsConfig) -> Server {
     let rule =
         CertificateRule { from: CertificatePart::Dns, pattern: "*.clients.example".into(), user: "*".into() };
     let config = sluice_auth::Config { jwt: vec![issuer()], certificates: vec![rule], ..Default::default() };
     let clock = Arc::new(SystemClock);
     let auth = Arc::new(Auth::acl(config, clock.clone()).unwrap());
     let broker = Broker::open(Arc::new(MemoryLog::new()), auth, clock, Default::default()).unwrap();
-    broker.change_access_as_operator(Command::ReplaceFile(AclFile::parse(ACL).unwrap())).await.unwrap();
+    broker.change_access_as_operator(Command::ReplaceFile(AclFile::parse(acl).unwrap())).await.unwrap();
     Server::on(broker, Config::default(), tls)
 }
 
@@ -195,5 +199,43 @@ async fn odd_logins_are_refused_and_not_repeated() {
         client.say(&format!("CONNECT\naccept-version:1.2\nlogin:other\npasscode:{passcode}\n\n")).await;
         assert_eq!(client.error().await.get("message"), "Access refused", "{passcode}");
     }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn durable_subscriptions_are_groups_with_policies_and_answers_need_none() {
+    const POLICIES: &str = r#"
+[[users]]
+name = "reader"
+secret = "s"
+[[policies]]
+subject = "reader"
+resource = "Topic:*"
+actions = ["Sub", "Pub", "Create"]
+[[policies]]
+subject = "reader"
+resource = "Group:STOMP_D_till-1_*"
+actions = ["Sub", "Create"]
+"#;
+    let server = guarded_by(POLICIES, &TlsConfig::default()).await;
+    let connect = |client: &str| format!("login:reader\npasscode:s\nclient-id:{client}\n");
+    let durable = "destination:/topic/news\nactivemq.subscriptionName:n";
+    let mut client = server.connect_as("1.2", &connect("till-1")).await;
+    client.ask(&format!("SUBSCRIBE\nid:1\n{durable}"), "").await;
+    client.say("UNSUBSCRIBE\nid:1\nactivemq.subscriptionName:n\n\n").await;
+    let error = client.error().await;
+    assert_eq!(error.get("message"), "Access refused");
+    assert!(error.text().contains("Delete Group:STOMP_D_till-1_n"), "{}", error.text());
+    let mut client = server.connect_as("1.2", &connect("till-2")).await;
+    client.say(&format!("SUBSCRIBE\nid:1\n{durable}\n\n")).await;
+    assert!(client.error().await.text().contains("Sub Group:STOMP_D_till-2_n"));
+    // Whoever is told the address of a mailbox may send there.
+    let mut asker = server.connect_as("1.2", &connect("a")).await;
+    asker.ask("SUBSCRIBE\nid:1\ndestination:/topic/questions", "").await;
+    asker.say("SEND\ndestination:/topic/questions\nreply-to:/temp-queue/me\n\n").await;
+    let address = asker.message("").await.get("reply-to").to_owned();
+    let mut service = server.connect_as("1.1", &connect("b")).await;
+    service.send(&address, "answer").await;
+    asker.message("answer").await;
     server.stop().await;
 }

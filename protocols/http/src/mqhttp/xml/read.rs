@@ -108,6 +108,8 @@ impl<F: FnMut(&str, String) -> Result<(), Malformed>> Walk<'_, F> {
                 self.close()
             }
             Event::End(_) => self.close(),
+            // An SDK puts bodies into CDATA sections as they are: this is the rest of one that has the end in it.
+            Event::Text(text) if text.contains("]]>") => Err(malformed("there is an ]]> too many")),
             Event::Text(text) => self.text(&text.xml10_content(), false),
             Event::CData(text) => self.text(&text.xml10_content(), true),
             Event::GeneralRef(reference) => {
@@ -265,6 +267,7 @@ mod tests {
             "<Message><MessageBody>\u{1}</MessageBody></Message>",
             "<Message><MessageBody>a</MessageBody><MessageBody>b</MessageBody></Message>",
             "<?xml version=\"1.0\" encoding=\"GBK\"?><Message/>",
+            "<Message><MessageBody><![CDATA[a ]]> b]]></MessageBody></Message>",
             "<Message a='1' a='2'/>",
             "<![CDATA[ ]]><Message/>",
             "<Message/></Message>",

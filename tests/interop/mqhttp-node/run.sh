@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# The cloud's Node SDK against the broker at HTTP_ADDR; see ../README.md for the environment.
+set -euo pipefail
+cd "$(dirname "$0")"
+../setup.sh node
+mkdir -p ../../../target/interop-tools
+(
+  flock 9
+  cmp -s package-lock.json node_modules/.installed && exit 0
+  npm ci --silent --no-audit --no-fund
+  cp package-lock.json node_modules/.installed
+) 9>../../../target/interop-tools/mqhttp-node.lock
+exec node suite.js

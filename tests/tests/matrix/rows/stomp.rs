@@ -3,7 +3,7 @@
 
 use super::Denial::Names;
 use super::{Denial, NO_WORD, OWN_END, Row, asks};
-use sluice_auth::Action::{Pub, Sub};
+use sluice_auth::Action::{Delete, Pub, Sub};
 use sluice_broker::Verb;
 
 const NO_OFFSETS: &str = "STOMP has no word for offsets and queues: see receive and poll";
@@ -40,7 +40,21 @@ pub fn row(verb: Verb) -> Row {
             Row::Unsaid(NO_MEMBERS)
         }
         PutTopic | EnsureTopic | DeleteTopic | Topic | Topics => Row::Unsaid(NO_ADMIN),
-        PutGroup | EnsureGroup | DeleteGroup | Group | Groups => Row::Unsaid(NO_ADMIN),
+        EnsureGroup => asks(
+            &[("Topic:{t}", &[Sub]), ("Group:{g}-ordered", &[Sub])],
+            Names("Sub Group:{g}-ordered"),
+            ["SUBSCRIBE\nid:1\ndestination:/group/{g}-ordered/{t}\norder:fifo\n\n"],
+        ),
+        DeleteGroup => asks(
+            &[("Topic:{t}", &[Sub]), ("Group:STOMP_D_{g}", &[Sub, Delete])],
+            Names("Delete Group:STOMP_D_{g}"),
+            [
+                "SUBSCRIBE\nid:{g}\ndestination:/topic/{t}\ndurable:true\n\n",
+                "UNSUBSCRIBE\nid:{g}\n\n",
+                "UNSUBSCRIBE\nid:{g}\ndurable:true\n\n",
+            ],
+        ),
+        PutGroup | Group | Groups => Row::Unsaid(NO_ADMIN),
         GroupQuotas | Users | User | PutUser | DeleteUser | Roles | PutRole | DeleteRole | Policies
         | DeletePolicies | ChangeAccess | ExplainAccess | PermitCluster => Row::Unsaid(NO_ADMIN),
         CreateToken | Audit => Row::Unsaid(NO_ADMIN),

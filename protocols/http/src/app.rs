@@ -4,6 +4,7 @@ use crate::Config;
 use crate::attempts::Attempts;
 use crate::errors::{Code, Problem};
 use crate::mqhttp::MqState;
+use crate::replies::Replies;
 use crate::stream_credit::Credits;
 use crate::websocket::Mounted;
 use bytestring::ByteString;
@@ -27,6 +28,10 @@ pub struct App {
     pub body_memory: Arc<Semaphore>,
     /// Un-acked deliveries of group streams.
     pub credits: Credits,
+    /// Calls that wait for a reply.
+    pub replies: Replies,
+    /// Changes of what has entity tags take turns.
+    pub changes: Semaphore,
     /// Answers to receives that may be asked for again.
     pub attempts: Attempts,
     /// What the program was built from, once it is told.
@@ -59,6 +64,8 @@ impl App {
             metrics,
             body_memory: Arc::new(Semaphore::new(units)),
             credits: Credits::default(),
+            replies: Replies::default(),
+            changes: Semaphore::new(1),
             attempts,
             commit: OnceLock::new(),
             websocket: OnceLock::new(),

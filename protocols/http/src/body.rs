@@ -4,6 +4,7 @@
 //! on for a moment, so that the client gets to see the answer instead of a reset connection.
 
 use crate::app::{App, MEMORY_UNIT};
+use crate::coding::{Coding, Decoder};
 use crate::errors::{Code, Problem};
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
@@ -34,13 +35,23 @@ pub struct RequestBody {
     app: Arc<App>,
     tracker: TaskTracker,
     memory: Option<OwnedSemaphorePermit>,
+    /// Undoes the content coding.
+    decoder: Option<Decoder>,
 }
 
 impl RequestBody {
     pub fn new(body: Body, headers: &http::HeaderMap, app: Arc<App>, tracker: TaskTracker) -> Self {
         let declared = body.size_hint().exact();
         let expects_continue = headers.contains_key(http::header::EXPECT);
-        Self { body: Some(Mutex::new(body)), declared, expects_continue, app, tracker, memory: None }
+        Self {
+            body: Some(Mutex::new(body)),
+            declared,
+            expects_continue,
+            app,
+            tracker,
+            memory: None,
+            decoder: None,
+        }
     }
 
     /// The whole body; the memory it takes is given back when this value is dropped.
@@ -70,8 +81,30 @@ impl RequestBody {
         Ok(join(pieces, total))
     }
 
-    /// The next piece of a body that is read as it comes.
+    /// Undoes this coding from here on.
+    pub fn decode(&mut self, coding: Coding) -> Result<(), Problem> {
+        self.decoder = Some(Decoder::new(coding, self.app.body_memory(coding.memory())?)?);
+        Ok(())
+    }
+
+    /// The next piece of a body that is read as it comes. Cancel-safe.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, Problem> {
+        loop {
+            let Some(decoder) = &mut self.decoder else { return self.received().await };
+            // Unpacking is work: others get their turn first.
+            tokio::task::yield_now().await;
+            if let Some(piece) = decoder.next_piece()? {
+                return Ok(Some(piece));
+            }
+            match self.received().await? {
+                Some(bytes) => self.decoder.iter_mut().for_each(|decoder| decoder.push(bytes.clone())),
+                None => return self.decoder.take().map_or(Ok(None), Decoder::finish),
+            }
+        }
+    }
+
+    /// The next piece as it came.
+    async fn received(&mut self) -> Result<Option<Bytes>, Problem> {
         let Some(body) = self.body.as_mut().map(Mutex::get_mut) else { return Ok(None) };
         self.expects_continue = false;
         let idle = self.app.config.body_idle_timeout.0;

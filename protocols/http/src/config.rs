@@ -51,6 +51,9 @@ pub struct Config {
     pub max_attempts: usize,
     /// The most bytes of messages in such answers [64MiB].
     pub max_attempt_bytes: ByteSize,
+    /// The origins whose web pages may call this interface, as in `https://shop.example.com`; `*` is every one [none]. A
+    /// page has to know and say a user's secret or token; what a browser adds by itself is never asked for.
+    pub cors_origins: Vec<AllowedOrigin>,
     /// The origins whose web pages may open a WebSocket, as in `https://shop.example.com`; `*` is every one [none]. Pages
     /// of the server's own address always may, and so may programs, which send no origin.
     pub websocket_origins: Vec<AllowedOrigin>,
@@ -86,6 +89,7 @@ impl Default for Config {
             default_lease: Span::secs(60),
             max_attempts: 10_000,
             max_attempt_bytes: ByteSize::mib(64),
+            cors_origins: Vec::new(),
             websocket_origins: Vec::new(),
             websocket_ping: Span::secs(30),
             heartbeat: Span::secs(15),

@@ -2,6 +2,7 @@
 
 use crate::app::App;
 use crate::call::Caller;
+use crate::errors::{Code, Problem};
 use crate::identity::Identity;
 use crate::timed::{Activity, Serving, Timed};
 use crate::websocket::Handover;
@@ -146,11 +147,42 @@ fn answer(
     activity: &Activity,
 ) -> impl Future<Output = Result<Response, Infallible>> + use<> {
     let serving = activity.begin();
-    let mut request = request.map(Body::new);
+    let fault = activity.head_fault();
+    // What is left of a body after the answer is no head.
+    let mut request = request.map(|body| Body::new(Received { body, _serving: serving.clone() }));
     request.extensions_mut().insert(caller.clone());
     async move {
-        let response = router.oneshot(request).await?;
+        let response = match fault {
+            Some(fault) => Problem::new(Code::BadRequest, fault).closing().respond(None, None),
+            None => router.oneshot(request).await?,
+        };
         Ok(response.map(|body| Body::new(Served { body, _serving: serving })))
+    }
+}
+
+/// A request's body; until it is dropped its request is being served.
+struct Received {
+    body: Incoming,
+    _serving: Serving,
+}
+
+impl HttpBody for Received {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

@@ -72,6 +72,7 @@ codes! {
     IdempotencyInProgress = 409, "idempotency-in-progress", "The first request is not answered yet";
     GroupActive = 409, "group-active", "Group has members";
     TransactionDecided = 409, "transaction-decided", "Transaction has ended the other way";
+    PreconditionFailed = 412, "precondition-failed", "Precondition failed";
     LeaseExpired = 410, "lease-expired", "Lease expired";
     MessageTooLarge = 413, "message-too-large", "Message too large";
     BatchTooLarge = 413, "batch-too-large", "Batch too large";
@@ -92,8 +93,10 @@ codes! {
     Unsupported = 501, "unsupported", "Not offered";
     Unavailable = 503, "unavailable", "Not available now";
     Overloaded = 503, "overloaded", "Overloaded";
+    NoConsumer = 503, "no-consumer", "Nobody consumes the topic";
     Draining = 503, "draining", "Shutting down";
     StorageFull = 503, "storage-full", "Storage is full";
+    ReplyTimeout = 504, "reply-timeout", "No reply in time";
 }
 
 impl Code {

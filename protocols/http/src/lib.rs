@@ -7,13 +7,15 @@
 //! Rules live in the broker, sockets in `sluice-net`. What comes from where:
 //!
 //! - `connection` — one connection: HTTP/1.1 and HTTP/2, time limits, drain
-//! - `detect` — are these first bytes HTTP?
+//! - `detect` — are these first bytes HTTP?; `head_watch` — heads that could be read in two ways
 //! - `router` — the checks around every request; `routes` — the table; `openapi` — the same table as a document
 //! - `websocket` — requests that turn their connection over to another wire
 //! - `identity` — whose connection it is, and that it ends with them
 //! - `call`, `params`, `json`, `body`, `auth` — what a handler is given, and how strictly it is read
 //! - `page` — lists in pages
 //! - `convert` — wire message to model message and back
+//! - `coding`, `compress`, `shape` — bodies packed and unpacked, JSON as the caller likes it
+//! - `cors`, `etag`, `replies` — pages of other origins, conditions on settings, calls that wait for a reply
 //! - `attempts` — answers that may be asked for again
 //! - `handlers` — one file per resource; `sse`, `resume`, `stream_credit`, `lease_guard` — what streams need
 //! - `mqhttp` — the cloud's own HTTP protocol, on the same port
@@ -24,12 +26,17 @@ mod attempts;
 mod auth;
 mod body;
 mod call;
+mod coding;
+mod compress;
 mod config;
 mod connection;
 mod convert;
+mod cors;
 mod detect;
 mod errors;
+mod etag;
 mod handlers;
+mod head_watch;
 mod identity;
 mod json;
 mod lease_guard;
@@ -38,9 +45,11 @@ mod openapi;
 mod page;
 mod params;
 mod patch;
+mod replies;
 mod resume;
 mod router;
 mod routes;
+mod shape;
 mod sse;
 mod stream_credit;
 mod timed;

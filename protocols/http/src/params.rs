@@ -10,21 +10,8 @@ use std::ops::RangeInclusive;
 use std::time::{Duration, UNIX_EPOCH};
 
 /// What the reference describes and this version does not offer; asking for it must not pass silently.
-const NOT_OFFERED: [&str; 13] = [
-    "access_token",
-    "ifEmpty",
-    "ifUnused",
-    "int64",
-    "keepEncoding",
-    "ns",
-    "pretty",
-    "since",
-    "timeout",
-    "type",
-    "idempotencyKey",
-    "dedupId",
-    "checkUrl",
-];
+const NOT_OFFERED: [&str; 8] =
+    ["access_token", "ifEmpty", "ifUnused", "ns", "since", "idempotencyKey", "dedupId", "checkUrl"];
 
 /// The decoded query of a request.
 #[derive(Debug, Default)]

@@ -7,11 +7,16 @@ use crate::app::App;
 use crate::auth;
 use crate::body::RequestBody;
 use crate::call::{Call, Caller};
+use crate::coding::Coding;
+use crate::compress;
+use crate::cors::Origin;
 use crate::errors::{Code, Problem};
+use crate::etag;
 use crate::handlers::once;
 use crate::mqhttp;
 use crate::params::{Query, check_percent};
 use crate::routes::{Route, by_path};
+use crate::shape::Shape;
 use crate::websocket;
 use axum::Router;
 use axum::extract::{FromRequestParts, RawPathParams, Request};
@@ -31,7 +36,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_REQUEST_ID: usize = 128;
 
 /// Headers that ask for something this version does not do; ignoring them would be a wrong answer.
-const NOT_OFFERED: [&str; 4] = ["if-match", "if-none-match", "if-unmodified-since", "x-mq-transaction"];
+const NOT_OFFERED: [&str; 2] = ["if-unmodified-since", "x-mq-transaction"];
 
 /// What the edge knows and a handler's answer needs.
 #[derive(Clone)]
@@ -109,15 +114,22 @@ fn refuse(request: &Request, problem: Problem) -> Response {
 /// Runs one route: its parameters, the login, the handler.
 async fn run(app: Arc<App>, route: &'static Route, request: Request) -> Response {
     let edge = request.extensions().get::<Edge>().cloned();
+    let mut shape = Shape::default();
     let answer = match call(app, route, request).await {
-        Ok(call) => (route.handler)(call).await,
+        Ok(call) => {
+            shape = Shape::of(&call.query).unwrap_or_default();
+            match Route::getting(route.path).filter(|_| etag::is_tagged(route)) {
+                Some(get) => etag::run(route, get, call).await,
+                None => (route.handler)(call).await,
+            }
+        }
         Err(problem) => Err(problem),
     };
     let mut response = answer.unwrap_or_else(|problem| {
         problem.respond(edge.as_ref().map(|e| e.path.as_str()), edge.as_ref().map(|e| e.request_id.as_str()))
     });
     response.extensions_mut().insert(Label(route.path));
-    response
+    shape.apply(response)
 }
 
 async fn call(app: Arc<App>, route: &'static Route, request: Request) -> Result<Call, Problem> {
@@ -141,8 +153,20 @@ async fn call(app: Arc<App>, route: &'static Route, request: Request) -> Result<
     if parts.headers.contains_key(once::IDEMPOTENCY_KEY) && !route.takes_key() {
         return Err(Problem::new(Code::Unsupported, "this call takes no Idempotency-Key"));
     }
-    let allowed: Vec<&str> = route.query.iter().map(|p| p.name).collect();
+    let conditional = [header::IF_MATCH, header::IF_NONE_MATCH];
+    if let Some(name) = conditional.iter().find(|name| parts.headers.contains_key(*name))
+        && !etag::is_tagged(route)
+    {
+        return Err(Problem::new(Code::Unsupported, format!("this call has no entity tags for {name}")));
+    }
+    let allowed: Vec<&str> = route.parameters().map(|p| p.name).collect();
     let query = Query::parse(parts.uri.query().unwrap_or_default(), &allowed)?;
+    Shape::of(&query)?;
+    if let Some(coding) = Coding::of_request(&parts.headers)?
+        && !query.flag("keepEncoding")?.unwrap_or(false)
+    {
+        body.decode(coding)?;
+    }
     Ok(Call { app, session, caller, path, query, headers: parts.headers, body })
 }
 
@@ -158,9 +182,22 @@ async fn edge(
     let request_id = request_id(request.headers()).unwrap_or_else(|| app.request_id());
     let edge = Edge { request_id: request_id.clone(), path: request.uri().path().to_owned() };
     request.extensions_mut().insert(edge.clone());
-    let mut response = match check(&app, &request) {
+    // A WebSocket has a list of its own.
+    let origin = match app.is_websocket(request.uri().path()) {
+        true => Ok(Origin::Own),
+        false => Origin::of(&app, &request),
+    };
+    let (origin, refused) = match origin {
+        Ok(origin) => (origin, None),
+        Err(problem) => (Origin::Own, Some(problem)),
+    };
+    let checked = check(&app, &request).and_then(|()| refused.map_or(Ok(()), Err));
+    let accept: Vec<HeaderValue> =
+        request.headers().get_all(header::ACCEPT_ENCODING).iter().cloned().collect();
+    let mut response = match checked.and_then(|()| origin.preflight(&request).transpose()) {
         Err(problem) => problem.respond(Some(&edge.path), Some(&request_id)),
-        Ok(()) => AssertUnwindSafe(next.run(request)).catch_unwind().await.unwrap_or_else(|_| {
+        Ok(Some(preflight)) => preflight,
+        Ok(None) => AssertUnwindSafe(next.run(request)).catch_unwind().await.unwrap_or_else(|_| {
             tracing::error!(%method, path = edge.path, request_id, "a handler panicked");
             Problem::new(Code::Internal, "internal error").respond(Some(&edge.path), Some(&request_id))
         }),
@@ -171,8 +208,9 @@ async fn edge(
     if version == Version::HTTP_2 {
         response.headers_mut().remove(header::CONNECTION);
     }
+    origin.mark(&app, &mut response);
     count(&method, &response, started);
-    response
+    compress::answer(&accept, method == Method::HEAD, response)
 }
 
 pub(crate) fn count(method: &Method, response: &Response, started: Instant) {
@@ -216,24 +254,29 @@ fn check(app: &App, request: &Request) -> Result<(), Problem> {
             .header(header::ALLOW, "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT")
             .closing());
     }
+    check_coding(request.headers())?;
     check_percent(request.uri().path())?;
-    if !app.is_websocket(request.uri().path()) {
-        check_origin(request.uri(), request.headers())?;
-    }
     for name in NOT_OFFERED {
         if request.headers().contains_key(name) {
             let detail = format!("the header {name:?} is not offered by this version");
             return Err(Problem::new(Code::Unsupported, detail));
         }
     }
-    let mut codings = request.headers().get_all(header::CONTENT_ENCODING).iter();
-    if codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
-        let detail = "the body must not be encoded: Content-Encoding is not offered by this version";
-        return Err(
-            Problem::new(Code::UnsupportedMediaType, detail).header(header::ACCEPT_ENCODING, "identity")
-        );
+    Coding::of_request(request.headers()).map(drop)
+}
+
+/// Chunks are the only transfer coding, and exclude a length.
+fn check_coding(headers: &HeaderMap) -> Result<(), Problem> {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let Some(coding) = codings.next() else { return Ok(()) };
+    let is_plain = coding.as_bytes().eq_ignore_ascii_case(b"chunked") && codings.next().is_none();
+    match is_plain && !headers.contains_key(header::CONTENT_LENGTH) {
+        true => Ok(()),
+        false => {
+            let detail = "Transfer-Encoding is chunked and nothing else, without a Content-Length";
+            Err(Problem::new(Code::BadRequest, detail).closing())
+        }
     }
-    Ok(())
 }
 
 pub(crate) fn check_sizes(app: &App, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
@@ -256,15 +299,6 @@ pub(crate) fn check_sizes(app: &App, uri: &Uri, headers: &HeaderMap) -> Result<(
         return Err(Problem::new(Code::HeadersTooLarge, detail).with("limit", limit as u64).closing());
     }
     Ok(())
-}
-
-/// Refuses pages of other origins: a browser would let any web site post to a broker on this machine.
-fn check_origin(uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
-    let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
-    match origin.to_str() {
-        Ok(origin) if is_same_origin(origin, uri, headers) => Ok(()),
-        _ => Err(Problem::new(Code::Forbidden, "requests from pages of other origins are not allowed")),
-    }
 }
 
 /// Whether a page of that origin came from the address that it asks now.

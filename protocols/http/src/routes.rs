@@ -25,7 +25,28 @@ pub struct Route {
     pub(crate) handler: fn(Call) -> Answer,
 }
 
+/// What every call that answers JSON takes.
+const SHAPES: &[Param] = &[
+    p("pretty", Kind::Flag, "Line breaks and indentation."),
+    p(
+        "int64",
+        Kind::OneOf(&["number", "string"]),
+        "`string` writes offsets as texts, for readers whose numbers are doubles.",
+    ),
+];
+
 impl Route {
+    /// Every query parameter.
+    pub fn parameters(&self) -> impl Iterator<Item = &'static Param> + use<> {
+        let is_json = self.answers.iter().any(|(_, media, _)| *media == JSON);
+        self.query.iter().chain(if is_json { SHAPES } else { &[] })
+    }
+
+    /// The call that shows what is at a path.
+    pub fn getting(path: &str) -> Option<&'static Self> {
+        ROUTES.iter().find(|route| route.path == path && route.method == Method::GET)
+    }
+
     /// True when the call takes an idempotency key.
     pub fn takes_key(&self) -> bool {
         self.path.ends_with("/messages") && self.method != Method::GET
@@ -116,6 +137,7 @@ const PUBLISH: &[Param] = &[
     p("queue", Kind::Range(0, u32::MAX as u64), "The queue; otherwise chosen by sharding key, or in turn."),
     STORED,
     CREATE,
+    p("keepEncoding", Kind::Flag, "Keep the body's `Content-Encoding` as a property in place of undoing it."),
     p(
         "transaction",
         Kind::OneOf(&["prepare"]),
@@ -127,6 +149,21 @@ const PUBLISH: &[Param] = &[
         Kind::Span,
         "How long until the outcome is asked for; the broker's setting when left out.",
     ),
+];
+
+const REQUEST: &[Param] = &[
+    p("timeout", Kind::Span, "How long to wait for the reply; 5 seconds when left out."),
+    p("tag", Kind::Text, "The tag; header `X-MQ-Tag`."),
+    p("key", Kind::Texts, "Keys, repeated or separated by commas; header `X-MQ-Key`."),
+    p(
+        "shardingKey",
+        Kind::Text,
+        "Messages of one sharding key keep their order; header `X-MQ-Sharding-Key` or `X-MQ-Group`.",
+    ),
+    p("ttl", Kind::Span, "Not to be delivered after this time; header `X-MQ-TTL`."),
+    p("prop.", Kind::Text, "A property; header `X-MQ-Prop-{name}`, which lower-cases the name."),
+    p("queue", Kind::Range(0, u32::MAX as u64), "The queue; otherwise chosen by sharding key, or in turn."),
+    CREATE,
 ];
 
 const RECEIVE: &[Param] = &[
@@ -272,6 +309,10 @@ routes! {
         PUBLISH, &[("*/*", "Bytes")], PUBLISHED => publish::raw;
     PUT "/v1/topics/{topic}/messages/{message}" "Publish one message under an id of one's own, once." login
         PUBLISH, &[("*/*", "Bytes")], PUT_MESSAGE => once::put;
+    POST "/v1/topics/{topic}/request" "Publish a request and wait for its reply." login
+        REQUEST, &[("*/*", "Bytes")], &[(200, OCTETS, "Bytes")] => request::ask;
+    POST "/v1/replies/{correlation}" "Reply to a request: the path is its `replyTo`." login
+        &[], &[("*/*", "Bytes")], &[(202, "", "")] => request::reply;
     POST "/v1/topics/{topic}/messages:batch" "Publish several messages, as one JSON list or as a stream of lines." login
         &[STORED, CREATE], BATCH, BATCHED => batch::one_topic;
     POST "/v1/messages:batch" "Publish several messages to several topics." login

@@ -6,6 +6,7 @@
 
 use crate::Config;
 use crate::errors::{Code, Problem};
+use crate::head_watch::{HeadWatch, Verdict};
 use bytes::{Bytes, BytesMut};
 use futures_util::task::AtomicWaker;
 use std::future::{Future, poll_fn};
@@ -33,6 +34,8 @@ struct Requests {
     begun: AtomicUsize,
     /// How many are being served.
     serving: AtomicUsize,
+    /// What the last head looked like.
+    head: Verdict,
     /// The reader, which starts to measure the rest when the last request is done.
     reader: AtomicWaker,
 }
@@ -47,6 +50,11 @@ impl Activity {
         Serving(self.clone())
     }
 
+    /// What is wrong with the head of the request that has just begun.
+    pub fn head_fault(&self) -> Option<&'static str> {
+        self.0.head.take()
+    }
+
     fn is_serving(&self) -> bool {
         self.0.serving.load(Ordering::Acquire) > 0
     }
@@ -59,6 +67,13 @@ impl Activity {
 
     fn begun(&self) -> usize {
         self.0.begun.load(Ordering::Acquire)
+    }
+}
+
+impl Clone for Serving {
+    fn clone(&self) -> Self {
+        self.0.0.serving.fetch_add(1, Ordering::AcqRel);
+        Self(self.0.clone())
     }
 }
 
@@ -93,6 +108,7 @@ pub(crate) struct Timed<S> {
     /// How much of the preface has come; the whole of it means HTTP/2.
     preface: usize,
     only_preface: bool,
+    watch: HeadWatch,
     head_time: Duration,
     idle_time: Duration,
     write_time: Duration,
@@ -103,6 +119,8 @@ pub(crate) struct Timed<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Timed<S> {
     pub fn new(stream: S, config: &Config, activity: Activity) -> Self {
         let now = Instant::now();
+        let mut watch = HeadWatch::default();
+        watch.begin();
         Self {
             stream,
             first: Bytes::new(),
@@ -113,6 +131,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Timed<S> {
             begun: 0,
             preface: 0,
             only_preface: true,
+            watch,
             head_time: config.header_read_timeout.0,
             idle_time: config.idle_timeout.0,
             write_time: config.write_timeout.0,
@@ -178,8 +197,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Timed<S> {
         if self.is_http2() {
             // Frames come between requests, too; what counts is that the client is alive.
             self.enter(Phase::Resting);
-        } else if self.phase == Phase::Resting && !self.activity.is_serving() {
+            return;
+        }
+        if self.phase == Phase::Resting && !self.activity.is_serving() {
             self.enter(Phase::Head);
+            self.watch.begin();
+        }
+        if self.phase == Phase::Head {
+            self.watch.feed(bytes, &self.activity.0.head);
         }
     }
 

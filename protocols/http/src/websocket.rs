@@ -153,13 +153,17 @@ fn agree(ours: &[&'static str], headers: &HeaderMap) -> Option<&'static str> {
     ours.iter().copied().find(|ours| offered.contains(ours))
 }
 
-/// An origin whose pages may open a WebSocket, as browsers write it: `https://shop.example.com`; `*` is every one.
+/// An origin whose pages may do something, as browsers write it: `https://shop.example.com`; `*` is every one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct AllowedOrigin(String);
 
 impl AllowedOrigin {
-    fn allows(&self, origin: &str) -> bool {
+    pub(crate) fn is_any(&self) -> bool {
+        self.0 == "*"
+    }
+
+    pub(crate) fn allows(&self, origin: &str) -> bool {
         self.0 == "*" || self.0.eq_ignore_ascii_case(origin)
     }
 }

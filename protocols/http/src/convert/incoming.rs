@@ -238,6 +238,11 @@ pub(crate) fn from_raw(
     let correlation_id = fields.one("x-mq-correlation-id", "correlationId")?;
     push_well_known(&mut stored, content_type, correlation_id, fields.one("x-mq-reply-to", "replyTo")?)?;
     fields.properties(&mut stored)?;
+    if query.flag("keepEncoding")?.unwrap_or(false)
+        && let Some(coding) = fields.header("content-encoding")?
+    {
+        stored.push("content-encoding", Some(coding.as_bytes()))?;
+    }
     let metadata = Metadata {
         tag: fields.one("x-mq-tag", "tag")?,
         keys: fields.keys()?,

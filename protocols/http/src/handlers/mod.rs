@@ -16,6 +16,7 @@ pub(crate) mod publish;
 pub(crate) mod queries;
 pub(crate) mod quotas;
 pub(crate) mod receive;
+pub(crate) mod request;
 pub(crate) mod roles;
 pub(crate) mod settle;
 pub(crate) mod stream;

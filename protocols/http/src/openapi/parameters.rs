@@ -5,6 +5,7 @@
 
 use super::schemas::{NAME, SPAN, TIME};
 use crate::routes::{Kind, Param, Route};
+use http::Method;
 use serde_json::{Value, json};
 
 /// The variable parts of a path.
@@ -28,7 +29,7 @@ fn segment(name: &str) -> Value {
 
 /// The parameters of a query.
 pub(super) fn of_query(route: &Route) -> impl Iterator<Item = Value> + '_ {
-    route.query.iter().map(|param| match param.name.strip_suffix('.') {
+    route.parameters().map(|param| match param.name.strip_suffix('.') {
         Some(family) => family_of(family, param),
         None => {
             let mut value = json!({
@@ -54,7 +55,19 @@ pub(super) fn of_headers(route: &Route) -> impl Iterator<Item = Value> + use<> {
             "schema": {"type": "string", "pattern": "^[\\x21-\\x7e]{1,255}$", "format": "idempotency-key"},
         })
     });
-    key.into_iter()
+    let tagged = crate::etag::is_tagged(route);
+    let condition = |name: &str, about: &str| {
+        json!({
+            "name": name, "in": "header", "description": about,
+            "schema": {"type": "string", "pattern": "^(\\*|(W/)?\"[!#-~]*\")$"},
+        })
+    };
+    let if_match = (tagged && route.method != Method::GET)
+        .then(|| condition("If-Match", "Only if it still is as this `ETag` says."));
+    let if_none_match = tagged.then(|| {
+        condition("If-None-Match", "Only if it is not as this `ETag` says, or, with `*`, is not there.")
+    });
+    key.into_iter().chain(if_match).chain(if_none_match)
 }
 
 /// Every name that begins so: an object whose members become parameters of their own.

@@ -120,6 +120,10 @@ impl Log for Spy {
         self.log.forget(queue);
     }
 
+    fn cut(&self, queue: LogQueue, below: Offset) {
+        self.log.cut(queue, below);
+    }
+
     fn replay(&self, from: Lsn, visit: &mut dyn FnMut(Entry)) -> Result<()> {
         self.log.replay(from, visit)
     }

@@ -27,6 +27,8 @@ pub(crate) struct QueueIndex {
     pub is_async: bool,
     /// The store times of live entries have gone back at least once.
     unordered: bool,
+    /// What lies below is hidden.
+    floor: Offset,
 }
 
 /// Where a read finds its index entries.
@@ -41,7 +43,7 @@ impl QueueIndex {
     fn bounds(&self) -> Bounds {
         let range = self.ranges.front().map(|range| range.base);
         let min = range.or_else(|| self.live.front().map(|entry| entry.offset));
-        Bounds { min: min.unwrap_or(self.readable), next: self.readable }
+        Bounds { min: min.unwrap_or(self.readable).max(self.floor), next: self.readable.max(self.floor) }
     }
 
     /// Where the entry that covers `from`, or the next one behind a gap, is described.
@@ -77,8 +79,9 @@ impl QueueIndexes {
         self.get(queue).map_or_else(Bounds::default, QueueIndex::bounds)
     }
 
-    pub(crate) fn is_forgotten(&self, queue: u32) -> bool {
-        self.forgotten.contains(&queue)
+    /// Whether an entry of a queue is there no longer for anybody, although its bytes may be.
+    pub(crate) fn is_hidden(&self, queue: u32, offset: Offset) -> bool {
+        self.forgotten.contains(&queue) || self.queues.get(&queue).is_some_and(|index| offset < index.floor)
     }
 
     /// Makes an entry readable.
@@ -111,6 +114,12 @@ impl QueueIndexes {
     /// a segment that is sealed meanwhile has to tell of its entries all the same.
     pub(crate) fn forget(&mut self, queue: u32) {
         self.forgotten.insert(queue);
+    }
+
+    /// Hides what a queue holds below an offset. As for a forgotten queue, what is known of it stays.
+    pub(crate) fn cut(&mut self, queue: u32, below: Offset) {
+        let index = self.queues.entry(queue).or_default();
+        index.floor = index.floor.max(below);
     }
 
     /// The numbers of all queues.

@@ -278,6 +278,10 @@ impl Log for LocalLog {
         self.shared.queues.write().forget(queue.0);
     }
 
+    fn cut(&self, queue: LogQueue, below: Offset) {
+        self.shared.queues.write().cut(queue.0, below);
+    }
+
     fn replay(&self, from: Lsn, visit: &mut dyn FnMut(Entry)) -> Result<()> {
         read::replay(&self.shared, from, visit)
     }

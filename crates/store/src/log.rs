@@ -324,6 +324,10 @@ pub trait Log: Send + Sync + 'static {
     /// Forgets a deleted topic's queue: its entries become unreadable, its number is never used again.
     fn forget(&self, queue: LogQueue);
 
+    /// Hides for good what a queue holds below an offset, at most all that is readable now. The space comes back with
+    /// the parts of the log. Like a deleted queue it has to be told again after a start.
+    fn cut(&self, queue: LogQueue, below: Offset);
+
     /// Hands every state entry and every message entry's header from `from` on to `visit`, in log order. Used at start,
     /// before anything else. `Content::Message` is given complete.
     ///

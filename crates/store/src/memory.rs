@@ -69,6 +69,18 @@ struct Queue {
     readable: Offset,
     next: Offset,
     forgotten: bool,
+    /// What lies below is hidden.
+    floor: Offset,
+}
+
+impl Queue {
+    fn bounds(&self) -> Bounds {
+        Bounds { min: self.min.max(self.floor), next: self.readable.max(self.floor) }
+    }
+
+    fn hides(&self, entry: &IndexEntry) -> bool {
+        self.forgotten || entry.offset < self.floor
+    }
 }
 
 impl MemoryLog {
@@ -186,7 +198,7 @@ impl Content {
             && stored.encoding == record::NATIVE
             && stored.end <= self.visible
             && search.queues.is_none_or(|queues| queues.contains(&stored.queue))
-            && !self.queues.get(&stored.queue.0).is_some_and(|queue| queue.forgotten)
+            && !self.queues.get(&stored.queue.0).is_some_and(|queue| queue.hides(&stored.index))
             && record::decode(&stored.payload).is_ok_and(|message| meant(&message))
     }
 
@@ -224,6 +236,7 @@ impl Content {
         self.end = visible;
         for queue in self.queues.values_mut() {
             queue.forgotten = false;
+            queue.floor = 0;
             queue.next = queue.readable;
             while queue.entries.back().is_some_and(|e| e.lsn >= visible) {
                 queue.entries.pop_back();
@@ -300,7 +313,7 @@ impl Log for MemoryLog {
     fn bounds(&self, queue: LogQueue) -> Bounds {
         let content = self.content.lock();
         let known = content.queues.get(&queue.0).filter(|q| !q.forgotten);
-        known.map_or_else(Bounds::default, |q| Bounds { min: q.min, next: q.readable })
+        known.map_or_else(Bounds::default, Queue::bounds)
     }
 
     fn next_offset(&self, queue: LogQueue) -> Offset {
@@ -327,17 +340,18 @@ impl Log for MemoryLog {
 
     fn read_at(&self, lsn: Lsn) -> Result<Option<Entry>> {
         let content = self.content.lock();
-        let forgotten = |e: &&Stored| {
-            e.kind == Kind::Message && content.queues.get(&e.queue.0).is_some_and(|q| q.forgotten)
+        let hidden = |e: &&Stored| {
+            e.kind == Kind::Message && content.queues.get(&e.queue.0).is_some_and(|q| q.hides(&e.index))
         };
-        content.at(lsn).filter(|e| !forgotten(e)).map(Stored::entry).transpose()
+        content.at(lsn).filter(|e| !hidden(e)).map(Stored::entry).transpose()
     }
 
     fn offset_at(&self, queue: LogQueue, time: Millis) -> Result<Offset> {
         let content = self.content.lock();
         let Some(known) = content.queues.get(&queue.0).filter(|q| !q.forgotten) else { return Ok(0) };
         let found = known.entries.iter().find(|e| e.stored >= time && e.lsn < content.visible);
-        Ok(found.map_or(known.readable, |e| e.offset))
+        let bounds = known.bounds();
+        Ok(found.map_or(bounds.next, |e| e.offset.max(bounds.min)))
     }
 
     fn find(&self, search: &Search<'_>) -> Result<Found> {
@@ -387,6 +401,12 @@ impl Log for MemoryLog {
         let mut content = self.content.lock();
         let queue = content.queues.entry(queue.0).or_default();
         queue.forgotten = true;
+    }
+
+    fn cut(&self, queue: LogQueue, below: Offset) {
+        let mut content = self.content.lock();
+        let queue = content.queues.entry(queue.0).or_default();
+        queue.floor = queue.floor.max(below);
     }
 
     fn replay(&self, from: Lsn, visit: &mut dyn FnMut(Entry)) -> Result<()> {

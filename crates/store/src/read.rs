@@ -275,7 +275,7 @@ pub(crate) fn read_at(shared: &Shared, lsn: Lsn) -> Result<Option<Entry>> {
         return Err(corrupt_at(segment, lsn));
     }
     let hidden = match header.kind {
-        EntryKind::Message => shared.queues.read().is_forgotten(header.queue),
+        EntryKind::Message => shared.queues.read().is_hidden(header.queue, header.offset),
         EntryKind::State => false,
         EntryKind::Mark | EntryKind::Gap => true,
     };
@@ -300,20 +300,20 @@ fn bytes_of(shared: &Shared, segment: &Segment, lsn: Lsn, len: usize) -> Result<
 
 /// See [`crate::Log::offset_at`].
 pub(crate) fn offset_at(shared: &Shared, queue: LogQueue, time: Millis) -> Result<Offset> {
-    let (ranges, live, readable) = {
+    let (ranges, live, bounds) = {
         let queues = shared.queues.read();
         let Some(index) = queues.get(queue.0) else { return Ok(0) };
         let ranges: Vec<Range> = index.ranges.iter().filter(|r| r.max_stored >= time).copied().collect();
         let live = index.first_stored(time).map(|entry| entry.offset);
-        (ranges, live, index.readable)
+        (ranges, live, queues.bounds(queue.0))
     };
     for range in ranges {
         let found = with_range(shared, queue, range, |reader| reader.first_stored(time))?;
         if let Some(entry) = found.flatten() {
-            return Ok(entry.offset);
+            return Ok(entry.offset.max(bounds.min));
         }
     }
-    Ok(live.unwrap_or(readable))
+    Ok(live.map_or(bounds.next, |offset| offset.max(bounds.min)))
 }
 
 /// See [`crate::Log::replay`].

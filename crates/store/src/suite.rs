@@ -47,6 +47,7 @@ pub const CASES: &[Case] = &[
     ("what is not kept or not safe is not found", what_is_not_kept_is_not_found),
     ("states are shown in order", states_are_shown_in_order),
     ("a forgotten queue is gone", a_forgotten_queue_is_gone),
+    ("what is cut off is gone", what_is_cut_off_is_gone),
     ("replay tells everything in order", replay_tells_everything_in_order),
     ("the newest checkpoint comes back", the_newest_checkpoint_comes_back),
     ("trimming keeps what it must", trimming_keeps_what_it_must),
@@ -499,6 +500,36 @@ fn a_forgotten_queue_is_gone(subject: &mut dyn Subject) {
     let refused = log.append(&[append(1, &message("never"), 1)], Durability::Sync);
     assert_eq!(refused.err().map(|e| e.kind()), Some(ErrorKind::Conflict));
     assert_eq!(bodies(&*log, 2), ["stays"]);
+}
+
+fn what_is_cut_off_is_gone(subject: &mut dyn Subject) {
+    let log = subject.log();
+    let first = send(&*log, 1, "first", 1).lsn;
+    send(&*log, 1, "second", 2);
+    let third = send(&*log, 1, "third", 3).lsn;
+    send(&*log, 2, "other", 3);
+    log.cut(LogQueue(1), 2);
+    for log in [log, {
+        subject.restart();
+        let log = subject.log();
+        log.cut(LogQueue(1), 2);
+        log
+    }] {
+        assert_eq!(log.bounds(LogQueue(1)), crate::Bounds { min: 2, next: 3 });
+        assert_eq!(bodies(&*log, 1), ["third"]);
+        assert_eq!(bodies(&*log, 2), ["other"]);
+        assert_eq!(read(&*log, 1, 0, &ALL).next, 2);
+        assert!(log.read_at(first).unwrap().is_none() && log.read_at(third).unwrap().is_some());
+        assert_eq!(log.offset_at(LogQueue(1), 0).unwrap(), 2);
+        log.cut(LogQueue(1), 1);
+        assert_eq!(log.bounds(LogQueue(1)).min, 2, "nothing comes back");
+    }
+    let log = subject.log();
+    log.cut(LogQueue(1), 3);
+    assert_eq!(log.bounds(LogQueue(1)), crate::Bounds { min: 3, next: 3 });
+    assert!(bodies(&*log, 1).is_empty());
+    assert_eq!(send(&*log, 1, "fourth", 4).offset, 3);
+    assert_eq!(bodies(&*log, 1), ["fourth"]);
 }
 
 fn replayed(log: &dyn Log, from: u64) -> Vec<String> {

@@ -47,6 +47,17 @@ def case(*sentences):
     return note
 
 
+def dialect(broker):
+    """A case of a broker's own headers; other brokers but Sluice are not asked."""
+
+    def note(function):
+        if os.environ.get("PEER", broker) == broker:
+            CASES.append((function.__name__.replace("_", "-"), list(VERSIONS), (), function))
+        return function
+
+    return note
+
+
 def untested(reason, *sentences):
     """Sentences that no case can test, and why."""
     UNTESTED.extend((sentence, reason) for sentence in sentences)
@@ -112,4 +123,4 @@ class Test:
             peer.close()
 
 
-__all__ = ["CASES", "UNTESTED", "VERSIONS", "Frame", "Test", "case", "may", "must", "should", "states", "untested"]
+__all__ = ["CASES", "UNTESTED", "VERSIONS", "Frame", "Test", "case", "dialect", "may", "must", "should", "states", "untested"]

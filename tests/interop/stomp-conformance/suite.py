@@ -14,6 +14,7 @@ from pathlib import Path
 
 import connecting  # noqa: F401  (the modules register their cases)
 import delivering  # noqa: F401
+import dialects  # noqa: F401
 import frames  # noqa: F401
 import settling  # noqa: F401
 from spec import CASES, UNTESTED, Test

@@ -29,7 +29,7 @@ pub struct World {
 
 /// What one cell works with, so that cells do not disturb each other. Rows speak of it by the names in braces.
 pub struct Stage {
-    /// `{t}`: a topic with one queue and two messages.
+    /// `{t}`: a topic with one queue and two messages, whose ids are its name.
     pub topic: String,
     /// `{g}`: a group that holds the first message under lease.
     pub group: String,
@@ -143,7 +143,8 @@ impl World {
         let (topic, group) = (TopicName::new(topic).expect("a name"), GroupName::new(group).expect("a name"));
         broker.put_topic(root, &topic, TopicSpec::with_queues(1)).await.expect("a topic");
         for body in ["first", "second"] {
-            let message = Message { body: Some(body.into()), ..Message::default() };
+            let id = topic.as_str().to_owned();
+            let message = Message { body: Some(body.into()), id: id.into(), ..Message::default() };
             let sent = broker.send(root, SendRequest::one(topic.clone(), message)).expect("it is taken");
             sent.await.expect("it is stored");
         }

@@ -38,7 +38,7 @@ fn settings(call: &Call, group: &GroupView) -> Value {
         "consumeBroadcastEnable": group.spec.broadcast,
         "consumeEnable": group.spec.enabled,
         "consumeFromMinEnable": true,
-        "consumeMessageOrderly": false,
+        "consumeMessageOrderly": group.spec.is_fifo(),
         "consumeTimeoutMinute": 15,
         "groupName": group.name.as_str(),
         "groupRetryPolicy": { "type": "CUSTOMIZED" },
@@ -59,7 +59,52 @@ struct GroupConfig {
     #[serde(default)]
     consume_broadcast_enable: Option<bool>,
     #[serde(default)]
+    consume_message_orderly: Option<bool>,
+    #[serde(default)]
     retry_max_times: Option<i64>,
+    /// Everything else that a tool says.
+    #[serde(flatten)]
+    others: Map<String, Value>,
+}
+
+/// Settings that are the same for every group here, and what may be said of them: what is in force. Anything else is
+/// refused, so that nobody relies on what does not happen.
+fn fixed_settings() -> [(&'static str, &'static str, Vec<Value>); 9] {
+    [
+        ("retryQueueNums", "a group has one queue of retries", vec![json!(1)]),
+        ("brokerId", "there is one broker, whose number is 0", vec![json!(0)]),
+        ("whichBrokerWhenConsumeSlowly", "there is one broker to read from", vec![json!(0), json!(1)]),
+        ("notifyConsumerIdsChangedEnable", "members are told when the group changes", vec![json!(true)]),
+        ("groupSysFlag", "there are no units", vec![json!(0)]),
+        ("consumeTimeoutMinute", "a client says itself how long it takes", vec![json!(15)]),
+        // It never had a meaning, and a stock tool says false where others say true.
+        ("consumeFromMinEnable", "", vec![json!(true), json!(false)]),
+        ("attributes", "groups have no attributes here", vec![json!({})]),
+        ("subscriptionDataSet", "subscriptions are told by the members", vec![json!([])]),
+    ]
+}
+
+impl GroupConfig {
+    /// Refuses what would be accepted and then ignored.
+    fn check(&self) -> Result<()> {
+        let said = |name: &str| self.others.get(name).filter(|value| !value.is_null());
+        for (name, why, in_force) in fixed_settings() {
+            if let Some(value) = said(name).filter(|value| !in_force.contains(value)) {
+                return Err(Failure::invalid(format!("{name} cannot be {value}: {why}")));
+            }
+        }
+        // A tool that was told nothing names a type and no delays.
+        let delays = |policy: &Value| {
+            let told = |name: &str| policy.get(name).is_some_and(|delays| !delays.is_null());
+            told("exponentialRetryPolicy") || told("customizedRetryPolicy")
+        };
+        if said("groupRetryPolicy").is_some_and(delays) {
+            let text =
+                "groupRetryPolicy cannot be set by this request: a group's retry delays are set over HTTP";
+            return Err(Failure::invalid(text));
+        }
+        Ok(())
+    }
 }
 
 /// 200: makes a group or changes one.
@@ -86,8 +131,8 @@ pub(super) async fn put_list(call: Call) -> Result<Response> {
     Ok(Response::success())
 }
 
-/// Settings that the model does not have keep the value that 352 shows.
 async fn put_one(call: &Call, config: GroupConfig) -> Result<()> {
+    config.check()?;
     let group = GroupName::new(config.group_name)?;
     let (broker, session) = (&call.node.broker, &call.session);
     let mut spec = match broker.group(session, &group) {
@@ -102,6 +147,9 @@ async fn put_one(call: &Call, config: GroupConfig) -> Result<()> {
     }
     spec.enabled = config.consume_enable.unwrap_or(spec.enabled);
     spec.broadcast = config.consume_broadcast_enable.unwrap_or(spec.broadcast);
+    if let Some(in_order) = config.consume_message_orderly {
+        spec = spec.fifo(in_order);
+    }
     broker.put_group(session, &group, spec).await?;
     Ok(())
 }

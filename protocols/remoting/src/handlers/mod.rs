@@ -11,6 +11,7 @@ mod locks;
 mod members;
 mod offsets;
 mod pull;
+mod query;
 mod recall;
 mod reply;
 mod route;
@@ -82,6 +83,7 @@ pub(crate) fn dispatch(call: Call) -> Answer {
         LOCK_BATCH_MQ => Answer::now(locks::lock(&call)),
         UNLOCK_BATCH_MQ => Answer::now(locks::unlock(&call)),
         VIEW_MESSAGE_BY_ID => Answer::later(view::handle(call)),
+        QUERY_MESSAGE => Answer::later(query::handle(call)),
         GET_ROUTEINFO_BY_TOPIC => Answer::now(route::handle(&call)),
         GET_BROKER_CLUSTER_INFO => Answer::now(cluster::info(&call)),
         GET_BROKER_RUNTIME_INFO => Answer::later(cluster::runtime(call)),

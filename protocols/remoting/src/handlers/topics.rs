@@ -166,7 +166,7 @@ const SYSTEM_TOPICS: [&str; 9] = [
     "SCHEDULE_TOPIC_XXXX",
     "BenchmarkTest",
     "RMQ_SYS_TRANS_HALF_TOPIC",
-    "RMQ_SYS_TRACE_TOPIC",
+    super::query::TRACE_TOPIC,
     "RMQ_SYS_TRANS_OP_HALF_TOPIC",
     "TRANS_CHECK_MAX_TIME_TOPIC",
     "SELF_TEST_TOPIC",

@@ -4,6 +4,7 @@ mod access;
 mod consuming;
 mod every_code;
 mod filters;
+mod queries;
 mod sending;
 mod socket;
 mod tools;

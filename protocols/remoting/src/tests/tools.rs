@@ -106,6 +106,49 @@ async fn groups_are_made_changed_listed_and_deleted() {
 }
 
 #[tokio::test]
+async fn settings_of_a_group_that_would_be_ignored_are_refused() {
+    let peer = Peer::new();
+    // What stock tools say when they are told nothing but a name: 5.5.0, and 4.9.8.
+    let said = [
+        r#"{"attributes":{},"brokerId":0,"consumeBroadcastEnable":false,"consumeEnable":true,"consumeFromMinEnable":false,
+        "consumeMessageOrderly":false,"consumeTimeoutMinute":15,"groupName":"CG","groupRetryPolicy":{"type":"CUSTOMIZED"},
+        "groupSysFlag":0,"notifyConsumerIdsChangedEnable":true,"retryMaxTimes":16,"retryQueueNums":1,
+        "whichBrokerWhenConsumeSlowly":1}"#,
+        r#"{"brokerId":0,"consumeBroadcastEnable":false,"consumeEnable":true,"consumeFromMinEnable":false,"groupName":"CG",
+        "notifyConsumerIdsChangedEnable":true,"retryMaxTimes":16,"retryQueueNums":1,"whichBrokerWhenConsumeSlowly":1}"#,
+    ];
+    for body in said {
+        let got = peer.ask(200, &[], body).await;
+        assert_eq!(got.code(), 0, "{}", got.remark());
+    }
+    let shown = peer.ask(352, &[("group", "CG")], "").await.text();
+    assert_eq!(peer.ask(200, &[], shown).await.code(), 0, "what is shown can be said");
+    for wrong in [
+        json!({"retryQueueNums": 2}),
+        json!({"brokerId": 1}),
+        json!({"whichBrokerWhenConsumeSlowly": 2}),
+        json!({"notifyConsumerIdsChangedEnable": false}),
+        json!({"groupSysFlag": 1}),
+        json!({"consumeTimeoutMinute": 30}),
+        json!({"attributes": {"+lite.bind.topic": "T"}}),
+        json!({"subscriptionDataSet": [{"topic": "T"}]}),
+        json!({"groupRetryPolicy": {"type": "CUSTOMIZED", "customizedRetryPolicy": {"next": [1000]}}}),
+    ] {
+        let mut body = wrong.clone();
+        let name = wrong.as_object().unwrap().keys().next().unwrap().clone();
+        body["groupName"] = "CG".into();
+        let got = peer.ask(200, &[], body.to_string()).await;
+        assert_eq!(got.code(), 29, "{name}");
+        assert!(got.remark().starts_with(&format!("{name} cannot be ")), "{}", got.remark());
+    }
+    let in_order = r#"{"groupName":"CG","consumeMessageOrderly":true}"#;
+    assert_eq!(peer.ask(200, &[], in_order).await.code(), 0);
+    assert_eq!(peer.ask(352, &[("group", "CG")], "").await.json()["consumeMessageOrderly"], true);
+    let name = sluice_model::GroupName::new("CG").unwrap();
+    assert!(peer.node.broker.group(&peer.session(), &name).unwrap().spec.is_fifo());
+}
+
+#[tokio::test]
 async fn progress_is_shown_and_reset() {
     let peer = Peer::new();
     for _ in 0..3 {

@@ -50,7 +50,8 @@ pub fn row(verb: Verb) -> Row {
         }
         Pull => member(Names("Sub "), &[&pull(4)]),
         MessageAt => reading(Sub, "33\noffset={locator}"),
-        Find | Trace => Row::Unsaid(BY_OFFSET),
+        Find => reading(Get, &query("{t}")),
+        Trace => reading(Get, &query("RMQ_SYS_TRACE_TOPIC")).after("Topic:RMQ_SYS_TRACE_TOPIC", &[Get]),
         SendBack => of_group(Sub, "36\ngroup={g}\noffset={locator}\ndelayLevel=3"),
         CommitOffset => of_group(Sub, "15\nconsumerGroup={g}\ntopic={t}\nqueueId=0\ncommitOffset=1"),
         Committed => asks(
@@ -112,6 +113,11 @@ pub fn row(verb: Verb) -> Row {
 
 fn send(topic: &str) -> String {
     format!("310\na=producers\nb={topic}\nd=1\ne=0\nf=0\ng=1700000000000\nh=0\ni=\nj=1\n\nbody")
+}
+
+/// By a key that is an id, too: of the trace topic it asks for the trace of that message.
+fn query(topic: &str) -> String {
+    format!("12\ntopic={topic}\nkey={{t}}\nmaxNum=9\nbeginTimestamp=0\nendTimestamp=9223372036854775807")
 }
 
 fn pull(flags: u32) -> String {

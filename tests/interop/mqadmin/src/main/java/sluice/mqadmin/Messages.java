@@ -3,6 +3,7 @@ package sluice.mqadmin;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.CopyOnWriteArrayList;
 import org.apache.rocketmq.client.producer.SendResult;
 
 /** Messages. */
@@ -22,6 +23,9 @@ final class Messages {
         checks.put("print-messages", this::print);
         checks.put("query-by-id", this::byId);
         checks.put("query-by-offset", this::byOffset);
+        checks.put("query-by-key", this::byKey);
+        checks.put("query-by-unique-key", this::byUniqueKey);
+        checks.put("query-trace", this::trace);
         checks.put("send-time", this::sendTime);
         return checks;
     }
@@ -62,6 +66,38 @@ final class Messages {
         List<SendResult> sent = stage.send(topic, "first", "second");
         tool.run("queryMsgByOffset -t " + topic + " -b " + stage.broker + " -i 0 -o 1")
                 .has("^OffsetID: +" + sent.get(1).getOffsetMsgId(), "^Keys: +\\[key-second\\]");
+    }
+
+    private void byKey() throws Exception {
+        String topic = stage.topic();
+        List<SendResult> sent = stage.send(topic, "same", "other", "same");
+        tool.run("queryMsgByKey -t " + topic + " -k key-same")
+                .has("^" + sent.get(0).getMsgId() + " +0 +0 ", "^" + sent.get(2).getMsgId() + " +0 +2 ")
+                .hasNot(sent.get(1).getMsgId());
+        tool.run("queryMsgByKey -t " + topic + " -k key-same -m 1").has(sent.get(2).getMsgId()).hasNot(sent.get(0).getMsgId());
+        tool.run("queryMsgByKey -t " + topic + " -k key-same -b 1 -e 2").refused(208, "query message by key finished, but no message");
+        tool.run("queryMsgByKey -t " + topic + " -k nothing").refused(208);
+    }
+
+    private void byUniqueKey() throws Exception {
+        String topic = stage.topic();
+        SendResult sent = stage.send(topic, "first", "second").get(1);
+        tool.run("queryMsgByUniqueKey -t " + topic + " -i " + sent.getMsgId())
+                .has("^Topic: +" + topic, "^Tags: +\\[tag-second\\]", "^Keys: +\\[key-second\\]", "^Queue Offset: +1$");
+    }
+
+    private void trace() throws Exception {
+        String topic = stage.topic();
+        String group = stage.name("g");
+        SendResult sent = stage.send(topic, "traced").get(0);
+        List<String> received = new CopyOnWriteArrayList<>();
+        stage.consumer(group, topic, "*", received);
+        Stage.eventually(() -> tool.run("queryMsgTraceById -i " + sent.getMsgId())
+                .has("^Pub +remoting\\S* +\\S+ +\\d{4}-\\d\\d-\\d\\d .* \\d+ms +success", "^Sub +" + group + " .* success"));
+        // The client's own trace comes with the broker's.
+        SendResult twice = stage.sendTraced(topic, "twice");
+        Stage.eventually(() -> tool.run("queryMsgTraceById -i " + twice.getMsgId())
+                .has("^Pub +remoting\\S* .* success", "^Pub +it-mqadmin-traced\\S* .* success"));
     }
 
     private void sendTime() {

@@ -77,6 +77,16 @@ final class Stage implements AutoCloseable {
         return results;
     }
 
+    /** Sends a message with a producer that stores its own trace. */
+    SendResult sendTraced(String topic, String body) throws Exception {
+        DefaultMQProducer producer = new DefaultMQProducer(name("traced"), hook(), true, null);
+        producer.setNamesrvAddr(nameServer);
+        producer.setInstanceName(name("i"));
+        producer.start();
+        open.add(producer::shutdown);
+        return producer.send(new Message(topic, body.getBytes(StandardCharsets.UTF_8)));
+    }
+
     /** A consumer from the first message on, which takes everything that it gets into `received`. */
     DefaultMQPushConsumer consumer(String group, String topic, String tags, List<String> received) throws Exception {
         DefaultMQPushConsumer consumer = new DefaultMQPushConsumer(group, hook());

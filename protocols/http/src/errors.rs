@@ -64,6 +64,7 @@ codes! {
     QuotaNotFound = 404, "quota-not-found", "Quota not found";
     PolicyNotFound = 404, "policy-not-found", "Policy not found";
     TransactionNotFound = 404, "transaction-not-found", "Transaction not found";
+    ReplyNotAwaited = 404, "reply-not-awaited", "Nobody waits for this reply";
     UnknownHandle = 404, "unknown-handle", "Unknown handle";
     MethodNotAllowed = 405, "method-not-allowed", "Method not allowed";
     NotAcceptable = 406, "not-acceptable", "Not acceptable";

@@ -171,7 +171,7 @@ async fn names_that_are_no_names() {
         ("/v1/topics/%/messages", "bad-request"),
         ("/v1/topics/%u0041/messages", "bad-request"),
         ("/v1/topics//messages", "invalid-name"),
-        ("/v1/topics/../messages", "not-found"),
+        ("/v1/topics/../messages", "invalid-name"),
         ("/v1/topics/t/messages?tag=%ff", "bad-request"),
         ("/v1/topics/t/messages?%00=1", "unknown-parameter"),
     ] {

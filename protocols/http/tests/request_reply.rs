@@ -32,8 +32,8 @@ async fn a_reply_answers_its_request() {
     assert_eq!((reply.header("content-type"), reply.header("x-mq-prop-status")), ("text/html", "done"));
     assert_eq!(reply.header("x-content-type-options"), "nosniff");
     assert!(!reply.header("x-mq-message-id").is_empty());
-    server.post(&reply_to, "again").await.problem(404, "not-found");
-    server.post("/v1/replies/0123", "x").await.problem(404, "not-found");
+    server.post(&reply_to, "again").await.problem(404, "reply-not-awaited");
+    server.post("/v1/replies/0123", "x").await.problem(404, "reply-not-awaited");
 }
 
 #[tokio::test]
@@ -45,7 +45,7 @@ async fn nobody_or_nobody_in_time() {
     assert!(problem["messageId"].is_string(), "{problem}");
     let got = server.receive_one().await;
     let late = got["replyTo"].as_str().unwrap();
-    server.post(late, "too late").await.problem(404, "not-found");
+    server.post(late, "too late").await.problem(404, "reply-not-awaited");
     server.post("/v1/topics/t/request?timeout=10ms", "x").await.problem(504, "reply-timeout");
     server.post("/v1/topics/t/request?timeout=61s", "x").await.problem(400, "invalid-parameter");
     server.post("/v1/topics/none/request?create=false", "x").await.problem(404, "topic-not-found");

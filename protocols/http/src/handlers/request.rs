@@ -89,7 +89,7 @@ fn nobody(call: &Call, topic: &TopicName, timeout: Duration) -> Problem {
 /// `POST /v1/replies/{correlation}`
 pub(crate) async fn reply(mut call: Call) -> Result<Response, Problem> {
     let correlation = call.segment(0)?.to_owned();
-    let gone = || Problem::new(Code::NotFound, "nobody waits for this reply, or not any more");
+    let gone = || Problem::new(Code::ReplyNotAwaited, "nobody waits for this reply, or not any more");
     let topic = call.app.replies.topic(&correlation).ok_or_else(gone)?;
     // Who may consume the request may answer it.
     call.broker().auth().permit(call.session()?, Action::Sub, Resource::Topic(&topic))?;

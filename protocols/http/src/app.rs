@@ -11,6 +11,7 @@ use bytestring::ByteString;
 use metrics_exporter_prometheus::PrometheusHandle;
 use parking_lot::Mutex;
 use sluice_broker::Broker;
+use sluice_net::Protocol;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -74,9 +75,9 @@ impl App {
         })
     }
 
-    /// Whether a path is one where connections become WebSockets.
-    pub fn is_websocket(&self, path: &str) -> bool {
-        self.websocket.get().is_some_and(|mounted| mounted.paths.contains(&path))
+    /// The wire that connections to this path become WebSockets for.
+    pub fn websocket_at(&self, path: &str) -> Option<&Arc<dyn Protocol>> {
+        self.websocket.get().filter(|mounted| mounted.paths.contains(&path)).map(|mounted| &mounted.wire)
     }
 
     /// A request id of our own: when we started, and which request it is.

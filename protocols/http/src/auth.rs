@@ -54,11 +54,12 @@ pub async fn login(
     let peer = caller.peer;
     let session = match (&shown, caller.certificate.as_deref()) {
         (Shown::Basic(user, password), _) => {
-            app.broker.login(Credentials::Password { user, password }, peer).await
+            // Hashing takes long and much; the other ways in are not to carry its room.
+            Box::pin(app.broker.login(Credentials::Password { user, password }, peer)).await
         }
         (Shown::Bearer(token), _) => app.broker.login_now(Credentials::Bearer { token }, peer),
         (Shown::SigV4(claim), _) => {
-            let body = read_body(app, body).await?;
+            let body = Box::pin(read_body(app, body)).await?;
             let (texts, signed_at) = (claim.texts(head, &body)?, claim.signed_at()?);
             app.broker.login_now(claim.credentials(&claim.scope(), &texts, signed_at), peer)
         }
@@ -66,7 +67,7 @@ pub async fn login(
             let (texts, signed_at) = (mq::texts(head)?, mq::signed_at(&head.headers)?);
             let session = app.broker.login_now(claim.credentials(&texts, signed_at), peer);
             if session.is_ok() && mq::has_digest(&head.headers) {
-                mq::check_digest(&head.headers, &read_body(app, body).await?)?;
+                mq::check_digest(&head.headers, &Box::pin(read_body(app, body)).await?)?;
             }
             session
         }

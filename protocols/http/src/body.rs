@@ -36,7 +36,7 @@ pub struct RequestBody {
     tracker: TaskTracker,
     memory: Option<OwnedSemaphorePermit>,
     /// Undoes the content coding.
-    decoder: Option<Decoder>,
+    decoder: Option<Box<Decoder>>,
 }
 
 impl RequestBody {
@@ -61,8 +61,7 @@ impl RequestBody {
         let mut pieces: Vec<Bytes> = Vec::new();
         let mut total = 0;
         loop {
-            let next = timeout_at(deadline, self.chunk()).await.map_err(|_| too_slow())?;
-            let Some(chunk) = next? else { break };
+            let Some(chunk) = self.chunk_by(deadline).await? else { break };
             total += chunk.len();
             if total > limit {
                 return Err(too_large(limit, over).closing());
@@ -83,33 +82,38 @@ impl RequestBody {
 
     /// Undoes this coding from here on.
     pub fn decode(&mut self, coding: Coding) -> Result<(), Problem> {
-        self.decoder = Some(Decoder::new(coding, self.app.body_memory(coding.memory())?)?);
+        self.decoder = Some(Box::new(Decoder::new(coding, self.app.body_memory(coding.memory())?)?));
         Ok(())
     }
 
     /// The next piece of a body that is read as it comes. Cancel-safe.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, Problem> {
+        self.chunk_by(Instant::now() + self.app.config.body_timeout.0).await
+    }
+
+    async fn chunk_by(&mut self, deadline: Instant) -> Result<Option<Bytes>, Problem> {
         loop {
-            let Some(decoder) = &mut self.decoder else { return self.received().await };
+            let Some(decoder) = &mut self.decoder else { return self.received(deadline).await };
             // Unpacking is work: others get their turn first.
             tokio::task::yield_now().await;
             if let Some(piece) = decoder.next_piece()? {
                 return Ok(Some(piece));
             }
-            match self.received().await? {
+            match self.received(deadline).await? {
                 Some(bytes) => self.decoder.iter_mut().for_each(|decoder| decoder.push(bytes.clone())),
-                None => return self.decoder.take().map_or(Ok(None), Decoder::finish),
+                None => return self.decoder.take().map_or(Ok(None), |decoder| decoder.finish()),
             }
         }
     }
 
     /// The next piece as it came.
-    async fn received(&mut self) -> Result<Option<Bytes>, Problem> {
+    async fn received(&mut self, deadline: Instant) -> Result<Option<Bytes>, Problem> {
         let Some(body) = self.body.as_mut().map(Mutex::get_mut) else { return Ok(None) };
         self.expects_continue = false;
-        let idle = self.app.config.body_idle_timeout.0;
+        // A frame that is there already costs no timer.
+        let late = deadline.min(Instant::now() + self.app.config.body_idle_timeout.0);
         loop {
-            match timeout(idle, body.frame()).await {
+            match timeout_at(late, body.frame()).await {
                 Err(_) => return Err(too_slow()),
                 Ok(None) => {
                     self.body = None;

@@ -5,6 +5,7 @@ use crate::body::RequestBody;
 use crate::errors::{Code, Problem};
 use crate::identity::Identity;
 use crate::params::Query;
+use crate::websocket::Handover;
 use crate::{convert, json};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -27,7 +28,6 @@ pub(crate) const OCTETS: &str = "application/octet-stream";
 pub(crate) const TEXT: &str = "text/plain";
 
 /// What is known of the connection a request came by.
-#[derive(Clone)]
 pub struct Caller {
     pub peer: SocketAddr,
     /// It came through TLS.
@@ -39,6 +39,8 @@ pub struct Caller {
     pub drain: Drain,
     /// Owns what is still being done for this connection after an answer.
     pub tracker: TaskTracker,
+    /// Where a request leaves what the connection becomes.
+    pub(crate) handover: Handover,
 }
 
 impl Default for Caller {
@@ -51,6 +53,7 @@ impl Default for Caller {
             identity: Arc::default(),
             drain: Drain::new(),
             tracker: TaskTracker::new(),
+            handover: Handover::default(),
         }
     }
 }
@@ -60,7 +63,7 @@ pub struct Call {
     pub app: Arc<App>,
     /// None where the route asks for no login.
     pub session: Option<Session>,
-    pub caller: Caller,
+    pub caller: Arc<Caller>,
     /// The path's variable parts, decoded, in order.
     pub path: Vec<String>,
     pub query: Query,

@@ -23,7 +23,7 @@ pub struct Config {
     pub max_header_block: ByteSize,
     /// The longest request target [16KiB].
     pub max_request_target: ByteSize,
-    /// The most request headers [256].
+    /// The most request headers [96].
     pub max_headers: usize,
     /// The largest JSON batch as it arrives, before Base64 and escapes are undone [32MiB].
     pub max_batch_body: ByteSize,
@@ -75,7 +75,7 @@ impl Default for Config {
             body_timeout: Span::secs(120),
             max_header_block: ByteSize::kib(64),
             max_request_target: ByteSize::kib(16),
-            max_headers: 256,
+            max_headers: 96,
             max_batch_body: ByteSize::mib(32),
             max_json_body: ByteSize::mib(1),
             max_signed_body: ByteSize::mib(4),

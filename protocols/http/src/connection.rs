@@ -4,11 +4,10 @@ use crate::app::App;
 use crate::call::Caller;
 use crate::errors::{Code, Problem};
 use crate::identity::Identity;
+use crate::router::Router;
 use crate::timed::{Activity, Serving, Timed};
 use crate::websocket::Handover;
-use axum::Router;
 use axum::body::Body;
-use axum::response::Response;
 use bytes::Bytes;
 use http::Request;
 use http_body::{Body as HttpBody, Frame, SizeHint};
@@ -24,10 +23,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
-use tower::ServiceExt;
 
-pub(crate) type Io = TokioIo<Timed<Connection>>;
+pub(crate) type Io = TokioIo<Box<Timed<Connection>>>;
 
+/// How many headers hyper takes when it is not told.
+const HYPER_HEADERS: usize = 100;
 /// The smallest read buffer that hyper takes.
 const MIN_BUFFER: usize = 8 << 10;
 /// A connection whose user may not have it any longer gets so long to take what it was being answered.
@@ -35,32 +35,35 @@ const REVOKED_FAREWELL: Duration = Duration::from_millis(500);
 /// How often an HTTP/2 client is asked whether it is still there.
 const PING_EVERY: Duration = Duration::from_secs(30);
 
-pub(crate) async fn serve(app: &Arc<App>, router: Router, conn: Connection, drain: Drain) {
+pub(crate) async fn serve(app: &Arc<App>, router: &Arc<Router>, conn: Connection, drain: Drain) {
     let tracker = TaskTracker::new();
-    let caller = Caller {
+    let caller = Arc::new(Caller {
         peer: conn.peer,
         secure: conn.tls.is_some(),
         certificate: conn.client_cert().map(|der| Bytes::copy_from_slice(der)),
         identity: Arc::default(),
         drain: drain.clone(),
         tracker: tracker.clone(),
-    };
+        handover: Handover::default(),
+    });
     let activity = Activity::default();
-    let identity = Arc::clone(&caller.identity);
-    let mut stream = Timed::new(conn, &app.config, activity.clone());
+    let (identity, handover) = (Arc::clone(&caller.identity), caller.handover.clone());
+    // In a box, because it is moved again and again on its way into hyper, and every move would keep room for it.
+    let mut stream = Box::new(Timed::new(conn, &app.config, activity.clone()));
     let http2 = match stream.speaks_http2().await {
         Ok(http2) => http2,
         Err(error) => return tracing::debug!(%error, "connection ended"),
     };
     let io = TokioIo::new(stream);
-    let handover = Handover::default();
-    let left = handover.clone();
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(left.clone());
-        answer(router.clone(), request, &caller, &activity)
+    let router = Arc::clone(router);
+    // The future is made anew for each request, so that a connection that rests has no room for it.
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (serving, fault) = (activity.begin(), activity.head_fault());
+        Box::pin(answer(Arc::clone(&router), request, Arc::clone(&caller), serving, fault))
     });
     if http2 {
-        run(pin!(http2_builder(app).serve_connection(io, service)), &drain, &identity).await;
+        // Few connections speak it, and all would have its room.
+        run(Box::pin(http2_builder(app).serve_connection(io, service)).as_mut(), &drain, &identity).await;
     } else {
         run(pin!(http1_builder(app).serve_connection(io, service).with_upgrades()), &drain, &identity).await;
     }
@@ -79,7 +82,7 @@ trait Http: Future<Output = hyper::Result<()>> {
 
 impl<S> Http for http1::UpgradeableConnection<Io, S>
 where
-    S: HttpService<Incoming, ResBody = Body, Error = Infallible>,
+    S: HttpService<Incoming, ResBody = Served, Error = Infallible>,
 {
     fn shut_down(self: Pin<&mut Self>) {
         self.graceful_shutdown();
@@ -88,7 +91,7 @@ where
 
 impl<S> Http for http2::Connection<Io, S, TokioExecutor>
 where
-    S: HttpService<Incoming, ResBody = Body, Error = Infallible>,
+    S: HttpService<Incoming, ResBody = Served, Error = Infallible>,
     S::Future: Send + 'static,
 {
     fn shut_down(self: Pin<&mut Self>) {
@@ -122,11 +125,11 @@ fn head_limit(app: &App) -> usize {
 
 fn http1_builder(app: &App) -> http1::Builder {
     let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(None)
-        .max_buf_size(head_limit(app))
-        .max_headers(2 * app.config.max_headers);
+    builder.timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(head_limit(app));
+    // Hyper's own number takes no memory for each request; it is left alone as long as it lies above ours.
+    if app.config.max_headers >= HYPER_HEADERS {
+        builder.max_headers(2 * app.config.max_headers);
+    }
     builder
 }
 
@@ -140,24 +143,22 @@ fn http2_builder(app: &App) -> http2::Builder<TokioExecutor> {
     builder
 }
 
-fn answer(
-    router: Router,
+async fn answer(
+    router: Arc<Router>,
     request: Request<Incoming>,
-    caller: &Caller,
-    activity: &Activity,
-) -> impl Future<Output = Result<Response, Infallible>> + use<> {
-    let serving = activity.begin();
-    let fault = activity.head_fault();
-    // What is left of a body after the answer is no head.
-    let mut request = request.map(|body| Body::new(Received { body, _serving: serving.clone() }));
-    request.extensions_mut().insert(caller.clone());
-    async move {
-        let response = match fault {
-            Some(fault) => Problem::new(Code::BadRequest, fault).closing().respond(None, None),
-            None => router.oneshot(request).await?,
-        };
-        Ok(response.map(|body| Body::new(Served { body, _serving: serving })))
-    }
+    caller: Arc<Caller>,
+    serving: Serving,
+    fault: Option<&'static str>,
+) -> Result<http::Response<Served>, Infallible> {
+    let response = match fault {
+        Some(fault) => Problem::new(Code::BadRequest, fault).closing().respond(None, None),
+        // What is left of a body after the answer is no head.
+        None => {
+            let request = request.map(|body| Body::new(Received { body, _serving: serving.clone() }));
+            router.answer(request, caller).await
+        }
+    };
+    Ok(response.map(|body| Served { body, _serving: serving }))
 }
 
 /// A request's body; until it is dropped its request is being served.
@@ -187,7 +188,7 @@ impl HttpBody for Received {
 }
 
 /// A body that counts as a request being served until the connection is done with it.
-struct Served {
+pub(crate) struct Served {
     body: Body,
     _serving: Serving,
 }

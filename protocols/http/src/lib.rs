@@ -11,14 +11,15 @@
 //! - `router` — the checks around every request; `routes` — the table; `openapi` — the same table as a document
 //! - `websocket` — requests that turn their connection over to another wire
 //! - `identity` — whose connection it is, and that it ends with them
-//! - `call`, `params`, `json`, `body`, `auth` — what a handler is given, and how strictly it is read
 //! - `page` — lists in pages
+//! - `call`, `params`, `json`, `body`, `auth` — what a handler is given, and how strictly it is read
 //! - `convert` — wire message to model message and back
 //! - `coding`, `compress`, `shape` — bodies packed and unpacked, JSON as the caller likes it
 //! - `cors`, `etag`, `replies` — pages of other origins, conditions on settings, calls that wait for a reply
 //! - `attempts` — answers that may be asked for again
 //! - `handlers` — one file per resource; `sse`, `resume`, `stream_credit`, `lease_guard` — what streams need
 //! - `mqhttp` — the cloud's own HTTP protocol, on the same port
+//! - `counts` — requests by path, method and outcome
 //! - `errors` — problem documents, and the match from error kinds to codes
 
 mod app;
@@ -32,6 +33,7 @@ mod config;
 mod connection;
 mod convert;
 mod cors;
+mod counts;
 mod detect;
 mod errors;
 mod etag;
@@ -60,11 +62,11 @@ pub use mqhttp::MqConfig;
 pub use websocket::AllowedOrigin;
 
 use app::App;
-use axum::Router;
 use bytes::Bytes;
 use errors::{Code, Problem};
 use futures_util::future::BoxFuture;
 use metrics_exporter_prometheus::PrometheusHandle;
+use router::Router;
 use sluice_broker::Broker;
 use sluice_net::{Connection, Detect, Drain, Protocol};
 use std::sync::Arc;
@@ -73,14 +75,14 @@ use websocket::Mounted;
 /// The front-end; one value serves every connection.
 pub struct Http {
     app: Arc<App>,
-    router: Router,
+    router: Arc<Router>,
 }
 
 impl Http {
     /// A front-end for `broker` that shows `metrics`.
     pub fn new(broker: Broker, config: Config, metrics: PrometheusHandle) -> Self {
         let app = App::new(broker, config, metrics);
-        Self { router: router::router(&app), app }
+        Self { router: Arc::new(Router::new(&app)), app }
     }
 
     /// Names the commit that the program was built from, for `/v1/version`.
@@ -92,12 +94,12 @@ impl Http {
     /// Lets connections to these paths become WebSockets that carry another wire.
     pub fn with_websocket(self, paths: &'static [&'static str], wire: Arc<dyn Protocol>) -> Self {
         self.app.websocket.get_or_init(|| Mounted { paths, wire });
-        Self { router: router::router(&self.app), ..self }
+        self
     }
 
-    /// The whole interface as a service, without connections: for tests.
-    pub fn router(&self) -> Router {
-        self.router.clone()
+    /// Answers one request without a connection: for tests.
+    pub async fn answer(&self, request: http::Request<axum::body::Body>) -> axum::response::Response {
+        self.router.answer(request, Arc::default()).await
     }
 }
 
@@ -115,7 +117,7 @@ impl Protocol for Http {
     }
 
     fn serve(self: Arc<Self>, conn: Connection, drain: Drain) -> BoxFuture<'static, ()> {
-        Box::pin(async move { connection::serve(&self.app, self.router.clone(), conn, drain).await })
+        Box::pin(async move { connection::serve(&self.app, &self.router, conn, drain).await })
     }
 
     fn plain_refused(&self) -> Option<Bytes> {

@@ -1,7 +1,8 @@
 //! From a request to its handler, and from every failure on the way to a problem document.
 //!
-//! The router is axum's, filled from the route table. Around it lies the edge: checks that hold for every request
+//! Paths are found by matchit, filled from the route table. Around it lies the edge: checks that hold for every request
 //! (sizes, encodings, what this version does not offer), a request id, counting, and the net that catches a panic.
+//! There is no layer and no extension in between: a request costs what it needs.
 
 use crate::app::App;
 use crate::auth;
@@ -10,6 +11,7 @@ use crate::call::{Call, Caller};
 use crate::coding::Coding;
 use crate::compress;
 use crate::cors::Origin;
+use crate::counts::Counts;
 use crate::errors::{Code, Problem};
 use crate::etag;
 use crate::handlers::once;
@@ -18,15 +20,14 @@ use crate::params::{Query, check_percent};
 use crate::routes::{Route, by_path};
 use crate::shape::Shape;
 use crate::websocket;
-use axum::Router;
-use axum::extract::{FromRequestParts, RawPathParams, Request};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodFilter, MethodRouter};
 use futures_util::FutureExt;
 use http::header::{self, HeaderName, HeaderValue};
-use http::{HeaderMap, Method, StatusCode, Uri, Version};
-use sluice_net::Protocol;
+use http::{HeaderMap, Method, Request, StatusCode, Uri, Version};
+use http_body::Body as _;
+use matchit::{Match, Params};
+use percent_encoding::percent_decode_str;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
@@ -38,110 +39,179 @@ const MAX_REQUEST_ID: usize = 128;
 /// Headers that ask for something this version does not do; ignoring them would be a wrong answer.
 const NOT_OFFERED: [&str; 2] = ["if-unmodified-since", "x-mq-transaction"];
 
-/// What the edge knows and a handler's answer needs.
-#[derive(Clone)]
-struct Edge {
-    request_id: String,
-    path: String,
+/// The whole interface.
+pub(crate) struct Router {
+    app: Arc<App>,
+    paths: matchit::Router<Methods>,
+    /// Requests of the cloud's protocol.
+    mq: Counts,
+    /// Requests that no path was found for.
+    elsewhere: Counts,
 }
 
-/// The route that answered, for the counters.
-#[derive(Clone, Copy)]
-pub(crate) struct Label(pub &'static str);
+type Found<'r, 'p> = Match<'r, 'p, &'r Methods>;
 
-/// The whole interface as one service.
-pub(crate) fn router(app: &Arc<App>) -> Router {
-    let mut router = Router::new();
-    for (path, routes) in by_path() {
-        router = router.route(path, method_router(app, &routes));
-    }
-    if let Some(mounted) = app.websocket.get() {
-        for path in mounted.paths {
-            router = router.route(path, websocket_router(app, &mounted.wire));
-        }
-    }
-    router
-        .fallback(|request: Request| async move {
-            let path = request.uri().path().to_owned();
-            refuse(
-                &request,
-                Problem::new(Code::NotFound, format!("there is nothing at {path:?}; see /openapi.json")),
-            )
-        })
-        .layer(from_fn_with_state(Arc::clone(app), edge))
-        .layer(from_fn_with_state(Arc::clone(app), mqhttp::front))
+/// What can be done at one path.
+struct Methods {
+    routes: Vec<&'static Route>,
+    allow: String,
+    counts: Counts,
 }
 
-fn websocket_router(app: &Arc<App>, wire: &Arc<dyn Protocol>) -> MethodRouter {
-    let (app, wire) = (Arc::clone(app), Arc::clone(wire));
-    axum::routing::any(move |request: Request| async move {
-        let edge = request.extensions().get::<Edge>().cloned();
-        websocket::handshake(&app, &wire, request).unwrap_or_else(|problem| {
-            problem
-                .respond(edge.as_ref().map(|e| e.path.as_str()), edge.as_ref().map(|e| e.request_id.as_str()))
-        })
-    })
-}
-
-fn method_router(app: &Arc<App>, routes: &[&'static Route]) -> MethodRouter {
-    let mut methods = MethodRouter::new();
-    let mut allow = vec![Method::OPTIONS];
-    for route in routes.iter().copied() {
-        let Ok(filter) = MethodFilter::try_from(route.method.clone()) else { continue };
-        let app = Arc::clone(app);
-        methods = methods.on(filter, move |request: Request| run(app, route, request));
-        allow.push(route.method.clone());
-        if route.method == Method::GET {
-            allow.push(Method::HEAD);
-        }
-    }
-    allow.sort_by(|a, b| a.as_str().cmp(b.as_str()));
-    let allow = allow.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
-    methods.fallback(move |request: Request| async move {
-        if request.method() == Method::OPTIONS {
-            return (StatusCode::NO_CONTENT, [(header::ALLOW, allow)]).into_response();
-        }
-        let detail = format!("{} is not among {allow}", request.method());
-        refuse(&request, Problem::new(Code::MethodNotAllowed, detail).header(header::ALLOW, &allow))
-    })
-}
-
-fn refuse(request: &Request, problem: Problem) -> Response {
-    let edge = request.extensions().get::<Edge>();
-    problem.respond(edge.map(|e| e.path.as_str()), edge.map(|e| e.request_id.as_str()))
-}
-
-/// Runs one route: its parameters, the login, the handler.
-async fn run(app: Arc<App>, route: &'static Route, request: Request) -> Response {
-    let edge = request.extensions().get::<Edge>().cloned();
-    let mut shape = Shape::default();
-    let answer = match call(app, route, request).await {
-        Ok(call) => {
-            shape = Shape::of(&call.query).unwrap_or_default();
-            match Route::getting(route.path).filter(|_| etag::is_tagged(route)) {
-                Some(get) => etag::run(route, get, call).await,
-                None => (route.handler)(call).await,
+impl Router {
+    pub fn new(app: &Arc<App>) -> Self {
+        let mut paths = matchit::Router::new();
+        for (path, routes) in by_path() {
+            if let Err(error) = paths.insert(path, Methods::new(path, routes)) {
+                tracing::error!(path, %error, "a route cannot be reached");
             }
         }
-        Err(problem) => Err(problem),
-    };
-    let mut response = answer.unwrap_or_else(|problem| {
-        problem.respond(edge.as_ref().map(|e| e.path.as_str()), edge.as_ref().map(|e| e.request_id.as_str()))
-    });
-    response.extensions_mut().insert(Label(route.path));
-    shape.apply(response)
+        Self { app: Arc::clone(app), paths, mq: Counts::new(mqhttp::ROUTE), elsewhere: Counts::new("other") }
+    }
+
+    /// Answers one request.
+    pub async fn answer(&self, request: Request<Body>, caller: Arc<Caller>) -> Response {
+        let started = Instant::now();
+        let (method, version, uri) = (request.method().clone(), request.version(), request.uri().clone());
+        let (counts, mut response) = if mqhttp::is_ours(uri.path()) {
+            (&self.mq, Box::pin(mqhttp::answer(&self.app, request, caller)).await)
+        } else {
+            let found = self.paths.at(uri.path()).ok();
+            let response = self.at(found.as_ref(), &uri, request, caller).await;
+            (found.map_or(&self.elsewhere, |found| &found.value.counts), response)
+        };
+        if method == Method::HEAD {
+            response = without_body(response);
+        }
+        if version == Version::HTTP_2 {
+            response.headers_mut().remove(header::CONNECTION);
+        }
+        counts.count(&method, response.status(), started.elapsed());
+        response
+    }
+
+    /// What holds for every request of our own interface.
+    async fn at(
+        &self,
+        found: Option<&Found<'_, '_>>,
+        uri: &Uri,
+        request: Request<Body>,
+        caller: Arc<Caller>,
+    ) -> Response {
+        let request_id = request_id(request.headers()).unwrap_or_else(|| self.app.request_id());
+        let is_head = request.method() == Method::HEAD;
+        let accept: Vec<HeaderValue> =
+            request.headers().get_all(header::ACCEPT_ENCODING).iter().cloned().collect();
+        let mut shape = Shape::default();
+        let (origin, checked) = self.check(&request);
+        let answer = match checked {
+            Err(problem) => Err(problem),
+            Ok(Some(preflight)) => Ok(preflight),
+            // Made in place: a future that is moved once more is copied, and kept twice.
+            Ok(None) => {
+                let run = AssertUnwindSafe(self.run(found, request, caller, &mut shape));
+                run.catch_unwind().await.unwrap_or_else(|_| {
+                    tracing::error!(path = uri.path(), request_id, "a handler panicked");
+                    Err(Problem::new(Code::Internal, "internal error"))
+                })
+            }
+        };
+        let response = answer.unwrap_or_else(|problem| problem.respond(Some(uri.path()), Some(&request_id)));
+        let mut response = shape.apply(response);
+        if let Ok(value) = HeaderValue::from_str(&request_id) {
+            response.headers_mut().insert(REQUEST_ID, value);
+        }
+        origin.mark(&self.app, &mut response);
+        compress::answer(&accept, is_head, response)
+    }
+
+    /// Where a request comes from, and what is wrong with it, or the answer to a browser that asks first.
+    fn check(&self, request: &Request<Body>) -> (Origin, Result<Option<Response>, Problem>) {
+        // A WebSocket has a list of origins of its own.
+        let origin = match self.app.websocket_at(request.uri().path()) {
+            Some(_) => Ok(Origin::Own),
+            None => Origin::of(&self.app, request),
+        };
+        let checked = check(&self.app, request);
+        match origin {
+            Ok(origin) => {
+                let checked = checked.and_then(|()| origin.preflight(request).transpose());
+                (origin, checked)
+            }
+            Err(refused) => (Origin::Own, checked.and(Err(refused))),
+        }
+    }
+
+    async fn run(
+        &self,
+        found: Option<&Found<'_, '_>>,
+        request: Request<Body>,
+        caller: Arc<Caller>,
+        shape: &mut Shape,
+    ) -> Result<Response, Problem> {
+        let Some(Match { value: methods, params }) = found else {
+            return match self.app.websocket_at(request.uri().path()) {
+                Some(wire) => websocket::handshake(&self.app, wire, request, &caller.handover),
+                None => {
+                    let detail = format!("there is nothing at {:?}; see /openapi.json", request.uri().path());
+                    Err(Problem::new(Code::NotFound, detail))
+                }
+            };
+        };
+        let Some(route) = methods.route(request.method()) else {
+            return methods.without_route(request.method());
+        };
+        let call = call(Arc::clone(&self.app), route, decode(params)?, request, caller).await?;
+        *shape = Shape::of(&call.query)?;
+        match Route::getting(route.path).filter(|_| etag::is_tagged(route)) {
+            Some(get) => Box::pin(etag::run(route, get, call)).await,
+            None => (route.handler)(call).await,
+        }
+    }
 }
 
-async fn call(app: Arc<App>, route: &'static Route, request: Request) -> Result<Call, Problem> {
-    let (mut parts, body) = request.into_parts();
-    let caller = parts.extensions.remove::<Caller>().unwrap_or_default();
+impl Methods {
+    fn new(path: &'static str, routes: Vec<&'static Route>) -> Self {
+        let mut allow = vec![Method::OPTIONS.as_str()];
+        for route in &routes {
+            allow.push(route.method.as_str());
+            if route.method == Method::GET {
+                allow.push(Method::HEAD.as_str());
+            }
+        }
+        allow.sort_unstable();
+        Self { routes, allow: allow.join(", "), counts: Counts::new(path) }
+    }
+
+    fn route(&self, method: &Method) -> Option<&'static Route> {
+        let method = if *method == Method::HEAD { &Method::GET } else { method };
+        self.routes.iter().copied().find(|route| route.method == *method)
+    }
+
+    fn without_route(&self, method: &Method) -> Result<Response, Problem> {
+        if *method == Method::OPTIONS {
+            return Ok((StatusCode::NO_CONTENT, [(header::ALLOW, &self.allow)]).into_response());
+        }
+        let detail = format!("{method} is not among {}", self.allow);
+        Err(Problem::new(Code::MethodNotAllowed, detail).header(header::ALLOW, &self.allow))
+    }
+}
+
+/// The variable parts of a path.
+fn decode(params: &Params<'_, '_>) -> Result<Vec<String>, Problem> {
+    let decoded = params.iter().map(|(_, part)| percent_decode_str(part).decode_utf8().map(String::from));
+    decoded.collect::<Result<_, _>>().map_err(|_| Problem::new(Code::BadRequest, "the path is not UTF-8"))
+}
+
+async fn call(
+    app: Arc<App>,
+    route: &'static Route,
+    path: Vec<String>,
+    request: Request<Body>,
+    caller: Arc<Caller>,
+) -> Result<Call, Problem> {
+    let (parts, body) = request.into_parts();
     let mut body = RequestBody::new(body, &parts.headers, Arc::clone(&app), caller.tracker.clone());
-    let path = RawPathParams::from_request_parts(&mut parts, &())
-        .await
-        .map_err(|_| Problem::new(Code::BadRequest, "the path is not UTF-8"))?
-        .iter()
-        .map(|(_, value)| value.to_owned())
-        .collect();
     // Who asks comes first: a stranger learns nothing of what a call takes.
     let session = match route.public {
         true => None,
@@ -159,9 +229,13 @@ async fn call(app: Arc<App>, route: &'static Route, request: Request) -> Result<
     {
         return Err(Problem::new(Code::Unsupported, format!("this call has no entity tags for {name}")));
     }
-    let allowed: Vec<&str> = route.parameters().map(|p| p.name).collect();
-    let query = Query::parse(parts.uri.query().unwrap_or_default(), &allowed)?;
-    Shape::of(&query)?;
+    let query = match parts.uri.query() {
+        None => Query::default(),
+        Some(query) => {
+            let allowed: Vec<&str> = route.parameters().map(|p| p.name).collect();
+            Query::parse(query, &allowed)?
+        }
+    };
     if let Some(coding) = Coding::of_request(&parts.headers)?
         && !query.flag("keepEncoding")?.unwrap_or(false)
     {
@@ -170,72 +244,13 @@ async fn call(app: Arc<App>, route: &'static Route, request: Request) -> Result<
     Ok(Call { app, session, caller, path, query, headers: parts.headers, body })
 }
 
-/// What holds for every request.
-async fn edge(
-    axum::extract::State(app): axum::extract::State<Arc<App>>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    let started = Instant::now();
-    let method = request.method().clone();
-    let version = request.version();
-    let request_id = request_id(request.headers()).unwrap_or_else(|| app.request_id());
-    let edge = Edge { request_id: request_id.clone(), path: request.uri().path().to_owned() };
-    request.extensions_mut().insert(edge.clone());
-    // A WebSocket has a list of its own.
-    let origin = match app.is_websocket(request.uri().path()) {
-        true => Ok(Origin::Own),
-        false => Origin::of(&app, &request),
-    };
-    let (origin, refused) = match origin {
-        Ok(origin) => (origin, None),
-        Err(problem) => (Origin::Own, Some(problem)),
-    };
-    let checked = check(&app, &request).and_then(|()| refused.map_or(Ok(()), Err));
-    let accept: Vec<HeaderValue> =
-        request.headers().get_all(header::ACCEPT_ENCODING).iter().cloned().collect();
-    let mut response = match checked.and_then(|()| origin.preflight(&request).transpose()) {
-        Err(problem) => problem.respond(Some(&edge.path), Some(&request_id)),
-        Ok(Some(preflight)) => preflight,
-        Ok(None) => AssertUnwindSafe(next.run(request)).catch_unwind().await.unwrap_or_else(|_| {
-            tracing::error!(%method, path = edge.path, request_id, "a handler panicked");
-            Problem::new(Code::Internal, "internal error").respond(Some(&edge.path), Some(&request_id))
-        }),
-    };
-    if let Ok(value) = HeaderValue::from_str(&request_id) {
-        response.headers_mut().insert(REQUEST_ID, value);
+/// An answer to HEAD: all but the body, whose length is told.
+fn without_body(response: Response) -> Response {
+    let (mut head, body) = response.into_parts();
+    if let Some(length) = body.size_hint().exact().filter(|length| *length > 0) {
+        head.headers.entry(header::CONTENT_LENGTH).or_insert_with(|| length.into());
     }
-    if version == Version::HTTP_2 {
-        response.headers_mut().remove(header::CONNECTION);
-    }
-    origin.mark(&app, &mut response);
-    count(&method, &response, started);
-    compress::answer(&accept, method == Method::HEAD, response)
-}
-
-pub(crate) fn count(method: &Method, response: &Response, started: Instant) {
-    let route = response.extensions().get::<Label>().map_or("other", |label| label.0);
-    let class = match response.status().as_u16() / 100 {
-        1 => "1xx",
-        2 => "2xx",
-        3 => "3xx",
-        4 => "4xx",
-        _ => "5xx",
-    };
-    let method = match *method {
-        Method::GET => "GET",
-        Method::POST => "POST",
-        Method::PUT => "PUT",
-        Method::PATCH => "PATCH",
-        Method::DELETE => "DELETE",
-        Method::HEAD => "HEAD",
-        Method::OPTIONS => "OPTIONS",
-        _ => "other",
-    };
-    metrics::counter!("sluice_http_requests_total", "route" => route, "method" => method, "status" => class)
-        .increment(1);
-    metrics::histogram!("sluice_http_request_seconds", "route" => route)
-        .record(started.elapsed().as_secs_f64());
+    Response::from_parts(head, Body::empty())
 }
 
 /// The caller's own request id, when it is one that can stand in logs and headers.
@@ -246,7 +261,7 @@ fn request_id(headers: &HeaderMap) -> Option<String> {
     sane.then(|| id.to_owned())
 }
 
-fn check(app: &App, request: &Request) -> Result<(), Problem> {
+fn check(app: &App, request: &Request<Body>) -> Result<(), Problem> {
     check_sizes(app, request.uri(), request.headers())?;
     if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
         let detail = format!("{} is not offered", request.method());

@@ -1,7 +1,7 @@
 //! The route table: the router, the check of query parameters and `/openapi.json` are all made from it, so that they
 //! cannot drift apart.
 
-use crate::call::{Call, EVENT_STREAM, JSON, NDJSON, OCTETS, TEXT};
+use crate::call::{Call, EVENT_STREAM, JSON, NDJSON, TEXT};
 use crate::errors::Problem;
 use crate::handlers::*;
 use axum::response::Response;
@@ -67,6 +67,8 @@ pub struct Param {
 #[derive(Clone, Copy)]
 pub enum Kind {
     Text,
+    /// A text that is not empty.
+    Word,
     Texts,
     /// A topic's or group's name.
     Name,
@@ -197,12 +199,14 @@ const RECEIVE: &[Param] = &[
     p("ack", Kind::OneOf(&["manual", "auto"]), "`auto` settles deliveries as they are handed to the socket."),
     BODY,
     FROM,
-    p(
-        "format",
-        Kind::OneOf(&["json", "raw"]),
-        "`raw` answers one message: its body, with the metadata in headers.",
-    ),
+    RECEIVE_FORMAT,
 ];
+
+const RECEIVE_FORMAT: Param = p(
+    "format",
+    Kind::OneOf(&["json", "raw"]),
+    "`raw` answers one message: its body, with the metadata in headers.",
+);
 
 const GROUP_STREAM: &[Param] = &[
     must(TOPIC),
@@ -310,7 +314,7 @@ routes! {
     PUT "/v1/topics/{topic}/messages/{message}" "Publish one message under an id of one's own, once." login
         PUBLISH, &[("*/*", "Bytes")], PUT_MESSAGE => once::put;
     POST "/v1/topics/{topic}/request" "Publish a request and wait for its reply." login
-        REQUEST, &[("*/*", "Bytes")], &[(200, OCTETS, "Bytes")] => request::ask;
+        REQUEST, &[("*/*", "Bytes")], &[(200, "*/*", "Bytes")] => request::ask;
     POST "/v1/replies/{correlation}" "Reply to a request: the path is its `replyTo`." login
         &[], &[("*/*", "Bytes")], &[(202, "", "")] => request::reply;
     POST "/v1/topics/{topic}/messages:batch" "Publish several messages, as one JSON list or as a stream of lines." login
@@ -319,7 +323,7 @@ routes! {
         &[STORED, CREATE], BATCH_ANYWHERE, BATCHED => batch::any_topic;
 
     POST "/v1/groups/{group}/receive" "Receive messages under lease." login
-        RECEIVE, &[], &[(200, JSON, "Messages"), (200, OCTETS, "Bytes"), (204, "", "")] => receive::receive;
+        RECEIVE, &[], &[(200, JSON, "Messages"), (200, "*/*", "Bytes"), (204, "", "")] => receive::receive;
     POST "/v1/groups/{group}/ack" "Settle deliveries as consumed." login
         &[], HANDLES, RESULTS => settle::ack;
     POST "/v1/groups/{group}/nack" "Give deliveries back as failed." login
@@ -342,8 +346,13 @@ routes! {
     POST "/v1/producer-groups/{group}/checks:receive" "Transactions whose outcome is asked for." login
         CHECKS, &[], &[(200, JSON, "Checks")] => transactions::checks;
 
-    GET "/v1/topics/{topic}/messages" "Messages of a topic by the time they were stored." login
+    GET "/v1/topics/{topic}/messages" "Messages of a topic by key, or by the time they were stored." login
         QUERY, &[], &[(200, JSON, "Found")] => queries::query;
+    GET "/v1/topics/{topic}/messages/{message}" "One message by its id." login
+        &[RECEIVE_FORMAT, BODY], &[], &[(200, JSON, "Message"), (200, "*/*", "Bytes")] => queries::one;
+    GET "/v1/messages/{message}/trace" "What became of a message." login
+        &[p("topic", Kind::Name, "The topic that it was sent to; the newest message with this id when left out."), CURSOR],
+        &[], &[(200, JSON, "Trace")] => trace::get;
     GET "/v1/topics/{topic}/queues/{queue}/messages" "Browse a queue by offset." login
         BROWSE, &[], &[(200, JSON, "Messages")] => browse::browse;
     GET "/v1/topics/{topic}/offsets" "The offset of each queue at a time." login
@@ -416,12 +425,12 @@ routes! {
     GET "/v1/groups/{group}/quota" "How much a group's consumers may receive together." login
         &[], &[], &[(200, JSON, "GroupQuota")] => quotas::get;
     PUT "/v1/groups/{group}/quota" "Limit what a group's consumers receive together." login
-        &[], &[(JSON, "Quota")], &[(200, JSON, "GroupQuota")] => quotas::put;
+        &[], &[(JSON, "GroupQuotaSettings")], &[(200, JSON, "GroupQuota")] => quotas::put;
     DELETE "/v1/groups/{group}/quota" "Take a group's limits away." login
         &[], &[], &[(204, "", "")] => quotas::delete;
 
     GET "/v1/audit" "The audit trail: logins, denials, changes of users and policies." login
-        &[p("after", Kind::Number, "Only events after this number."), LIMIT], &[], &[(200, JSON, "AuditEvents")] => audit::list;
+        &[p("after", Kind::Range(0, u64::MAX), "Only events after this number."), LIMIT], &[], &[(200, JSON, "AuditEvents")] => audit::list;
 
     GET "/v1/acls" "List policies." login
         POLICIES, &[], &[(200, JSON, "Policies")] => acls::list;
@@ -470,6 +479,7 @@ const HEALTH: &[(u16, &str, &str)] = &[(200, TEXT, "Text"), (200, JSON, "Health"
 const PAGE: &[Param] = &[LIMIT, CURSOR];
 const DRY_RUN: Param = p("dryRun", Kind::Flag, "Only say what would happen.");
 const QUERY: &[Param] = &[
+    p("key", Kind::Word, "Messages with this key or id, newest first; without it, all by time."),
     p("from", Kind::Start, "The first time, `earliest` when left out."),
     p("to", Kind::Start, "The time before which messages were stored, `latest` when left out."),
     p("queue", Kind::Range(0, u32::MAX as u64), "Only this queue."),

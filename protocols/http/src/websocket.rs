@@ -73,6 +73,7 @@ pub(crate) fn handshake(
     app: &App,
     wire: &Arc<dyn Protocol>,
     mut request: Request,
+    handover: &Handover,
 ) -> Result<Response, Problem> {
     check_request(&request)?;
     check_origin(app, &request)?;
@@ -91,8 +92,7 @@ pub(crate) fn handshake(
     }
     let response = response.body(Body::empty());
     let response = response.map_err(|error| Problem::from(sluice_model::Error::internal(error)))?;
-    let handover = request.extensions_mut().remove::<Handover>();
-    let (Some(upgrade), Some(handover)) = (request.extensions_mut().remove::<OnUpgrade>(), handover) else {
+    let Some(upgrade) = request.extensions_mut().remove::<OnUpgrade>() else {
         return Err(Problem::new(Code::Unsupported, "this connection cannot become a WebSocket"));
     };
     let ping_every = app.config.websocket_ping.0;
@@ -107,7 +107,7 @@ fn check_request(request: &Request) -> Result<(), Problem> {
     }
     if request.version() != Version::HTTP_11 {
         let detail = "a WebSocket begins with a request of HTTP/1.1";
-        return Err(Problem::new(Code::UpgradeRequired, detail).header(header::UPGRADE, WEBSOCKET));
+        return Err(Problem::new(Code::BadRequest, detail));
     }
     let headers = request.headers();
     if !has_token(headers, header::UPGRADE, WEBSOCKET) || !has_token(headers, header::CONNECTION, "upgrade") {

@@ -65,7 +65,7 @@ async fn a_fault_in_the_form_changes_nothing_and_a_refusal_concerns_its_entry() 
         let report =
             server.json("PUT", &format!("/v1/definitions{query}"), document.clone()).await.expect(200);
         assert_eq!((&report["refused"], &report["created"]), (&json!(1), &json!(1)));
-        assert_eq!(report["results"][0]["code"], "invalid-parameter");
+        assert_eq!(report["results"][0]["code"], "semantic-error");
     }
 }
 
@@ -100,9 +100,70 @@ async fn messages_are_found_by_time_in_pages() {
     assert_eq!(none["messages"], json!([]));
     let later = server.get("/v1/topics/t/messages?from=2020-01-01T00:00:00Z&to=latest").await.expect(200);
     assert_eq!(bodies(&later).len(), 6);
-    server.get("/v1/topics/t/messages?queue=2").await.problem(400, "invalid-parameter");
+    server.get("/v1/topics/t/messages?queue=2").await.problem(404, "not-found");
     server.get("/v1/topics/t/messages?cursor=x").await.problem(400, "invalid-parameter");
     server.get("/v1/topics/none/messages").await.problem(404, "topic-not-found");
+}
+
+#[tokio::test]
+async fn messages_are_found_by_id_and_by_key() {
+    let server = server();
+    server.json("PUT", "/v1/topics/t", json!({"queues": 1})).await.expect(201);
+    let head = ["Content-Type: text/html", "X-MQ-Tag: a", "X-MQ-Key: k1,k2"];
+    let first = server.call("POST", "/v1/topics/t/messages", &head, "<b>one</b>").await.expect(201);
+    server.call("POST", "/v1/topics/t/messages?key=k2", &[], "two").await.expect(201);
+    let id = first["messageId"].as_str().unwrap();
+
+    let one = format!("/v1/topics/t/messages/{id}");
+    let shown = server.get(&one).await.expect(200);
+    assert_eq!((&shown["body"], &shown["keys"]), (&json!("<b>one</b>"), &json!(["k1", "k2"])));
+    let raw = server.get(&format!("{one}?format=raw")).await;
+    assert_eq!((&raw.body[..], raw.header("x-mq-tag")), (&b"<b>one</b>"[..], "a"));
+    assert_eq!(raw.header("x-content-type-options"), "nosniff");
+    let wanted = server.call("GET", &one, &["Accept: application/octet-stream"], "").await;
+    assert_eq!(&wanted.body[..], b"<b>one</b>");
+    server.get("/v1/topics/t/messages/none").await.problem(404, "message-not-found");
+    server.get(&format!("/v1/topics/other/messages/{id}")).await.problem(404, "topic-not-found");
+
+    let bodies = |page: &Value| -> Vec<String> {
+        let messages = page["messages"].as_array().unwrap().iter();
+        messages.map(|m| m["body"].as_str().unwrap().to_owned()).collect()
+    };
+    let both = server.get("/v1/topics/t/messages?key=k2").await.expect(200);
+    assert_eq!(bodies(&both), ["two", "<b>one</b>"], "newest first");
+    let page = server.get("/v1/topics/t/messages?key=k2&limit=1").await.expect(200);
+    let next = format!("/v1/topics/t/messages?key=k2&limit=1&cursor={}", page["next"].as_str().unwrap());
+    assert_eq!(bodies(&server.get(&next).await.expect(200)), ["<b>one</b>"]);
+    assert_eq!(bodies(&server.get("/v1/topics/t/messages?key=k1").await.expect(200)).len(), 1);
+    let earlier = "/v1/topics/t/messages?key=k2&to=2020-01-01T00:00:00Z";
+    assert_eq!(server.get(earlier).await.expect(200)["messages"], json!([]));
+    server.get("/v1/topics/t/messages?key=k1&queue=0").await.problem(400, "invalid-parameter");
+    server.get("/v1/topics/t/messages?key=").await.problem(400, "invalid-parameter");
+}
+
+#[tokio::test]
+async fn a_trace_tells_what_became_of_a_message() {
+    let server = server();
+    server.json("PUT", "/v1/topics/t", json!({"queues": 1})).await.expect(201);
+    let sent = server.call("POST", "/v1/topics/t/messages?tag=a", &[], "body").await.expect(201);
+    let id = sent["messageId"].as_str().unwrap();
+    let receive = "/v1/groups/g/receive?topic=t";
+    let first = server.call("POST", receive, &[], "").await.expect(200);
+    let nack = json!({"handles": [first["messages"][0]["handle"]], "delay": 0});
+    server.json("POST", "/v1/groups/g/nack", nack).await.expect(200);
+    let second = server.call("POST", receive, &[], "").await.expect(200);
+    let handle = second["messages"][0]["handle"].as_str().unwrap();
+    assert_eq!(server.call("DELETE", &format!("/v1/messages/{handle}"), &[], "").await.status, 204);
+
+    let trace = server.get(&format!("/v1/messages/{id}/trace")).await.expect(200);
+    let events: Vec<&str> =
+        trace["events"].as_array().unwrap().iter().map(|event| event["event"].as_str().unwrap()).collect();
+    assert_eq!(events, ["stored", "delivered", "returned", "delivered", "acknowledged"], "{trace}");
+    assert_eq!((&trace["topic"], &trace["messages"][0]["tag"]), (&json!("t"), &json!("a")));
+    assert_eq!((&trace["events"][3]["group"], &trace["events"][3]["deliveries"]), (&json!("g"), &json!(2)));
+    assert!(trace["messages"][0].get("body").is_none(), "metadata alone");
+    server.get(&format!("/v1/messages/{id}/trace?topic=other")).await.problem(404, "topic-not-found");
+    server.get("/v1/messages/none/trace?topic=t").await.problem(404, "message-not-found");
 }
 
 #[tokio::test]

@@ -67,7 +67,7 @@ async fn what_was_refused_may_be_tried_again() {
     let twice = ["Idempotency-Key: a", "Idempotency-Key: b"];
     server.call("POST", MESSAGES, &twice, "x").await.problem(400, "bad-request");
     let prepare = format!("{MESSAGES}?transaction=prepare");
-    publish(&server, &prepare, "k", "x").await.problem(501, "unsupported");
+    publish(&server, &prepare, "k", "x").await.problem(422, "semantic-error");
     let elsewhere = server.call("PUT", "/v1/topics/x", &["Idempotency-Key: k"], "").await;
     elsewhere.problem(501, "unsupported");
 }

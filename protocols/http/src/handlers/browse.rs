@@ -10,7 +10,7 @@ use http::StatusCode;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use sluice_broker::PullRequest;
-use sluice_model::{Offset, QueueId};
+use sluice_model::{Error, ErrorKind, Offset, QueueId};
 use std::time::Duration;
 
 #[derive(Serialize)]
@@ -47,6 +47,14 @@ fn at(text: Option<&str>) -> Result<At, Problem> {
     }
 }
 
+/// A queue that the topic has not is no part of its path.
+pub(super) fn no_queue(error: Error) -> Problem {
+    match error.kind() {
+        ErrorKind::InvalidArgument => Problem::new(Code::NotFound, error.message()),
+        _ => error.into(),
+    }
+}
+
 /// `GET /v1/topics/{topic}/queues/{queue}/messages`
 pub(crate) async fn browse(call: Call) -> Result<Response, Problem> {
     let topic = call.topic()?;
@@ -63,7 +71,7 @@ pub(crate) async fn browse(call: Call) -> Result<Response, Problem> {
     let wait = call.query.span("wait", Duration::ZERO..=config.max_wait.0)?.unwrap_or_default();
     let max = call.query.number("limit", 1..=MAX_LIMIT)?.unwrap_or(DEFAULT_LIMIT) as usize;
     let session = call.session()?;
-    let (begin, end) = call.broker().bounds(session, &topic, queue)?;
+    let (begin, end) = call.broker().bounds(session, &topic, queue).map_err(no_queue)?;
     let offset = match at(call.query.get("offset")?)? {
         At::Earliest => begin,
         At::Latest => end,

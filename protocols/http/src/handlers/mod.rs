@@ -22,6 +22,7 @@ pub(crate) mod settle;
 pub(crate) mod stream;
 pub(crate) mod tokens;
 pub(crate) mod topics;
+pub(crate) mod trace;
 pub(crate) mod transactions;
 pub(crate) mod upload;
 pub(crate) mod users;

@@ -11,7 +11,7 @@ use axum::response::Response;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use sluice_broker::{Progress, StartAt};
-use sluice_model::{GroupName, Offset, QueueId, TopicName};
+use sluice_model::{Error, ErrorKind, GroupName, Offset, QueueId, TopicName};
 
 /// The most offsets set by one call.
 const MAX_OFFSETS: usize = 1024;
@@ -135,6 +135,14 @@ fn refuse_active(call: &Call, group: &GroupName, force: bool) -> Result<(), Prob
     Ok(())
 }
 
+/// A place that is well said, in a queue that the topic has not.
+fn unfit(error: Error) -> Problem {
+    match error.kind() {
+        ErrorKind::InvalidArgument => Problem::new(Code::SemanticError, error.message()),
+        _ => error.into(),
+    }
+}
+
 /// `PUT /v1/groups/{group}/offsets`
 pub(crate) async fn set(mut call: Call) -> Result<Response, Problem> {
     let group = call.group()?;
@@ -149,10 +157,8 @@ pub(crate) async fn set(mut call: Call) -> Result<Response, Problem> {
     for (at, NewOffset { topic, queue, offset }) in new.offsets.into_iter().enumerate() {
         let pointer = format!("/offsets/{at}");
         let topic = convert::topic(&topic).map_err(|problem| problem.at(format!("{pointer}/topic")))?;
-        let (begin, end) = call
-            .broker()
-            .bounds(session, &topic, QueueId(queue))
-            .map_err(|e| Problem::from(e).at(&pointer))?;
+        let (begin, end) =
+            call.broker().bounds(session, &topic, QueueId(queue)).map_err(|e| unfit(e).at(&pointer))?;
         if !(begin..=end).contains(&offset) {
             let detail = format!("offset {offset} is not between {begin} and {end}");
             return Err(Problem::new(Code::OffsetOutOfRange, detail).at(pointer));

@@ -112,12 +112,14 @@ pub(crate) async fn raw(mut call: Call) -> Result<Response, Problem> {
     if let Some(plan) = transactions::Plan::of(&call)? {
         if key.is_some() {
             let detail = "transactions take no Idempotency-Key: prepare again, and end the one that is known";
-            return Err(Problem::new(Code::Unsupported, detail));
+            return Err(Problem::new(Code::SemanticError, detail));
         }
-        return transactions::prepare(&call, plan, request(topic, ready, create, level), format).await;
+        let request = request(topic, ready, create, level);
+        return Box::pin(transactions::prepare(&call, plan, request, format)).await;
     }
     if let Some(key) = key {
-        return once::raw(&call, once::Named::Key(key), topic, ready, (create, level), format).await;
+        let key = once::Named::Key(key);
+        return Box::pin(once::raw(&call, key, topic, ready, (create, level), format)).await;
     }
     let deliver_at = ready.message.deliver_at;
     let promise = call

@@ -1,20 +1,21 @@
-//! Messages of a topic by the time they were stored.
+//! Messages of a topic: one by its id, those with a key, those stored within a time.
 //!
-//! A page goes through the topic queue by queue, since that is the order in which messages have one; its cursor is the
+//! Ids and keys are found by the log's index of words, newest first. A page by time goes through the topic queue by queue, since that is the order in which messages have one; its cursor is the
 //! queue and offset to go on at. What a filter passes over is examined too, so a page may be short and have a `next`
 //! all the same.
 
+use super::browse::no_queue;
 use super::receive::start_at;
-use crate::call::{Call, json_response};
-use crate::convert::{self, BodyMode, message_json};
-use crate::errors::Problem;
+use crate::call::{Call, JSON, OCTETS, json_response};
+use crate::convert::{self, BodyMode, Lease, message_json, raw_message};
+use crate::errors::{Code, Problem};
 use crate::{page, params};
 use axum::response::Response;
 use http::StatusCode;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use sluice_broker::{PullRequest, StartAt};
-use sluice_model::{Filter, Offset, QueueId, StoredMessage, TopicName};
+use sluice_broker::{FindRequest, PullRequest, SearchBy, StartAt};
+use sluice_model::{Filter, Millis, Offset, QueueId, StoredMessage, TopicName};
 use std::time::Duration;
 
 /// Reads of the log in one call; each examines a bounded number of messages when a filter skips most.
@@ -51,18 +52,81 @@ struct Slice {
 
 /// `GET /v1/topics/{topic}/messages`
 pub(crate) async fn query(call: Call) -> Result<Response, Problem> {
+    match call.query.get("key")? {
+        Some(key) => by_key(&call, key).await,
+        None => by_time(&call).await,
+    }
+}
+
+/// `GET /v1/topics/{topic}/messages/{message}`: as JSON, or the body itself.
+pub(crate) async fn one(call: Call) -> Result<Response, Problem> {
+    let (topic, id) = (call.topic()?, call.segment(1)?);
+    let raw = match call.query.get("format")? {
+        None => call.accept(&[JSON, OCTETS])? == OCTETS,
+        Some("json") => false,
+        Some("raw") => true,
+        Some(other) => return Err(params::invalid("format", &format!("{other:?} is neither json nor raw"))),
+    };
+    let mode = BodyMode::parse(call.query.get("body")?)?;
+    let request = FindRequest::new(&topic, id, SearchBy::Id, 1);
+    let found = call.broker().find(call.session()?, &request).await?;
+    let gone =
+        || Problem::new(Code::MessageNotFound, format!("topic {topic} has no message {id:?} (any more)"));
+    let message = found.messages.first().ok_or_else(gone)?;
+    let max_body = call.broker().config().max_message_size.bytes();
+    if raw {
+        return raw_message(message, Lease { handle: None, deliveries: 0 }, max_body);
+    }
+    json_response(StatusCode::OK, &message_json(message, None, mode, None, max_body)?)
+}
+
+/// What is found by a word has no queue to go through and no filter to pass.
+const ONLY_BY_TIME: [&str; 3] = ["queue", "filter", "sql"];
+
+async fn by_key(call: &Call, key: &str) -> Result<Response, Problem> {
+    if let Some(name) = ONLY_BY_TIME.iter().find(|name| call.query.all(name).next().is_some()) {
+        return Err(params::invalid(name, "it does not go with key"));
+    }
+    let topic = call.topic()?;
+    let mode = BodyMode::parse(call.query.get("body")?)?;
+    let after = call.query.number("cursor", 0..=u64::MAX)?;
+    let at = |name, otherwise| match call.query.get(name)?.map(|text| start_at(name, text)).transpose()? {
+        Some(StartAt::Time(time)) => Ok(time),
+        Some(StartAt::Earliest) => Ok(0),
+        Some(StartAt::Latest) => Ok(call.broker().now()),
+        None => Ok::<_, Problem>(otherwise),
+    };
+    let request = FindRequest {
+        from: at("from", 0)?,
+        // `to` is the first time that is not meant, as for a query by time alone.
+        to: at("to", Millis::MAX)?.saturating_sub(1),
+        after,
+        ..FindRequest::new(&topic, key, SearchBy::KeyOrId, page::limit(&call.query)?)
+    };
+    let found = call.broker().find(call.session()?, &request).await?;
+    answer(call, &found.messages, mode, found.next.map(|next| next.to_string()))
+}
+
+fn answer(
+    call: &Call,
+    found: &[StoredMessage],
+    mode: BodyMode,
+    next: Option<String>,
+) -> Result<Response, Problem> {
+    let max_body = call.broker().config().max_message_size.bytes();
+    let messages = found.iter().map(|message| message_json(message, None, mode, None, max_body));
+    json_response(StatusCode::OK, &Found { messages: messages.collect::<Result<_, _>>()?, next })
+}
+
+async fn by_time(call: &Call) -> Result<Response, Problem> {
     let topic = call.topic()?;
     let limit = page::limit(&call.query)?;
     let mode = BodyMode::parse(call.query.get("body")?)?;
     let filter = convert::filter(&call.query, call.broker())?;
-    let slices = slices(&call, &topic).await?;
+    let slices = slices(call, &topic).await?;
     let place = call.query.get("cursor")?.map(Place::parse).transpose()?;
-    let (found, next) = read(&call, &topic, &filter, &slices, place, limit).await?;
-    let max_body = call.broker().config().max_message_size.bytes();
-    let messages = found.iter().map(|message| message_json(message, None, mode, None, max_body));
-    let messages = messages.collect::<Result<_, _>>()?;
-    let next = next.map(|place| format!("{}:{}", place.queue, place.offset));
-    json_response(StatusCode::OK, &Found { messages, next })
+    let (found, next) = read(call, &topic, &filter, &slices, place, limit).await?;
+    answer(call, &found, mode, next.map(|place| format!("{}:{}", place.queue, place.offset)))
 }
 
 async fn slices(call: &Call, topic: &TopicName) -> Result<Vec<Slice>, Problem> {
@@ -76,7 +140,7 @@ async fn slices(call: &Call, topic: &TopicName) -> Result<Vec<Slice>, Problem> {
     };
     let mut slices = Vec::with_capacity(queues.len());
     for queue in queues.map(QueueId) {
-        let (begin, end) = call.broker().bounds(session, topic, queue)?;
+        let (begin, end) = call.broker().bounds(session, topic, queue).map_err(no_queue)?;
         let mut at = [begin, end];
         for (offset, start) in at.iter_mut().zip([from, to]) {
             *offset = match start {

@@ -88,6 +88,9 @@ pub(crate) async fn create(mut call: Call) -> Result<Response, Problem> {
         (Some(span), None) => Some(now.saturating_add(span.as_millis())),
         (None, at) => at.map(|Time(at)| at),
     };
+    if expires.is_some_and(|expires| expires <= now) {
+        return Err(Problem::new(Code::SemanticError, "a token ends after it was made"));
+    }
     let (session, name) = (call.session()?, call.segment(0)?);
     match call.broker().create_token(session, name, &new.label, expires).await {
         Ok(token) => {
@@ -145,6 +148,12 @@ pub(crate) async fn delete_secret(call: Call) -> Result<Response, Problem> {
     let command = Command::RemoveSecret { user: name.to_owned(), which };
     match call.broker().change_access(session, command).await {
         Ok(()) => Ok(no_content()),
+        Err(error) if error.kind() == ErrorKind::InvalidArgument => {
+            Err(match refused_of(&call, name, error).await {
+                problem if problem.code() == Code::UserNotFound => problem,
+                problem => Problem::new(Code::NotFound, problem.detail()),
+            })
+        }
         Err(error) => Err(refused_of(&call, name, error).await),
     }
 }

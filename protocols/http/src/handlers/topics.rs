@@ -106,6 +106,11 @@ impl Settings {
                 return Err(Problem::new(Code::InvalidJson, detail).at("/permissions"));
             }
         };
+        if let Some((before, wanted)) = before.zip(self.queues).filter(|(b, wanted)| *wanted < b.queues) {
+            let detail =
+                format!("the topic has {} queues, not {wanted}: they may grow, not shrink", before.queues);
+            return Err(Problem::new(Code::SemanticError, detail).at("/queues"));
+        }
         Ok(TopicSpec {
             // A topic never shrinks, so leaving the number out keeps it.
             queues: self.queues.or(before.map(|spec| spec.queues)).unwrap_or(default_queues),

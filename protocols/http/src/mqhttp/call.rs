@@ -16,7 +16,7 @@ use std::time::Duration;
 pub(super) struct Call {
     pub app: Arc<App>,
     pub session: Session,
-    pub caller: Caller,
+    pub caller: Arc<Caller>,
     /// The topic, with its instance.
     pub topic: TopicName,
     pub query: Query,

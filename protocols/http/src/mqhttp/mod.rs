@@ -33,25 +33,23 @@ pub use config::MqConfig;
 use crate::app::App;
 use crate::body::RequestBody;
 use crate::call::Caller;
-use crate::router::{Label, check_sizes, count};
-use axum::extract::{Request, State};
-use axum::middleware::Next;
+use crate::router::check_sizes;
+use axum::body::Body;
 use axum::response::Response;
 use call::Call;
 use faults::{Code, Fault};
 use futures_util::FutureExt;
 use http::header::{self, HeaderName, HeaderValue};
-use http::{HeaderMap, Method, StatusCode, Uri, Version};
+use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use query::Query;
 use recent::Recent;
 use sluice_model::Millis;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
 
 /// The one path, for the counters.
-const ROUTE: &str = "/topics/{topic}/messages";
+pub(crate) const ROUTE: &str = "/topics/{topic}/messages";
 const VERSION: &str = "2015-06-06";
 const SIX_BYTES: u64 = (1 << 48) - 1;
 const METHODS: &str = "DELETE, GET, POST";
@@ -93,16 +91,12 @@ struct Edge {
     host_id: String,
 }
 
-/// Answers what is this protocol's, and passes everything else on.
-pub(crate) async fn front(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    if !is_ours(request.uri().path()) {
-        return next.run(request).await;
-    }
-    let (started, method, version) = (Instant::now(), request.method().clone(), request.version());
-    let edge = Edge { request_id: app.mq.request_id(), host_id: host_id(&request) };
-    let answer = AssertUnwindSafe(Box::pin(serve(&app, request))).catch_unwind().await;
+/// Answers a request to one of our paths.
+pub(crate) async fn answer(app: &Arc<App>, request: Request<Body>, caller: Arc<Caller>) -> Response {
+    let edge = Edge { request_id: app.mq.request_id(), host_id: host_id(&request, caller.secure) };
+    let answer = AssertUnwindSafe(serve(app, request, caller)).catch_unwind().await;
     let answer = answer.unwrap_or_else(|_| {
-        tracing::error!(%method, request_id = edge.request_id, "a handler panicked");
+        tracing::error!(request_id = edge.request_id, "a handler panicked");
         Err(Fault::new(Code::InternalError, "internal error"))
     });
     let mut response = answer.unwrap_or_else(|fault| fault.respond(&edge.request_id, &edge.host_id));
@@ -110,29 +104,22 @@ pub(crate) async fn front(State(app): State<Arc<App>>, request: Request, next: N
         response.headers_mut().insert(REQUEST_ID_HEADER, id);
     }
     response.headers_mut().insert(VERSION_HEADER, HeaderValue::from_static(VERSION));
-    if version == Version::HTTP_2 {
-        response.headers_mut().remove(header::CONNECTION);
-    }
-    response.extensions_mut().insert(Label(ROUTE));
-    count(&method, &response, started);
     response
 }
 
 /// Everything under `/topics`, so that a wrong address is refused in this protocol's words.
-fn is_ours(path: &str) -> bool {
+pub(crate) fn is_ours(path: &str) -> bool {
     path.strip_prefix("/topics").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-fn host_id(request: &Request) -> String {
+fn host_id(request: &Request<Body>, secure: bool) -> String {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
     let host = host.or_else(|| request.uri().authority().map(|authority| authority.as_str()));
-    let secure = request.extensions().get::<Caller>().is_some_and(|caller| caller.secure);
     format!("{}://{}", if secure { "https" } else { "http" }, host.unwrap_or_default())
 }
 
-async fn serve(app: &Arc<App>, request: Request) -> Result<Response, Fault> {
-    let (mut head, body) = request.into_parts();
-    let caller = head.extensions.remove::<Caller>().unwrap_or_default();
+async fn serve(app: &Arc<App>, request: Request<Body>, caller: Arc<Caller>) -> Result<Response, Fault> {
+    let (head, body) = request.into_parts();
     let mut body = RequestBody::new(body, &head.headers, Arc::clone(app), caller.tracker.clone());
     check_sizes(app, &head.uri, &head.headers)?;
     check_version(&head.headers)?;

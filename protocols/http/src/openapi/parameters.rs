@@ -23,6 +23,8 @@ fn segment(name: &str) -> Value {
         "user" | "role" => {
             json!({"type": "string", "pattern": r"^[^\s:/\u0000-\u001f\u007f-\u009f]{1,128}$"})
         }
+        // What a sender may call a message of its own; every id that the broker gives is such a text too.
+        "message" => json!({"type": "string", "pattern": "^[!-.0-~]{1,255}$"}),
         _ => json!({"type": "string", "minLength": 1}),
     }
 }
@@ -86,6 +88,7 @@ fn family_of(family: &str, param: &Param) -> Value {
 fn kind(kind: Kind) -> Value {
     match kind {
         Kind::Text => json!({"type": "string"}),
+        Kind::Word => json!({"type": "string", "minLength": 1}),
         Kind::Texts => json!({"type": "array", "items": {"type": "string"}}),
         Kind::Name => json!({"type": "string", "pattern": format!("^{NAME}{{1,127}}$")}),
         Kind::Names(most) => {
@@ -96,10 +99,10 @@ fn kind(kind: Kind) -> Value {
         Kind::Range(from, to) => json!({"type": "integer", "minimum": from, "maximum": to}),
         Kind::Flag => json!({"type": "string", "enum": ["true", "false", "1", "0", ""]}),
         Kind::Span => {
-            json!({"type": "string", "pattern": SPAN, "format": "span", "examples": ["30s", "1h30m"]})
+            json!({"type": "string", "pattern": SPAN, "format": "span", "examples": ["2s"]})
         }
         Kind::Time => json!({
-            "type": "string", "pattern": TIME, "format": "time",
+            "type": "string", "pattern": TIME, "format": "moment",
             "examples": ["2026-01-06T08:00:00Z", "1767686400000"],
         }),
         Kind::Start => json!({

@@ -12,7 +12,6 @@ use sluice_broker::Broker;
 use sluice_http::{Config, Http};
 use std::sync::Arc;
 use std::time::Duration;
-use tower::ServiceExt;
 
 /// No test waits longer for anything.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -71,7 +70,7 @@ pub fn server_on(broker: Broker, config: Config) -> Server {
 
 impl Server {
     pub async fn open(&self, request: Request<Body>) -> Response {
-        tokio::time::timeout(PATIENCE, self.http.router().oneshot(request)).await.expect("no answer").unwrap()
+        tokio::time::timeout(PATIENCE, self.http.answer(request)).await.expect("no answer")
     }
 
     pub async fn send(&self, request: Request<Body>) -> Answer {

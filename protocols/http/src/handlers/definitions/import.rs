@@ -285,13 +285,11 @@ async fn role(call: &Call, name: String, settings: RoleSettings, dry_run: bool) 
         return Ok((Outcome::Unchanged, None));
     }
     refuse_file(before.as_ref().is_some_and(|role| role.from_file))?;
-    if !dry_run {
-        broker.put_role(session, RoleSpec { quota, ..RoleSpec::named(name) }).await.map_err(refused)?;
-    }
+    set(call, Command::PutRole(RoleSpec { quota, ..RoleSpec::named(name) }), dry_run).await?;
     Ok((becomes(before.is_some()), None))
 }
 
-async fn user(call: &Call, spec: UserSpec, dry_run: bool) -> Applied {
+async fn user(call: &Call, mut spec: UserSpec, dry_run: bool) -> Applied {
     let (session, broker) = (call.session()?, call.broker());
     let before = broker.user(session, &spec.name).await?;
     let proves = proves(&spec);
@@ -299,9 +297,11 @@ async fn user(call: &Call, spec: UserSpec, dry_run: bool) -> Applied {
         return Ok((Outcome::Unchanged, None));
     }
     refuse_file(before.as_ref().is_some_and(|user| user.from_file))?;
-    if !dry_run {
-        broker.put_user(session, spec).await.map_err(refused)?;
+    if dry_run {
+        // Hashing it takes long, and for nothing.
+        spec.password = None;
     }
+    set(call, Command::PutUser(spec), dry_run).await?;
     let note = (before.is_none() && !proves).then(|| "it has no password or secret yet".to_owned());
     Ok((becomes(before.is_some()), note))
 }
@@ -329,10 +329,8 @@ async fn group_quota(call: &Call, name: &GroupName, quota: Quota, dry_run: bool)
         return Ok((Outcome::Unchanged, None));
     }
     refuse_file(before.as_ref().is_some_and(|own| own.from_file))?;
-    if !dry_run {
-        let spec = GroupQuotaSpec { group: name.to_string(), quota };
-        broker.change_access(session, Command::PutGroupQuota(spec)).await.map_err(refused)?;
-    }
+    let spec = GroupQuotaSpec { group: name.to_string(), quota };
+    set(call, Command::PutGroupQuota(spec), dry_run).await?;
     Ok((becomes(before.is_some()), None))
 }
 
@@ -344,10 +342,17 @@ async fn policy(call: &Call, policy: Policy, dry_run: bool) -> Applied {
     }
     let same = |known: &Policy| known.resource == policy.resource && known.decision == policy.decision;
     let exists = about.iter().any(same);
-    if !dry_run {
-        broker.change_access(session, Command::PutPolicy(policy)).await.map_err(refused)?;
-    }
+    set(call, Command::PutPolicy(policy), dry_run).await?;
     Ok((becomes(exists), None))
+}
+
+/// Changes users or policies, or only looks whether that could be.
+async fn set(call: &Call, command: Command, dry_run: bool) -> Result<(), Problem> {
+    match dry_run {
+        true => call.broker().auth().plan(command).map(drop),
+        false => call.broker().change_access(call.session()?, command).await,
+    }
+    .map_err(refused)
 }
 
 /// What the operator's file says is changed there alone.

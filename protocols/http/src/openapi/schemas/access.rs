@@ -1,7 +1,7 @@
 //! Users, roles, quotas, policies, the audit trail.
 
 use super::general::time;
-use super::{Schemas, array, bits, flag, list, nullable, number, object, reference, strict, text, texts};
+use super::{Schemas, array, flag, list, nullable, number, object, reference, strict, text, texts};
 use serde_json::{Value, json};
 
 const ACTIONS: [&str; 7] = ["Pub", "Sub", "Create", "Update", "Delete", "Get", "List"];
@@ -43,6 +43,7 @@ pub(super) fn all() -> Schemas {
         ("User", object(user, &["name"])),
         ("Users", list("items", "User")),
         ("Quota", quota()),
+        ("GroupQuotaSettings", of_group()),
         ("RoleSettings", strict(json!({"quota": reference("Quota")}), &[])),
         ("Role", object(role, &["name"])),
         ("Roles", list("items", "Role")),
@@ -60,15 +61,31 @@ fn decision() -> Value {
 }
 
 fn secret() -> Value {
-    json!({"type": "string", "minLength": 1, "format": "secret"})
+    json!({"type": "string", "format": "secret"})
+}
+
+/// A limit of 0 would stop everything, so it is refused.
+fn limit(bits: u32) -> Value {
+    let mut limit = super::bits(bits);
+    limit["minimum"] = 1.into();
+    limit
+}
+
+/// What a group's consumers may do together, which have connections of their own users.
+fn of_group() -> Value {
+    let mut quota = quota();
+    if let Some(members) = quota["properties"].as_object_mut() {
+        members.shift_remove("connections");
+    }
+    quota
 }
 
 fn quota() -> Value {
     let size = json!({"anyOf": [
-        {"type": "string", "pattern": "^[0-9]{1,9}(B|KiB|MiB|GiB)?$", "format": "size"}, bits(53),
+        {"type": "string", "pattern": "^[1-9][0-9]{0,9}(B|KiB|MiB|GiB)?$|^[1-9][0-9]{0,19}B?$", "format": "size"}, limit(64),
     ]});
     let members = json!({
-        "bytesPerSecond": size, "messagesPerSecond": bits(53), "connections": bits(32), "inFlight": bits(32),
+        "bytesPerSecond": size, "messagesPerSecond": limit(64), "connections": limit(32), "inFlight": limit(32),
     });
     strict(members, &[])
 }
@@ -79,7 +96,7 @@ pub(super) fn user_settings() -> Value {
     let members = json!({
         "superuser": flag(), "enabled": flag(), "password": secret(), "passwordHash": hash, "secret": secret(),
         "accessKeys": {"type": "array", "items": reference("AccessKey"), "maxItems": 16},
-        "roles": {"type": "array", "items": role, "uniqueItems": true}, "quota": reference("Quota"),
+        "roles": {"type": "array", "items": role}, "quota": reference("Quota"),
     });
     let mut schema = strict(members, &[]);
     schema["not"] = json!({"required": ["password", "passwordHash"]});
@@ -112,7 +129,9 @@ fn question() -> Value {
     let resource = json!({"type": "string", "pattern": "^(Cluster|(Topic|Group):[%|a-zA-Z0-9_-]{1,127})$"});
     let members = json!({
         "user": text(), "action": {"enum": ACTIONS}, "resource": resource,
-        "source": {"anyOf": [{"type": "string", "format": "ipv4"}, {"type": "string", "format": "ipv6"}]},
+        "source": {"anyOf": [
+            {"type": "string", "format": "ipv4"}, {"type": "string", "format": "ipv6"}, {"type": "null"},
+        ]},
     });
     strict(members, &["user", "action", "resource"])
 }

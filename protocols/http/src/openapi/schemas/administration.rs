@@ -2,7 +2,8 @@
 
 use super::general::time;
 use super::{
-    NAME, Schemas, array, bits, flag, list, number, object, reference, strict, text, texts, topic_name,
+    NAME, Schemas, array, bits, flag, list, number, object, optional, reference, strict, text, texts,
+    topic_name,
 };
 use serde_json::{Value, json};
 
@@ -59,41 +60,44 @@ fn attributes() -> Value {
 
 pub(super) fn topic_settings() -> Value {
     json!({
-        "queues": {"type": "integer", "minimum": 1, "maximum": 1024},
-        "type": {"enum": ["NORMAL", "FIFO", "DELAY", "TRANSACTION"]}, "durability": {"enum": ["async", "sync"]},
-        "permissions": {"enum": ["rw", "wr", "r", "w", ""]}, "attributes": attributes(),
+        "queues": optional(json!({"type": "integer", "minimum": 1, "maximum": 1024})),
+        "type": {"enum": ["NORMAL", "FIFO", "DELAY", "TRANSACTION", null]},
+        "durability": {"enum": ["async", "sync", null]},
+        "permissions": {"enum": ["rw", "wr", "r", "w", "", null]}, "attributes": attributes(),
     })
 }
 
 pub(super) fn group_settings() -> Value {
-    let start = json!({"anyOf": [{"enum": ["earliest", "latest"]}, reference("TimeIn")]});
+    let start = json!({"anyOf": [{"enum": ["earliest", "latest", null]}, reference("TimeIn")]});
+    let deliveries = json!({"type": "integer", "minimum": 1, "maximum": u32::MAX});
     json!({
-        "maxDeliveries": {"type": "integer", "minimum": 1, "maximum": u32::MAX},
-        "retryBackoff": array(reference("Span")), "consumeFrom": start, "enabled": flag(), "broadcast": flag(),
-        "attributes": attributes(), "order": {"enum": ["concurrent", "fifo"]}, "deadLetter": {"const": true},
+        "maxDeliveries": optional(deliveries), "retryBackoff": array(reference("Span")), "consumeFrom": start,
+        "enabled": optional(flag()), "broadcast": optional(flag()), "attributes": attributes(),
+        "order": {"enum": ["concurrent", "fifo", null]}, "deadLetter": {"enum": [true, null]},
     })
 }
 
 /// Settings of which some are given; `null` brings a default back.
-fn patch(settings: Value) -> Value {
-    let mut members = settings;
-    if let Value::Object(members) = &mut members {
+fn patch(mut settings: Value) -> Value {
+    if let Value::Object(members) = &mut settings {
         for schema in members.values_mut() {
-            *schema = json!({"anyOf": [schema.take(), {"type": "null"}]});
+            *schema = optional(schema.take());
         }
     }
-    strict(members, &[])
+    let attribute = json!({"type": ["string", "null"]});
+    settings["attributes"] = json!({"type": ["object", "null"], "additionalProperties": attribute});
+    strict(settings, &[])
 }
 
 fn reset() -> Value {
     let members = json!({
         "topic": topic_name(), "to": {"enum": ["earliest", "latest", "timestamp"]},
-        "timestamp": reference("TimeIn"), "force": flag(), "dryRun": flag(),
+        "timestamp": optional(reference("TimeIn")), "force": flag(), "dryRun": flag(),
     });
     let mut schema = strict(members, &["topic", "to"]);
     schema["oneOf"] = json!([
-        {"properties": {"to": {"const": "timestamp"}}, "required": ["timestamp"]},
-        {"properties": {"to": {"enum": ["earliest", "latest"]}}, "not": {"required": ["timestamp"]}},
+        {"properties": {"to": {"const": "timestamp"}, "timestamp": reference("TimeIn")}, "required": ["timestamp"]},
+        {"properties": {"to": {"enum": ["earliest", "latest"]}, "timestamp": {"type": "null"}}},
     ]);
     schema
 }

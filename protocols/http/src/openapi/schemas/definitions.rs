@@ -42,9 +42,10 @@ fn definitions() -> Value {
     let user_name = json!({"type": "string", "format": "user-name"});
     let mut user = named(user["properties"].clone(), user_name.clone());
     user["not"] = json!({"required": ["password", "passwordHash"]});
-    let quota = strict(json!({"group": group_name(), "quota": reference("Quota")}), &["group", "quota"]);
+    let quota =
+        strict(json!({"group": group_name(), "quota": reference("GroupQuotaSettings")}), &["group", "quota"]);
     let members = json!({
-        "version": {"const": 1},
+        "version": {"enum": [1, null]},
         "topics": array(named(topic_settings(), topic_name())),
         "groups": array(named(group_settings(), group_name())),
         "roles": array(named(json!({"quota": reference("Quota")}), user_name)),

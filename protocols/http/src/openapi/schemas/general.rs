@@ -12,21 +12,21 @@ pub(super) fn all() -> Schemas {
     let whoami = json!({"principal": nullable("string"), "anonymous": flag(), "address": text()});
     vec![
         ("Any", json!({})),
-        ("Bytes", json!({"type": "string", "contentMediaType": "application/octet-stream"})),
+        ("Bytes", json!({"description": "Any bytes."})),
         ("Text", text()),
         ("Time", json!({"type": "string", "format": "date-time"})),
         (
             "TimeIn",
             json!({"description": "RFC 3339, or milliseconds since 1970.", "anyOf": [
-                {"type": "string", "pattern": TIME, "format": "time"},
-                {"type": "integer", "minimum": 0, "maximum": 999_999_999_999_999u64},
+                {"type": "string", "pattern": TIME, "format": "moment"},
+                {"type": "integer", "minimum": 0, "maximum": u64::MAX},
             ]}),
         ),
         (
             "Span",
             json!({"description": "`30s`, `1h30m`, or seconds.", "anyOf": [
                 {"type": "string", "pattern": SPAN, "format": "span"},
-                {"type": "integer", "minimum": 0, "maximum": 999_999_999},
+                {"type": "integer", "minimum": 0, "maximum": u64::MAX / 1000},
             ]}),
         ),
         ("Problem", problem()),

@@ -2,7 +2,8 @@
 
 use super::general::time;
 use super::{
-    Schemas, array, bits, flag, list, nullable, number, object, reference, strict, text, texts, topic_name,
+    Schemas, array, bits, flag, list, nullable, number, object, optional, reference, strict, text, texts,
+    topic_name,
 };
 use serde_json::{Value, json};
 
@@ -54,6 +55,7 @@ pub(super) fn all() -> Schemas {
         ("Transactions", list("items", "Transaction")),
         ("Checks", list("messages", "Message")),
         ("Found", list("messages", "Message")),
+        ("Trace", trace()),
         ("Messages", browsed),
         ("DeadLetters", list("items", "Message")),
     ]
@@ -62,7 +64,7 @@ pub(super) fn all() -> Schemas {
 fn batch(message: &str) -> Value {
     let members = json!({
         "messages": {"type": "array", "items": reference(message), "minItems": 1, "maxItems": 1000},
-        "atomic": flag(), "ack": {"enum": ["stored", "synced", "none"]},
+        "atomic": flag(), "ack": {"enum": ["stored", "synced", "none", null]},
     });
     strict(members, &["messages"])
 }
@@ -89,17 +91,57 @@ fn new_message(anywhere: bool) -> Value {
     ]});
     let properties = json!({"type": "object", "propertyNames": name, "additionalProperties": value});
     let key = json!({"type": "string", "pattern": "^[^\\s\\u0000-\\u0002]+$", "format": "key"});
-    let span = reference("Span");
+    let (span, word) = (optional(reference("Span")), optional(text()));
     let members = json!({
-        "topic": topic_name(), "body": {}, "bodyBase64": base64(), "tag": text(), "keys": array(key),
-        "shardingKey": text(), "delay": span, "deliverAt": reference("TimeIn"), "ttl": span,
-        "properties": properties, "headers": array(header), "contentType": text(), "correlationId": text(),
-        "replyTo": text(), "queue": bits(32), "dedupId": key_of_sender(),
+        "topic": if anywhere { topic_name() } else { optional(topic_name()) }, "body": {},
+        "bodyBase64": optional(base64()), "tag": word, "keys": array(key), "shardingKey": word, "delay": span,
+        "deliverAt": optional(reference("TimeIn")), "ttl": span, "properties": properties, "headers": array(header),
+        "contentType": word, "correlationId": word, "replyTo": word, "queue": optional(bits(32)),
+        "dedupId": optional(key_of_sender()),
     });
     let mut schema = strict(members, if anywhere { &["topic"] } else { &[] });
-    schema["oneOf"] = json!([{"required": ["body"]}, {"required": ["bodyBase64"]}]);
-    schema["not"] = json!({"required": ["delay", "deliverAt"]});
+    schema["oneOf"] = json!([
+        {"required": ["body"], "properties": {"bodyBase64": {"type": "null"}}},
+        {"required": ["bodyBase64"], "properties": {"bodyBase64": {"type": "string"}}, "not": {"required": ["body"]}},
+    ]);
+    let given = json!({"not": {"type": "null"}});
+    schema["not"] =
+        json!({"required": ["delay", "deliverAt"], "properties": {"delay": given, "deliverAt": given}});
     schema
+}
+
+/// What became of a message.
+fn trace() -> Value {
+    let steps = [
+        "stored",
+        "delayed",
+        "recalled",
+        "prepared",
+        "asked",
+        "committed",
+        "rolledBack",
+        "givenUp",
+        "delivered",
+        "extended",
+        "acknowledged",
+        "returned",
+        "passedOver",
+        "offsetBehind",
+        "offsetBefore",
+        "retried",
+        "deadLettered",
+    ];
+    let event = json!({
+        "at": time(), "event": {"enum": steps}, "topic": text(), "queue": number(), "offset": number(),
+        "group": text(), "deliveries": number(), "checks": number(), "until": time(), "consumer": text(),
+        "address": text(), "reason": text(),
+    });
+    let events = array(object(event, &["at", "event", "topic", "queue"]));
+    let members = json!({
+        "messageId": text(), "topic": text(), "messages": array(reference("Message")), "events": events,
+        "next": nullable("string"),
+    });
+    object(members, &["messageId", "topic", "messages", "events"])
 }
 
 /// A message as it is shown.

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 /// One character of a topic's or group's name.
 pub(super) const NAME: &str = "[%|a-zA-Z0-9_-]";
 /// A length of time as text.
-pub(super) const SPAN: &str = "^([0-9]{1,9}|([0-9]{1,9}(ms|s|m|h|d))+)$";
+pub(super) const SPAN: &str = "^([0-9]{1,20}|([0-9]{1,20}(ms|s|m|h|d))+)$";
 /// A time: milliseconds since 1970, or RFC 3339.
 pub(super) const TIME: &str = "^([0-9]{1,15}|[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2}))$";
 
@@ -37,7 +37,7 @@ pub(super) fn all() -> Value {
 /// A call needs a body unless nothing in it is required, or what it takes is bytes.
 pub(super) fn is_body_required(body: &[Media]) -> bool {
     let all = all();
-    body.iter().all(|(_, schema)| all[schema]["required"].as_array().is_some_and(|names| !names.is_empty()))
+    body.iter().any(|(_, schema)| all[schema]["required"].as_array().is_some_and(|names| !names.is_empty()))
 }
 
 /// Where a schema is.
@@ -85,8 +85,12 @@ fn number() -> Value {
 /// A number of a field that has so many bits.
 fn bits(bits: u32) -> Value {
     let most = 1u64.checked_shl(bits).map_or(u64::MAX, |one| one - 1);
-    // Numbers are exact up to here in every JSON reader.
-    json!({"type": "integer", "minimum": 0, "maximum": most.min((1 << 53) - 1)})
+    json!({"type": "integer", "minimum": 0, "maximum": most})
+}
+
+/// A member that may be `null`, which is as if it were left out.
+fn optional(schema: Value) -> Value {
+    json!({"anyOf": [schema, {"type": "null"}]})
 }
 
 fn nullable(kind: &str) -> Value {

@@ -32,10 +32,6 @@ async fn serve(feed: &Feed, reading: &Reading, cursor: &mut Cursor) -> Option<()
         let next = tokio::select! {
             biased;
             () = feed.stop.cancelled() => return None,
-            () = feed.ledger.overdue() => {
-                feed.take_back_overdue(None);
-                continue;
-            }
             next = next(feed, cursor) => next,
         };
         match next {
@@ -49,17 +45,29 @@ async fn serve(feed: &Feed, reading: &Reading, cursor: &mut Cursor) -> Option<()
     }
 }
 
-/// What is due again, else what comes next; with the number of the delivery.
+/// What is due again, else what comes next; with the number of the delivery. Nothing, when there was something to take
+/// back.
 async fn next(feed: &Feed, cursor: &mut Cursor) -> Result<Vec<(StoredMessage, u32)>> {
     let window = feed.plan.window;
-    feed.ledger.room(window).await;
+    tokio::select! {
+        biased;
+        () = feed.ledger.overdue() => {
+            feed.take_back_overdue(None);
+            return Ok(Vec::new());
+        }
+        () = feed.ledger.room(window) => {}
+    }
     if let Some(again) = feed.ledger.take_due() {
-        return read_again(feed, &again).await;
+        return read_again(feed, &again).await; // it is in no list meanwhile, so nothing may interrupt this
     }
     let max = window.saturating_sub(feed.ledger.len()).clamp(1, BATCH);
     let wait = feed.wire.broker.config().max_wait.0;
     tokio::select! {
         biased;
+        () = feed.ledger.overdue() => {
+            feed.take_back_overdue(None);
+            Ok(Vec::new())
+        }
         () = feed.ledger.due() => Ok(Vec::new()),
         polled = feed.wire.broker.poll(&feed.session, cursor, max, wait) => {
             polled.map(|messages| messages.into_iter().map(|message| (message, 1)).collect())

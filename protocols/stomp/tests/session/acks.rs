@@ -185,3 +185,22 @@ async fn unsubscribing_returns_what_is_not_acknowledged_in_order() {
     old.quiet().await;
     server.stop().await;
 }
+
+#[tokio::test]
+async fn a_cumulative_ack_leaves_alone_what_was_refused_before() {
+    let server = Server::start();
+    let (mut client, got) = subscriber(&server, "1.1", "client-individual", &["1", "2", "3", "4"]).await;
+    let named = |n: usize| format!("subscription:7\nmessage-id:{}", got[n].get("message-id"));
+    client.ask(&format!("NACK\n{}\ndelay:300ms", named(1)), "").await; // a gap
+    client.ask(&format!("ACK\n{}", named(2)), "").await;
+    client.ask("UNSUBSCRIBE\nid:7", "").await;
+    client.ask("SUBSCRIBE\nid:7\ndestination:/queue/a\nack:client", "").await;
+    client.message("1").await;
+    let last = client.message("4").await;
+    let refused = client.message("2").await;
+    assert_eq!(refused.get("redelivered"), "true");
+    client.ask(&format!("ACK\nsubscription:7\nmessage-id:{}", last.get("message-id")), "").await;
+    client.reset();
+    left(&server, &[("2", "true")]).await;
+    server.stop().await;
+}

@@ -88,10 +88,10 @@ impl TryFrom<Vec<String>> for Actions {
     type Error = Error;
 
     fn try_from(names: Vec<String>) -> Result<Self> {
-        if names.iter().any(|name| name.eq_ignore_ascii_case("All")) {
-            return Ok(Self::all());
-        }
-        names.iter().map(|name| name.parse::<Action>()).collect()
+        let (all, named): (Vec<_>, Vec<_>) = names.iter().partition(|name| name.eq_ignore_ascii_case("All"));
+        // A name that is none is refused beside All too: it may be a mistake in the list.
+        let named: Self = named.into_iter().map(|name| name.parse::<Action>()).collect::<Result<_>>()?;
+        Ok(if all.is_empty() { named } else { Self::all() })
     }
 }
 

@@ -12,6 +12,7 @@ pub(crate) struct Counts {
     pub(crate) settled: Counter,
     pub(crate) returned: Counter,
     pub(crate) dead_lettered: Counter,
+    pub(crate) redriven: Counter,
     pub(crate) fired: Counter,
     pub(crate) recalled: Counter,
     pub(crate) denied: Counter,
@@ -37,6 +38,7 @@ impl Counts {
         describe_counter!("sluice_messages_settled_total", "Leased deliveries acknowledged");
         describe_counter!("sluice_messages_returned_total", "Leased deliveries given back");
         describe_counter!("sluice_messages_dead_lettered_total", "Messages moved to a dead-letter topic");
+        describe_counter!("sluice_messages_redriven_total", "Dead letters given to their group again");
         describe_counter!(
             "sluice_connections_revoked_total",
             "Connections closed because their user, secret or token was no longer good"
@@ -66,6 +68,7 @@ impl Counts {
             settled: counter!("sluice_messages_settled_total"),
             returned: counter!("sluice_messages_returned_total"),
             dead_lettered: counter!("sluice_messages_dead_lettered_total"),
+            redriven: counter!("sluice_messages_redriven_total"),
             fired: counter!("sluice_timers_fired_total"),
             recalled: counter!("sluice_timers_recalled_total"),
             denied: counter!("sluice_permits_denied_total"),

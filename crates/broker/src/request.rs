@@ -238,6 +238,30 @@ impl TopicSpec {
     }
 }
 
+/// The attribute by which a topic keeps its messages for less long than the log.
+const RETENTION: &str = "retention";
+
+impl TopicSpec {
+    /// How long it keeps its messages, if not as long as the log does.
+    pub fn retention(&self) -> Option<Span> {
+        let (_, text) = self.attributes.iter().find(|(name, _)| name == RETENTION)?;
+        text.parse().ok()
+    }
+
+    /// Whether it says so at all.
+    pub(crate) fn has_retention(&self) -> bool {
+        self.attributes.iter().any(|(name, _)| name == RETENTION)
+    }
+
+    /// The same settings with this retention, or with the log's.
+    #[must_use]
+    pub fn retaining(mut self, retention: Option<Span>) -> Self {
+        self.attributes.retain(|(name, _)| name != RETENTION);
+        self.attributes.extend(retention.map(|span| (RETENTION.to_owned(), span.to_string())));
+        self
+    }
+}
+
 /// [`Durability`] as a setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -307,6 +331,26 @@ impl GroupSpec {
         self.attributes.retain(|(name, _)| name != ORDER.0);
         if fifo {
             self.attributes.push((ORDER.0.to_owned(), ORDER.1.to_owned()));
+        }
+        self
+    }
+}
+
+/// The attribute by which a group lets go what it could not process, and its value.
+const NO_DEAD_LETTERS: (&str, &str) = ("dead-letter", "false");
+
+impl GroupSpec {
+    /// False when messages that have failed for good are let go in place of being kept.
+    pub fn keeps_dead_letters(&self) -> bool {
+        !self.attributes.iter().any(|(name, value)| (name.as_str(), value.as_str()) == NO_DEAD_LETTERS)
+    }
+
+    /// The same settings, with dead letters or without.
+    #[must_use]
+    pub fn dead_letters(mut self, kept: bool) -> Self {
+        self.attributes.retain(|(name, _)| name != NO_DEAD_LETTERS.0);
+        if !kept {
+            self.attributes.push((NO_DEAD_LETTERS.0.to_owned(), NO_DEAD_LETTERS.1.to_owned()));
         }
         self
     }
@@ -428,6 +472,52 @@ pub struct Joined {
     /// The group's subscriptions are known (false after `subscriptions: None` for a group that the broker does not
     /// know: the client should tell them).
     pub subscriptions_known: bool,
+}
+
+/// When a topic is to be deleted.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct DeleteIf {
+    /// Only when it holds no message, and none waits to come to it.
+    pub empty: bool,
+    /// Only when no group reads it.
+    pub unused: bool,
+    /// Not at all: only say whether it would be.
+    pub dry_run: bool,
+}
+
+/// What goes of one queue when a topic is truncated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Truncated {
+    /// The queue.
+    pub queue: QueueId,
+    /// Where it began.
+    pub begin: Offset,
+    /// Where it begins since.
+    pub until: Offset,
+}
+
+/// Which dead letters go to their group again.
+#[derive(Debug, Clone, Copy)]
+pub struct RedriveRequest<'a> {
+    /// The group.
+    pub group: &'a GroupName,
+    /// Those of these messages; all when left out.
+    pub ids: Option<&'a [String]>,
+    /// At most about so many: those of one message stay together.
+    pub limit: usize,
+    /// Only count them.
+    pub dry_run: bool,
+}
+
+/// What became of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Redriven {
+    /// How many went, or would go.
+    pub redriven: usize,
+    /// Ids of which there is no dead letter (any more).
+    pub missing: Vec<String>,
+    /// There are more than the limit: ask again.
+    pub more: bool,
 }
 
 /// What became of policies that were to be removed.

@@ -62,6 +62,10 @@ pub(crate) enum Record {
     /// The next so many messages of the same atomic group were sent under a key that may be told again: its digest, and
     /// that of what was sent.
     Once { key: Digest, content: Digest, messages: u32 },
+    /// What a queue holds below an offset is let go.
+    Cut { queue: u32, below: Offset },
+    /// Dead letters of a queue from one offset to another, which is not among them, went to their group again.
+    Redriven { queue: u32, from: Offset, to: Offset },
 }
 
 /// Who took deliveries: only shown.

@@ -1,6 +1,7 @@
 //! Everything the broker knows, and how records change it.
 
 use super::catalog::Catalog;
+use super::marks::Marks;
 use super::members::Members;
 use super::once::{Digest, First, Known, Once};
 use super::progress::{GroupQueue, SavedCell, Until};
@@ -21,6 +22,8 @@ pub(crate) struct Effects {
     pub(crate) access: Vec<Change>,
     /// Queues whose topic is gone.
     pub(crate) forgotten: Vec<LogQueue>,
+    /// Queues whose front is to be hidden, below an offset.
+    pub(crate) cut: Vec<(LogQueue, Offset)>,
 }
 
 /// The state.
@@ -30,6 +33,7 @@ pub(crate) struct Core {
     pub(crate) timers: Timers,
     pub(crate) transactions: Transactions,
     pub(crate) once: Once,
+    pub(crate) marks: Marks,
     pub(crate) members: Members,
     pub(crate) receipt_key: [u8; 32],
     progress: HashMap<(u32, LogQueue), GroupQueue, foldhash::fast::RandomState>,
@@ -74,6 +78,11 @@ impl Core {
     /// The queues a group has progress on.
     pub(crate) fn queues_read_by(&self, group: u32) -> impl Iterator<Item = LogQueue> + '_ {
         self.read_by.get(&group).into_iter().flatten().copied()
+    }
+
+    /// Whether a group has progress on one of these queues.
+    pub(crate) fn is_read(&self, queues: &[LogQueue]) -> bool {
+        self.read_by.values().any(|read| queues.iter().any(|queue| read.contains(queue)))
     }
 
     /// Everything that a holder holds: by group and queue, the offsets and how often each was delivered.
@@ -127,6 +136,11 @@ impl Core {
             Record::Asked { lsn, checks, next } => self.transactions.asked(*lsn, *checks, *next),
             Record::Decided { lsn, decision } => self.transactions.decided(*lsn, *decision),
             Record::Access(change) => effects.access.push((**change).clone()),
+            Record::Cut { queue, below } => {
+                self.marks.cut(LogQueue(*queue), *below);
+                effects.cut.push((LogQueue(*queue), *below));
+            }
+            Record::Redriven { queue, from, to } => self.marks.redrive(LogQueue(*queue), *from, *to),
         }
         effects
     }
@@ -177,6 +191,7 @@ impl Core {
         }
         self.transactions.forget(&topic.queues);
         self.once.forget(&topic.queues);
+        self.marks.forget(&topic.queues);
         topic.queues.clone()
     }
 
@@ -213,7 +228,8 @@ impl Core {
         };
         let bytes = postcard::to_stdvec(&snapshot).map_err(Error::internal)?;
         let bytes = postcard::to_extend(&self.transactions.save(), bytes).map_err(Error::internal)?;
-        postcard::to_extend(&self.once.save(), bytes).map_err(Error::internal)
+        let bytes = postcard::to_extend(&self.once.save(), bytes).map_err(Error::internal)?;
+        postcard::to_extend(&self.marks.save(), bytes).map_err(Error::internal)
     }
 
     /// The state of a checkpoint, and the users and policies to apply.
@@ -243,7 +259,11 @@ impl Core {
             let (saved, rest) = postcard::take_from_bytes::<Saved>(rest).map_err(unreadable)?;
             core.transactions = Transactions::restore(saved);
             if !rest.is_empty() {
-                core.once = Once::restore(postcard::from_bytes(rest).map_err(unreadable)?);
+                let (saved, rest) = postcard::take_from_bytes(rest).map_err(unreadable)?;
+                core.once = Once::restore(saved);
+                if !rest.is_empty() {
+                    core.marks = Marks::restore(postcard::from_bytes(rest).map_err(unreadable)?);
+                }
             }
         }
         Ok((core, snapshot.access))

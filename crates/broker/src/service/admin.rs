@@ -6,10 +6,10 @@ use super::{Broker, Inner};
 use crate::core::catalog::{Group, QueueBounds, Topic};
 use crate::core::record::Record;
 use crate::core::state::Core;
-use crate::{GroupSpec, GroupView, StartAt, TopicSpec, TopicView};
+use crate::{DeleteIf, GroupSpec, GroupView, StartAt, TopicSpec, TopicView};
 use sluice_auth::{Action, AuditEvent, Change, Command, Explanation, NewToken, Resource, Session};
 use sluice_model::{Error, ErrorKind, GroupName, Millis, Result, TopicName};
-use sluice_store::Durability;
+use sluice_store::{Durability, LogQueue};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::ops::Bound;
@@ -60,11 +60,24 @@ impl Broker {
     /// # Errors
     /// `TopicNotFound`.
     pub async fn delete_topic(&self, session: &Session, topic: &TopicName) -> Result<()> {
+        self.delete_topic_if(session, topic, DeleteIf::default()).await
+    }
+
+    /// Deletes a topic as [`Broker::delete_topic`] does, if nobody would miss it. A message that is sent at the same
+    /// moment may be lost with it. Permit: Delete on the topic.
+    ///
+    /// # Errors
+    /// `TopicNotFound`; `Conflict` when a condition does not hold.
+    pub async fn delete_topic_if(&self, session: &Session, topic: &TopicName, only: DeleteIf) -> Result<()> {
         let permit = self.0.topic(session, &[Action::Delete], topic)?;
         let inner = self.0.under(&permit);
         let (done, queues) = {
             let mut core = inner.core.lock();
             let queues = core.catalog.topic(topic).ok_or_else(|| unknown_topic(topic))?.queues.clone();
+            inner.check_delete(&core, topic, &queues, only)?;
+            if only.dry_run {
+                return Ok(());
+            }
             let record = Record::TopicGone(topic.clone());
             (inner.record(&mut core, &[record], Durability::Sync)?.done, queues)
         };
@@ -269,6 +282,29 @@ fn check_group(spec: &GroupSpec) -> Result<()> {
 }
 
 impl Inner {
+    fn check_delete(
+        &self,
+        core: &Core,
+        topic: &TopicName,
+        queues: &[LogQueue],
+        only: DeleteIf,
+    ) -> Result<()> {
+        let holds = |queue: &LogQueue| {
+            let bounds = self.log.bounds(*queue);
+            bounds.min < bounds.next
+        };
+        let waits = || core.timers.iter().any(|timer| queues.contains(&timer.target));
+        if only.empty && (queues.iter().any(holds) || waits()) {
+            return Err(Error::new(ErrorKind::Conflict, format!("topic {topic} has messages")));
+        }
+        let subscribed =
+            || core.catalog.groups().keys().any(|g| core.members.subscription(g, topic).is_some());
+        if only.unused && (core.is_read(queues) || subscribed()) {
+            return Err(Error::new(ErrorKind::Conflict, format!("topic {topic} is read by a group")));
+        }
+        Ok(())
+    }
+
     pub(super) fn may_see(&self, session: &Session, actions: &[Action], resource: Resource<'_>) -> bool {
         actions.iter().any(|action| self.auth.may(session, *action, resource))
     }
@@ -302,6 +338,7 @@ impl Inner {
             let text = format!("topic {name} has {} queues; their number may grow, not shrink", have.len());
             return Err(Error::invalid(text));
         }
+        self.check_retention(&spec)?;
         if known.is_none() && core.catalog.topics().len() >= self.config.max_topics {
             let text = format!("there are {} topics already", self.config.max_topics);
             return Err(Error::new(ErrorKind::Throttled, text));
@@ -312,6 +349,18 @@ impl Inner {
         let ticket = self.record(core, &[record], Durability::Sync)?;
         tracing::info!(topic = %name, "topic written");
         Ok(Some(ticket.done))
+    }
+
+    /// A topic cannot keep messages longer than the log does, which it shares.
+    fn check_retention(&self, spec: &TopicSpec) -> Result<()> {
+        match (spec.retention(), spec.has_retention()) {
+            (Some(own), _) if own.as_millis() > self.config.retention.as_millis() || own.0.is_zero() => {
+                let most = self.config.retention;
+                Err(Error::invalid(format!("a topic keeps its messages for up to {most}, as the log does")))
+            }
+            (None, true) => Err(Error::invalid("the retention of a topic is a length of time, like 12h")),
+            _ => Ok(()),
+        }
     }
 
     /// A group that is there afterwards: as it is, or made to begin at `start`.

@@ -8,6 +8,7 @@ use crate::core::record::Record;
 use crate::core::timers::Timer;
 use sluice_model::{ErrorKind, Result};
 use sluice_store::{Content, Durability};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -38,6 +39,7 @@ impl Broker {
 
     /// Writes a checkpoint now and deletes what retention lets go, as [`Broker::run`] does from time to time.
     pub async fn tidy(&self) {
+        self.0.by_itself().retain().await;
         self.0.by_itself().checkpoint_and_trim().await;
     }
 
@@ -127,7 +129,7 @@ impl Inner {
         Ok(true)
     }
 
-    async fn keep_house(&self) {
+    async fn keep_house(self: &Arc<Self>) {
         let every = Duration::from_millis(self.config.checkpoint_interval.as_millis().max(1000));
         let mut at = self.log.end();
         loop {
@@ -136,6 +138,7 @@ impl Inner {
                 () = self.checkpoint_wanted.notified() => {}
             }
             self.expire_members();
+            self.retain().await;
             let end = self.log.end();
             if end != at {
                 at = end;

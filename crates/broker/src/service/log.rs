@@ -94,6 +94,9 @@ impl Inner {
         for queue in effects.forgotten {
             self.log.forget(queue);
         }
+        for (queue, below) in effects.cut {
+            self.log.cut(queue, below);
+        }
     }
 
     /// Reads from a queue, where blocking is allowed if it must be.

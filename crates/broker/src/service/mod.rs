@@ -8,6 +8,8 @@
 //! |---|---|
 //! | `produce` | send, check_send, work |
 //! | `recall` | recall |
+//! | `redrive` | dead_letters, redrive |
+//! | `truncate` | truncate; retention of one topic |
 //! | `once` | send_once |
 //! | `transactions` | prepare, end_transaction, transactions |
 //! | `checks` | receive_checks, check_due; what asks producers for outcomes |
@@ -41,11 +43,13 @@ mod produce;
 mod read;
 mod recall;
 mod receive;
+mod redrive;
 mod retry;
 mod sessions;
 mod settle;
 mod trace;
 mod transactions;
+mod truncate;
 mod verbs;
 
 pub use groups::{Client, ClientEvent};

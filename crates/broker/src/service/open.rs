@@ -97,6 +97,7 @@ fn rebuild(log: &dyn Log, auth: &Auth, config: &Config) -> Result<Core> {
         Some((at, bytes)) => {
             let (core, access) = Core::load(&bytes)?;
             access.iter().for_each(|change| auth.apply(change));
+            core.marks.floors().for_each(|(queue, below)| log.cut(queue, below));
             (at, core)
         }
         None => (0, Core::default()),
@@ -166,6 +167,7 @@ impl Replay<'_> {
                     let effects = self.core.apply(&record);
                     effects.access.iter().for_each(|change| self.auth.apply(change));
                     effects.forgotten.iter().for_each(|queue| self.log.forget(*queue));
+                    effects.cut.iter().for_each(|(queue, below)| self.log.cut(*queue, *below));
                 }
                 Err(e) => self.failure = Some(e),
             },

@@ -38,8 +38,10 @@ impl Broker {
         let permit = self.0.group(session, &[Action::Sub], group)?;
         let inner = self.0.under(&permit);
         let message = inner.message_at(locator).await?;
-        let done = inner.send_back(group, message, delay, max_attempts)?;
-        done.await
+        match inner.send_back(group, message, delay, max_attempts)? {
+            Some(done) => done.await,
+            None => Ok(()),
+        }
     }
 }
 
@@ -66,13 +68,14 @@ impl Inner {
         stored(&topic, queue, entry)
     }
 
+    /// Nothing when there is nothing to be stored.
     fn send_back(
         &self,
         group: &GroupName,
         message: StoredMessage,
         delay: Option<Duration>,
         max_attempts: Option<u32>,
-    ) -> Result<sluice_store::Done> {
+    ) -> Result<Option<sluice_store::Done>> {
         let now = self.clock.now();
         let mut core = self.core.lock();
         let Some(group) = core.catalog.group(group).cloned() else {
@@ -82,10 +85,13 @@ impl Inner {
         let attempt = message.message.attempt + 1;
         if message.message.attempt >= max_attempts.unwrap_or(self.max_attempts(&group)) {
             let (queue, copies) = self.dead_letters(&mut core, &group, &[(message, 0)])?;
+            if copies.is_empty() {
+                return Ok(None); // a group without dead letters lets it go
+            }
             let items: Vec<_> = copies.iter().map(|m| Item::Message(queue, m)).collect();
             let ticket = self.append(&items, now, Durability::Sync, true)?;
             self.counts.dead_lettered.increment(1);
-            return Ok(ticket.done);
+            return Ok(Some(ticket.done));
         }
         let retry = self.make_topic(&mut core, &group.name.retry_topic(), 1)?;
         let Some(target) = retry.log_queue(QueueId(0)) else {
@@ -95,7 +101,7 @@ impl Inner {
         let delay = delay.or_else(|| Self::step(&group, attempt)).unwrap_or(Duration::from_secs(step));
         let mut copy = moved(&message);
         copy.attempt = attempt;
-        self.append_delayed(&mut core, target, copy, now, delay)
+        self.append_delayed(&mut core, target, copy, now, delay).map(Some)
     }
 
     fn append_delayed(
@@ -138,7 +144,7 @@ impl Inner {
         dead: &[(StoredMessage, u32)],
         reason: &str,
     ) -> Result<(LogQueue, Vec<Message>)> {
-        if dead.is_empty() {
+        if dead.is_empty() || !group.spec.keeps_dead_letters() {
             return Ok((LogQueue(0), Vec::new()));
         }
         let topic = self.make_topic(core, &group.name.dead_letter_topic(), 1)?;

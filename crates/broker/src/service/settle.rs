@@ -204,12 +204,13 @@ impl Inner {
     fn bury(&self, core: &mut Core, held: &Held, message: StoredMessage, reason: &str) -> Result<Done> {
         let (queue, copies) = self.dead_letters_for(core, &held.group, &[(message, held.attempt)], reason)?;
         let settled = held.settled();
+        let copies_made = copies.len() as u64;
         let copies = copies.iter().map(|m| Item::Message(queue, m));
         let items: Vec<_> = copies.chain([Item::Record(&settled)]).collect();
         let ticket = self.append(&items, self.clock.now(), Durability::Sync, true)?;
         self.carry_out(core.apply(&settled));
         self.wake_in_order(core, std::slice::from_ref(&settled));
-        self.counts.dead_lettered.increment(1);
+        self.counts.dead_lettered.increment(copies_made);
         Ok(ticket.done)
     }
 

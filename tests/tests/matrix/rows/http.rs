@@ -12,7 +12,6 @@ const BY_COMING: &str =
 const BY_LEASE: &str = "nobody is a member of a group over HTTP, and no queue is anybody's: see receive";
 const ON_THE_WAY: &str =
     "a topic is made on the way, by the first send or subscription: see send and receive";
-const ITS_OWN: &str = "there is nothing that this front-end keeps for itself";
 const GIVEN_BACK: &str = "what its client did not take, a front-end gives back by itself";
 
 pub fn row(verb: Verb) -> Row {
@@ -74,7 +73,13 @@ pub fn row(verb: Verb) -> Row {
         DeadLetter => settling("settle", "{\"deadLetter\":[\"{handle}\"]}"),
         Pull => reading(Sub, "GET /v1/topics/{t}/queues/0/messages"),
         MessageAt => Row::Unsaid(BY_OFFSET),
-        Find | Trace => Row::Unsaid(NO_WORD),
+        Find => reading(Sub, "GET /v1/topics/{t}/messages?key=one"),
+        Trace => asks(
+            &[("Topic:{t}", &[Sub])],
+            Names("Topic:{t}"),
+            ["PUT /v1/topics/{t}/messages/traced\n\nbody", "GET /v1/messages/traced/trace?topic={t}"],
+        )
+        .after("Topic:{t}", &[Pub]),
         Cursor | Poll => reading(Sub, "GET /v1/topics/{t}/stream?from=earliest&format=ndjson"),
         SendBack => Row::Unsaid(BY_HANDLE),
         CommitOffset => asks(
@@ -105,6 +110,22 @@ pub fn row(verb: Verb) -> Row {
         )
         .after("Topic:{t}-new", &[Get]),
         EnsureTopic | EnsureGroup => Row::Unsaid(ON_THE_WAY),
+        DeleteTopicIf => {
+            asks(&[("Topic:{t}", &[Delete])], Names("Delete Topic:{t}"), ["DELETE /v1/topics/{t}?ifUnused=false"])
+        }
+        Truncate => asks(
+            &[("Topic:{t}", &[Delete])],
+            Names("Delete Topic:{t}"),
+            ["POST /v1/topics/{t}:truncate\n\n{\"before\":\"earliest\"}"],
+        ),
+        DeadLetters => {
+            asks(&[("Group:{g}", &[Sub])], Names("Group:{g}"), ["GET /v1/groups/{g}/dead-letters"])
+        }
+        Redrive => asks(
+            &[("Group:{g}", &[Update])],
+            Names("Update Group:{g}"),
+            ["POST /v1/groups/{g}/dead-letters:redrive\n\n{\"all\":true}"],
+        ),
         DeleteTopic => {
             asks(&[("Topic:{t}", &[Delete])], Names("Delete Topic:{t}"), ["DELETE /v1/topics/{t}"])
         }
@@ -139,7 +160,7 @@ pub fn row(verb: Verb) -> Row {
         ExplainAccess => looking(
             "POST /v1/acls:explain\n\n{\"user\":\"{v}\",\"action\":\"Pub\",\"resource\":\"Topic:{t}\"}",
         ),
-        PermitCluster => Row::Unsaid(ITS_OWN),
+        PermitCluster => looking("GET /v1/cluster"),
         SessionEnded => Row::Unsaid(OWN_END),
     }
 }

@@ -1,7 +1,7 @@
 //! RocketMQ remoting: the code, a line for each field, and after an empty line the body.
 
 use super::Denial::{Hides, Names};
-use super::{OWN_END, Row, asks};
+use super::{NO_WORD, OWN_END, Row, asks};
 use sluice_auth::Action::{self, Create, Delete, Get, List, Pub, Sub, Update};
 use sluice_broker::Verb;
 
@@ -79,6 +79,7 @@ pub fn row(verb: Verb) -> Row {
         .after("Topic:{t}-new", &[Get]),
         EnsureTopic | EnsureGroup => Row::Unsaid(ON_THE_WAY),
         DeleteTopic => reading(Delete, "215\ntopic={t}"),
+        DeleteTopicIf | Truncate | DeadLetters | Redrive => Row::Unsaid(NO_WORD),
         Topic => reading(Get, "351\ntopic={t}"),
         Topics => asks(&[("Topic:{t}", &[List])], Hides("{t}"), ["206"]),
         PutGroup => asks(

@@ -29,7 +29,7 @@ pub fn row(verb: Verb) -> Row {
         Ack => receiving(Names("Sub "), &[SUBSCRIBE, "ACK\nid:{ack}\n\n"]),
         Nack => receiving(Names("Sub "), &[SUBSCRIBE, "NACK\nid:{ack}\n\n"]),
         DeadLetter => receiving(Names("Sub "), &[SUBSCRIBE, "NACK\nid:{ack}\nrequeue:false\n\n"]),
-        SendOnce | Recall | ReceiveUpTo => Row::Unsaid(NO_WORD),
+        SendOnce | Recall | ReceiveUpTo | DeadLetters | Redrive => Row::Unsaid(NO_WORD),
         Prepare | EndTransaction | Transactions | ReceiveChecks | ProduceAs => Row::Unsaid(NO_CHECKS),
         Release | ChangeInvisible => Row::Unsaid(WHILE_CONNECTED),
         Cursor => watching("SUBSCRIBE\nid:1\ndestination:/topic/{t}\nfrom:earliest\n\n"),
@@ -39,7 +39,7 @@ pub fn row(verb: Verb) -> Row {
         Client | Join | Members | Subscription | LockQueues | UnlockQueues | HasQueueLocks => {
             Row::Unsaid(NO_MEMBERS)
         }
-        PutTopic | EnsureTopic | DeleteTopic | Topic | Topics => Row::Unsaid(NO_ADMIN),
+        PutTopic | EnsureTopic | DeleteTopic | DeleteTopicIf | Truncate | Topic | Topics => Row::Unsaid(NO_ADMIN),
         EnsureGroup => asks(
             &[("Topic:{t}", &[Sub]), ("Group:{g}-ordered", &[Sub])],
             Names("Sub Group:{g}-ordered"),

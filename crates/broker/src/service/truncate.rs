@@ -1,0 +1,97 @@
+//! Letting messages go before their time: by an administrator, or because a topic keeps them for less long.
+//!
+//! What is cut off is gone for readers at once and for good; its space on the disk comes back with the segments that it
+//! lies in, as the log is shared. Groups whose place was cut off go on at the new beginning.
+
+use super::{Broker, Inner};
+use crate::core::catalog::Topic;
+use crate::core::record::Record;
+use crate::{StartAt, Truncated};
+use sluice_auth::{Action, Session};
+use sluice_model::{Offset, Result, TopicName};
+use sluice_store::{Done, Durability, LogQueue};
+use std::sync::Arc;
+
+impl Broker {
+    /// Lets go what a topic holds before `to`; with `dry_run` it only says what that is. Permit: Delete on the topic.
+    ///
+    /// # Errors
+    /// `TopicNotFound`.
+    pub async fn truncate(
+        &self,
+        session: &Session,
+        topic: &TopicName,
+        to: StartAt,
+        dry_run: bool,
+    ) -> Result<Vec<Truncated>> {
+        let permit = self.0.topic(session, &[Action::Delete], topic)?;
+        let inner = self.0.under(&permit);
+        let topic = inner.topic_of(topic)?;
+        let cuts = inner.cuts(&topic, to).await?;
+        if !dry_run && let Some(done) = inner.cut(&topic.name, &cuts)? {
+            done.await?;
+        }
+        let told = topic.each_queue().zip(cuts);
+        Ok(told.map(|((queue, _), cut)| Truncated { queue, begin: cut.begin, until: cut.until }).collect())
+    }
+}
+
+/// What goes of one queue.
+struct Cut {
+    queue: LogQueue,
+    begin: Offset,
+    until: Offset,
+}
+
+impl Inner {
+    async fn cuts(self: &Arc<Self>, topic: &Topic, to: StartAt) -> Result<Vec<Cut>> {
+        let (rules, queues) = (Arc::clone(self), topic.queues.clone());
+        super::log::blocking(move || {
+            let cut = |queue| {
+                let begin = rules.log.bounds(queue).min;
+                Ok(Cut { queue, begin, until: rules.start_of(queue, to)?.max(begin) })
+            };
+            queues.into_iter().map(cut).collect()
+        })
+        .await
+    }
+
+    /// Nothing when there is nothing to let go.
+    fn cut(&self, name: &TopicName, cuts: &[Cut]) -> Result<Option<Done>> {
+        let mut core = self.core.lock();
+        // The topic may have been deleted meanwhile, and its queues with it.
+        let owned = |cut: &&Cut| core.catalog.owner(cut.queue).is_some_and(|(topic, _)| topic.name == *name);
+        let cuts = cuts.iter().filter(|cut| cut.until > cut.begin).filter(owned);
+        let records: Vec<_> = cuts.map(|cut| Record::Cut { queue: cut.queue.0, below: cut.until }).collect();
+        if records.is_empty() {
+            return Ok(None);
+        }
+        let ticket = self.record(&mut core, &records, Durability::Sync)?;
+        tracing::info!(topic = %name, "the front of a topic was cut off");
+        Ok(Some(ticket.done))
+    }
+
+    /// Lets go what topics with a retention of their own keep no longer.
+    pub(super) async fn retain(self: &Arc<Self>) {
+        let topics: Vec<Arc<Topic>> = {
+            let core = self.core.lock();
+            core.catalog.topics().values().filter(|topic| topic.spec.retention().is_some()).cloned().collect()
+        };
+        for topic in topics {
+            let Some(retention) = topic.spec.retention() else { continue };
+            let before = StartAt::Time(self.clock.now().saturating_sub(retention.as_millis()));
+            let done = match self.cuts(&topic, before).await {
+                Ok(cuts) => self.cut(&topic.name, &cuts),
+                Err(error) => Err(error),
+            };
+            let ended = match done {
+                Ok(Some(done)) => done.await,
+                Ok(None) => Ok(()),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = ended {
+                tracing::warn!(topic = %topic.name, ?error, "a topic keeps its messages longer than it should");
+            }
+        }
+    }
+}

@@ -22,6 +22,7 @@ mod compare;
 mod damage;
 mod model;
 mod node;
+mod once;
 mod record;
 mod spy;
 mod steps;

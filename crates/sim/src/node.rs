@@ -5,6 +5,7 @@
 
 use crate::check::{Doing, check};
 use crate::model::{CellState, Model, Until};
+use crate::once::SentOnce;
 use crate::record::Rec;
 use crate::spy::{Group, Item, Spy};
 use crate::trace::Trace;
@@ -117,6 +118,10 @@ pub struct Node {
     pub next_message: u64,
     /// Messages to a topic that is deleted from time to time.
     pub doomed: BTreeSet<u64>,
+    /// What was sent under a key lately.
+    pub once: Vec<SentOnce>,
+    /// The latest time at which something was.
+    pub once_latest: Millis,
     /// Where a repair told of damage.
     pub places: Vec<Lsn>,
 }
@@ -187,6 +192,8 @@ impl Node {
             was_full: false,
             next_message: 0,
             doomed: BTreeSet::new(),
+            once: Vec::new(),
+            once_latest: START,
             places: Vec::new(),
         };
         node.absorb(&Asked::default())?;
@@ -350,6 +357,7 @@ impl Node {
         let told = log.checkpoint().map_err(|e| format!("no checkpoint: {e:?}"))?.map_or(0, |(at, _)| at);
         let end = found.last().map_or(0, |entry| entry.lsn + u64::from(entry.size)).max(told);
         self.survived(end, floor, everything)?;
+        self.once.retain(|once| once.end <= end);
         self.replayed(&found)?;
         self.begin(log)
     }

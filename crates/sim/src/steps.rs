@@ -85,7 +85,8 @@ impl Node {
                 self.spy.log.be_quiet();
                 self.answered()
             }
-            75..80 => self.some_time(),
+            75 => self.repeat(),
+            76..80 => self.some_time(),
             80..83 => self.fire(),
             83 | 84 => self.some_work(),
             85 | 86 => self.some_offsets(),
@@ -124,7 +125,11 @@ impl Node {
 
     fn some_send(&mut self) -> Check {
         let request = self.some_request()?;
-        self.send(request)
+        // A topic that is deleted takes its keys along.
+        match self.dice.below(4) == 0 && request.topic.as_str() != BRIEF {
+            true => self.send_once(request),
+            false => self.send(request),
+        }
     }
 
     fn some_work(&mut self) -> Check {

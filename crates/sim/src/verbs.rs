@@ -42,7 +42,7 @@ impl Node {
     }
 
     /// Takes a promise on: it is looked after until it is answered.
-    fn promised<T: Unpin + 'static>(&mut self, promise: Promise<T>, groups: &[Group], sends: Vec<u64>) {
+    pub fn promised<T: Unpin + 'static>(&mut self, promise: Promise<T>, groups: &[Group], sends: Vec<u64>) {
         self.awaited(Box::pin(async move { promise.await.map(drop) }), groups, sends);
     }
 
@@ -74,7 +74,7 @@ impl Node {
     }
 
     /// The answer to a send tells where the messages are.
-    fn placed(&mut self, sent: &[Sent], numbers: &[u64], topic: &TopicName) -> Check {
+    pub fn placed(&mut self, sent: &[Sent], numbers: &[u64], topic: &TopicName) -> Check {
         for (sent, number) in sent.iter().zip(numbers) {
             let queues = self.model.topics.get(topic).map(|t| t.queues.clone()).unwrap_or_default();
             let queue = if sent.delayed { crate::model::TIMERS } else { queues[sent.queue.0 as usize] };

@@ -79,9 +79,13 @@ impl QueueIndexes {
         self.get(queue).map_or_else(Bounds::default, QueueIndex::bounds)
     }
 
+    pub(crate) fn is_forgotten(&self, queue: u32) -> bool {
+        self.forgotten.contains(&queue)
+    }
+
     /// Whether an entry of a queue is there no longer for anybody, although its bytes may be.
     pub(crate) fn is_hidden(&self, queue: u32, offset: Offset) -> bool {
-        self.forgotten.contains(&queue) || self.queues.get(&queue).is_some_and(|index| offset < index.floor)
+        self.is_forgotten(queue) || self.queues.get(&queue).is_some_and(|index| offset < index.floor)
     }
 
     /// Makes an entry readable.

@@ -20,27 +20,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Headers of other brokers that ask for what is not offered, whatever their value.
-const REFUSED: [(&str, &str); 3] = [
-    ("x-stream-offset", "offsets are not supported; use the header from"),
+const REFUSED: [(&str, &str); 2] = [
     ("x-priority", "consumer priorities are not supported"),
     ("activemq.priority", "consumer priorities are not supported"),
 ];
 /// The same, when their value is `true`.
-const REFUSED_IF_TRUE: [(&str, &str); 6] = [
+const REFUSED_IF_TRUE: [(&str, &str); 5] = [
     ("browser", "browsing is not supported"),
     ("no-local", "no-local is not supported"),
     ("activemq.noLocal", "no-local is not supported"),
     ("exclusive", "exclusive subscriptions are not supported"),
     ("activemq.exclusive", "exclusive subscriptions are not supported"),
-    ("activemq.retroactive", "retroactive subscriptions are not supported; use the header from"),
 ];
 /// What a topic in the log offers, and a temporary destination does not.
-const NOT_OF_MAIL: [&str; 12] = [
+const NOT_OF_MAIL: [&str; 13] = [
     "selector",
     "tag",
     "tags",
     "x-tag",
     "from",
+    "x-stream-offset",
     "group",
     "consumer-group",
     "order",
@@ -232,15 +231,37 @@ fn mode(frame: &Frame) -> Result<AckMode, Failure> {
     }
 }
 
+/// Where a new group or a cursor begins.
 fn start(frame: &Frame, destination: &Destination) -> Result<StartAt, Failure> {
     match frame.get("from").map(|from| &from[..]) {
-        None if destination.role == Role::Topic => Ok(StartAt::Latest),
-        None | Some("earliest") => Ok(StartAt::Earliest),
+        None => elsewhere(frame, destination),
+        Some("earliest") => Ok(StartAt::Earliest),
         Some("latest") => Ok(StartAt::Latest),
         Some(text) => text.parse().map(StartAt::Time).map_err(|_| {
             let detail = format!("from must be earliest, latest or milliseconds since 1970, not {text:?}");
             Failure::protocol("Invalid request", detail)
         }),
+    }
+}
+
+/// The same as RabbitMQ's streams and ActiveMQ say it.
+fn elsewhere(frame: &Frame, destination: &Destination) -> Result<StartAt, Failure> {
+    let Some(offset) = frame.get("x-stream-offset") else {
+        let retroactive = frame.get("activemq.retroactive").is_some_and(|value| value == "true");
+        return Ok(match destination.role {
+            Role::Topic if !retroactive => StartAt::Latest,
+            Role::Topic | Role::Queue { .. } | Role::Group(_) => StartAt::Earliest,
+        });
+    };
+    let seconds = offset.strip_prefix("timestamp=").and_then(|seconds| seconds.parse::<u64>().ok());
+    match (&offset[..], seconds.and_then(|seconds| seconds.checked_mul(1000))) {
+        ("first", _) => Ok(StartAt::Earliest),
+        ("next", _) => Ok(StartAt::Latest),
+        (_, Some(milliseconds)) => Ok(StartAt::Time(milliseconds)),
+        _ => {
+            let detail = format!("x-stream-offset may be first, next or timestamp=<seconds>, not {offset:?}");
+            Err(Failure::unsupported(detail))
+        }
     }
 }
 

@@ -39,6 +39,31 @@ async fn every_subscriber_of_a_topic_gets_what_comes_after_it() {
 }
 
 #[tokio::test]
+async fn a_subscription_begins_where_it_says_in_anybodys_words() {
+    let server = Server::start();
+    let mut client = server.connect("1.2").await;
+    client.ask("SEND\ndestination:/topic/b", "old").await;
+    for (headers, sees) in [
+        ("", false),
+        ("\nactivemq.retroactive:false", false),
+        ("\nx-stream-offset:next", false),
+        ("\nx-stream-offset:timestamp=99999999999", false),
+        ("\nactivemq.retroactive:true", true),
+        ("\nx-stream-offset:first", true),
+        ("\nx-stream-offset:timestamp=1", true),
+        ("\nfrom:earliest\nx-stream-offset:next", true),
+    ] {
+        client.ask(&format!("SUBSCRIBE\nid:1\ndestination:/topic/b{headers}"), "").await;
+        if sees {
+            client.message("old").await;
+        }
+        client.quiet().await;
+        client.ask("UNSUBSCRIBE\nid:1", "").await;
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn the_exchanges_that_scripts_name_are_topics() {
     let server = Server::start();
     let mut client = server.connect("1.1").await;
@@ -242,6 +267,8 @@ async fn unsupported_subscriptions_are_refused() {
         ("id:1\ndestination:/temp-queue/", "Invalid request"),
         ("id:1\ndestination:/reply-queue/0000000000000000000000000000002a.x", "Access refused"),
         ("id:1\ndestination:/queue/x\nbrowser:true", "Not supported"),
+        ("id:1\ndestination:/queue/x\nx-stream-offset:offset=5", "Not supported"),
+        ("id:1\ndestination:/queue/x\nx-stream-offset:timestamp=18446744073709551615", "Not supported"),
         ("id:1\ndestination:/queue/x\nconsumer-window-size:1024", "Not supported"),
         ("id:1\ndestination:/topic/x\ngroup:g", "Invalid request"),
         ("id:1\ndestination:/queue/x\nfrom:yesterday", "Invalid request"),

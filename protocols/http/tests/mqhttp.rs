@@ -299,6 +299,50 @@ async fn messages_of_other_wires_spoil_no_batch() {
     assert!(got.all("MessageTag").is_empty());
 }
 
+/// The same user over the rest of the port.
+async fn rest(cloud: &Cloud, method: &str, target: &str, lines: &[&str], body: &str) -> support::Answer {
+    let basic = "Authorization: Basic QWNjZXNzS2V5SWQ6c2VjcmV0RXhhbXBsZQ==";
+    cloud.server.call(method, target, &[&[basic], lines].concat(), body.to_owned()).await
+}
+
+#[tokio::test]
+async fn what_curl_publishes_an_sdk_consumes_and_the_other_way_round() {
+    let cloud = cloud().await;
+    let lines = ["X-MQ-Tag: A", "X-MQ-Key: k", "X-MQ-Prop-Colour: red", "X-MQ-Sharding-Key: s"];
+    rest(&cloud, "POST", "/v1/topics/t/messages", &lines, "from curl").await.expect(201);
+    let got = cloud.consume("&tag=A").await.is(200);
+    assert_eq!((got.one("MessageBody"), got.one("MessageTag")), ("from curl".into(), "A".into()));
+    assert_eq!(got.one("Properties"), "KEYS:k|__SHARDINGKEY:s|colour:red|");
+    // The group is one for both: what an SDK holds, curl does not get, and it may not be settled twice.
+    assert_eq!(
+        rest(&cloud, "POST", "/v1/groups/g/receive?topic=t", &[], "").await.expect(200)["messages"][0],
+        serde_json::Value::Null
+    );
+    cloud.acknowledge(&[got.one("ReceiptHandle")], "").await.is(204);
+    cloud.call("POST", TARGET, message("from an SDK", "B", "KEYS:k1 k2|__SHARDINGKEY:s|a:b|")).await.is(201);
+    let got = rest(&cloud, "POST", "/v1/groups/g/receive?topic=t", &[], "").await.expect(200)["messages"][0]
+        .clone();
+    assert_eq!((got["body"].as_str(), got["tag"].as_str()), (Some("from an SDK"), Some("B")));
+    assert_eq!(got["keys"], serde_json::json!(["k1", "k2"]));
+    assert_eq!((got["shardingKey"].as_str(), got["properties"]["a"].as_str()), (Some("s"), Some("b")));
+    assert_eq!(got["protocol"], "http");
+}
+
+#[tokio::test]
+async fn who_asks_is_offered_what_its_group_prepared_by_other_wires() {
+    let cloud = cloud().await;
+    let target = "/v1/topics/t/messages?transaction=prepare&producerGroup=g&checkAfter=10s";
+    rest(&cloud, "POST", target, &[], "half").await.expect(202);
+    cloud.clock.advance(10_000);
+    cloud.server.broker.check_due().await.unwrap();
+    cloud.call("GET", &format!("{TARGET}?consumer=h&trans=pop"), "").await.fails(404, "MessageNotExist");
+    let got = checks(&cloud).await.is(200);
+    assert_eq!(got.one("MessageBody"), "half");
+    cloud.acknowledge(&[got.one("ReceiptHandle")], "&trans=rollback").await.is(204);
+    cloud.clock.advance(100_000);
+    checks(&cloud).await.fails(404, "MessageNotExist");
+}
+
 #[tokio::test]
 async fn sizes_are_bounded() {
     let broker = BrokerConfig { max_message_size: ByteSize(1000), ..BrokerConfig::default() };

@@ -214,6 +214,23 @@ async fn who_may_not_is_told() {
 }
 
 #[tokio::test]
+async fn who_is_too_fast_is_told_as_the_cloud_does() {
+    let cloud = cloud().await;
+    let slow = Cloud { user: "slow", ..clone(&cloud) };
+    let mut answers = Vec::new();
+    while answers.last() != Some(&400) && answers.len() < 100 {
+        let answer = slow.publish("a", "").await;
+        answers.push(answer.status.as_u16());
+        if answers.last() == Some(&400) {
+            answer.fails(400, "QpsLimitExceeded");
+        }
+    }
+    assert_eq!((answers[0], answers.last()), (201, Some(&400)));
+    cloud.clock.advance(60_000);
+    slow.publish("a", "").await.is(201);
+}
+
+#[tokio::test]
 async fn topics_are_not_made_where_that_is_off() {
     let broker = BrokerConfig { auto_create: false, ..BrokerConfig::default() };
     let cloud = cloud_with(Config::default(), broker).await;

@@ -36,6 +36,11 @@ actions = ["Sub"]
 subject = "limited"
 resource = "Group:g"
 actions = ["Sub"]
+[[users]]
+name = "slow"
+secret = "secretExample"
+superuser = true
+quota = { messages_per_second = 1 }
 "#;
 
 pub struct Cloud {

@@ -248,6 +248,15 @@ fn checked(segment: &Segment, lsn: Lsn, bytes: &Bytes) -> Option<EntryHeader> {
 
 /// See [`crate::Log::read_at`].
 pub(crate) fn read_at(shared: &Shared, lsn: Lsn) -> Result<Option<Entry>> {
+    look_at(shared, lsn, false)
+}
+
+/// The entry at a position that an index leads to: where there is something else, it is damaged.
+pub(crate) fn read_known(shared: &Shared, lsn: Lsn) -> Result<Option<Entry>> {
+    look_at(shared, lsn, true)
+}
+
+fn look_at(shared: &Shared, lsn: Lsn, is_known: bool) -> Result<Option<Entry>> {
     if !lsn.is_multiple_of(8) || lsn.saturating_add(HEADER as u64) > shared.visible() {
         return Ok(None);
     }
@@ -265,7 +274,7 @@ pub(crate) fn read_at(shared: &Shared, lsn: Lsn) -> Result<Option<Entry>> {
     let header = head.first_chunk().and_then(EntryHeader::decode);
     let header = header.filter(|h| h.lsn == lsn && h.epoch == segment.epoch && h.end() <= end);
     let Some(header) = header else {
-        return if head.starts_with(&crate::entry::SIGNATURE) {
+        return if is_known || head.starts_with(&crate::entry::SIGNATURE) {
             Err(corrupt_at(segment, lsn))
         } else {
             Ok(None)

@@ -76,6 +76,12 @@ pub fn message(body: &str) -> Message {
     Message { body: Some(Bytes::copy_from_slice(body.as_bytes())), ..Message::default() }
 }
 
+/// A message with this body that is found by what comes before the body's colon, as its id and as a key.
+pub fn named(body: &str) -> Message {
+    let name = body.split(':').next().unwrap_or_default();
+    Message { id: name.to_owned().into(), keys: Keys::joined(format!("all {name}")), ..message(body) }
+}
+
 /// An append of a message, stored at `stored`.
 pub fn append(queue: u32, message: &Message, stored: Millis) -> Append<'_> {
     Append { queue: LogQueue(queue), payload: Payload::Message(message), stored, reserved_space: false }

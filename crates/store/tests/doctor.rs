@@ -6,7 +6,7 @@ use sluice_model::units::ByteSize;
 use sluice_model::{ErrorKind, ManualClock};
 use sluice_store::doctor::{Inspection, inspect, repair};
 use sluice_store::sim::SimVfs;
-use sluice_store::suite::{ALL, body, message};
+use sluice_store::suite::{ALL, body, named, search};
 use sluice_store::{
     Append, Config, Durability, LocalLog, Log, LogQueue, LostOffsets, OpenError, Payload, Placed, Read,
     ReadLimits,
@@ -44,7 +44,7 @@ fn store(count: usize, size: usize, closed: bool) -> (SimVfs, Vec<Sent>) {
     for n in 0..count {
         while log.keep_files() {}
         let (queue, text) = (n as u32 % 2, format!("{n}:{}", "y".repeat(size)));
-        let message = message(&text);
+        let message = named(&text);
         let append = Append {
             queue: LogQueue(queue),
             payload: Payload::Message(&message),
@@ -136,6 +136,13 @@ fn readable(vfs: &SimVfs, sent: &[Sent], at: usize) {
     for Sent { queue, placed, text } in sent {
         match read(&log, *queue, placed.offset) {
             Ok(found) => assert_eq!(found.as_ref(), Some(text), "byte {at}"),
+            Err(kind) => assert_eq!(kind, ErrorKind::Corrupt, "byte {at}"),
+        }
+        let id = text.split(':').next().unwrap();
+        match log.find(&search(id)).map_err(|error| error.kind()) {
+            Ok(found) => {
+                assert_eq!(found.entries.iter().map(body).collect::<Vec<_>>(), [text.as_str()], "byte {at}");
+            }
             Err(kind) => assert_eq!(kind, ErrorKind::Corrupt, "byte {at}"),
         }
     }

@@ -9,7 +9,7 @@
 use sluice_model::ManualClock;
 use sluice_model::units::ByteSize;
 use sluice_store::sim::SimVfs;
-use sluice_store::suite::{body, message, read_all};
+use sluice_store::suite::{body, message, named, read_all, search};
 use sluice_store::{Append, Config, Done, Durability, LocalLog, Log, LogQueue, Payload};
 use std::future::Future;
 use std::path::Path;
@@ -55,7 +55,7 @@ impl Sent {
                 let n = self.groups.len();
                 let texts: Vec<String> =
                     (0..count).map(|part| format!("{n}.{part}:{}", "x".repeat(size))).collect();
-                let messages: Vec<_> = texts.iter().map(|text| message(text)).collect();
+                let messages: Vec<_> = texts.iter().map(|text| named(text)).collect();
                 let append = |m| Append {
                     queue: LogQueue(1),
                     payload: Payload::Message(m),
@@ -104,6 +104,14 @@ impl Sent {
             .iter()
             .any(|(_, durability, acked)| *acked && *durability == Durability::Sync);
         assert!(!lost, "{what}: only {survived} groups are left");
+        // What is there is found by its words, and nothing else is.
+        let newest: Vec<String> = log.find(&search("all")).unwrap().entries.iter().map(body).collect();
+        assert!(newest.iter().rev().eq(&found), "{what}: {newest:?}");
+        for text in &found {
+            let id = text.split(':').next().unwrap();
+            let entries = log.find(&search(id)).unwrap().entries;
+            assert_eq!(entries.iter().map(body).collect::<Vec<_>>(), [text.as_str()], "{what}");
+        }
         assert!(self.checkpoints == 0 || log.checkpoint().unwrap().is_some(), "{what}: no checkpoint");
         // And it goes on from there.
         let after = message("after");

@@ -6,7 +6,7 @@
 use super::sealed::KeyReader;
 use super::{Chunks, Key, hash_of, is_meant};
 use crate::log::{Content, Entry, Found, Lsn, Search};
-use crate::read::{corrupt_index, read_at, unreadable};
+use crate::read::{corrupt_index, read_known, unreadable};
 use crate::shared::{Known, Shared};
 use crate::vfs::VfsFile;
 use sluice_model::Result;
@@ -87,7 +87,7 @@ impl Hunt<'_> {
     fn consider(&mut self, start: Lsn, key: Key) -> Result<bool> {
         let wanted = self.queues.as_ref().is_none_or(|queues| queues.binary_search(&key.queue).is_ok());
         let lsn = start + u64::from(key.at);
-        if wanted { self.collector.offer(lsn, || read_at(self.shared, lsn)) } else { Ok(true) }
+        if wanted { self.collector.offer(lsn, || read_known(self.shared, lsn)) } else { Ok(true) }
     }
 }
 

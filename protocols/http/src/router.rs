@@ -72,6 +72,7 @@ impl Router {
     /// Answers one request.
     pub async fn answer(&self, request: Request<Body>, caller: Arc<Caller>) -> Response {
         let started = Instant::now();
+        let drain = caller.drain.clone();
         let (method, version, uri) = (request.method().clone(), request.version(), request.uri().clone());
         let (counts, mut response) = if mqhttp::is_ours(uri.path()) {
             (&self.mq, Box::pin(mqhttp::answer(&self.app, request, caller)).await)
@@ -85,6 +86,8 @@ impl Router {
         }
         if version == Version::HTTP_2 {
             response.headers_mut().remove(header::CONNECTION);
+        } else if drain.is_draining() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         counts.count(&method, response.status(), started.elapsed());
         response

@@ -3,6 +3,7 @@
 
 mod support;
 
+use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use sluice_http::{AllowedOrigin, Config};
 use std::io::{Read, Write};
@@ -149,6 +150,24 @@ async fn answers_are_packed_for_who_asks() {
     let raw =
         server.call("POST", "/v1/groups/g/receive?topic=t&format=raw", &["Accept-Encoding: gzip"], "").await;
     assert_eq!((raw.header("content-type"), raw.header("content-encoding")), ("image/png", ""));
+}
+
+#[tokio::test]
+async fn streams_are_never_packed() {
+    let server = server();
+    server.post(MESSAGES, &"x".repeat(5000)).await.expect(201);
+    for form in ["sse", "ndjson"] {
+        let target = format!("/v1/topics/t/stream?from=earliest&format={form}");
+        let stream = server.open(support::request("GET", &target, &["Accept-Encoding: gzip"], "")).await;
+        assert!(stream.headers().get("content-encoding").is_none());
+        let mut body = stream.into_body();
+        let mut got = String::new();
+        while !got.contains("xxxxx") {
+            let frame =
+                tokio::time::timeout(support::PATIENCE, body.frame()).await.unwrap().unwrap().unwrap();
+            got.push_str(std::str::from_utf8(frame.data_ref().unwrap()).unwrap());
+        }
+    }
 }
 
 #[tokio::test]

@@ -11,11 +11,15 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 async fn connect(server: &Server) -> TcpStream {
+    connect_until(server, Drain::new()).await
+}
+
+async fn connect_until(server: &Server, drain: Drain) -> TcpStream {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let socket = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (accepted, _) = listener.accept().await.unwrap();
     let conn = Connection::plain(accepted).unwrap();
-    tokio::spawn(Arc::clone(&server.http).serve(conn, Drain::new()));
+    tokio::spawn(Arc::clone(&server.http).serve(conn, drain));
     socket
 }
 
@@ -231,6 +235,34 @@ async fn a_body_that_is_left_unread_is_no_head() {
     let mut rest = String::new();
     tokio::time::timeout(PATIENCE, socket.read_to_string(&mut rest)).await.unwrap().unwrap();
     assert!(rest.contains("invalid-name") && rest.contains("HTTP/1.1 200 OK"), "{rest}");
+}
+
+#[tokio::test]
+async fn a_drain_lets_what_has_begun_come_to_its_end() {
+    let server = server();
+    let drain = Drain::new();
+    let mut upload = connect_until(&server, drain.clone()).await;
+    let head =
+        "POST /v1/topics/t/messages HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n";
+    upload.write_all(head.as_bytes()).await.unwrap();
+    let mut continues = [0; 25];
+    tokio::time::timeout(PATIENCE, upload.read_exact(&mut continues)).await.unwrap().unwrap();
+    let mut asking = connect_until(&server, drain.clone()).await;
+    let head = "POST /v1/topics/t/request?timeout=60s HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx";
+    asking.write_all(head.as_bytes()).await.unwrap();
+    while server.get("/v1/topics/t").await.status != 200 {
+        tokio::task::yield_now().await;
+    }
+    drain.start();
+    upload.write_all(b"late").await.unwrap();
+    for (mut socket, status) in [(upload, "201"), (asking, "503")] {
+        let mut got = String::new();
+        tokio::time::timeout(PATIENCE, socket.read_to_string(&mut got)).await.expect("stays open").unwrap();
+        assert!(
+            got.starts_with(&format!("HTTP/1.1 {status} ")) && got.contains("connection: close"),
+            "{got}"
+        );
+    }
 }
 
 #[tokio::test]

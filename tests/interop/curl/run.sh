@@ -5,7 +5,7 @@ cd "$(dirname "$0")"
 ../setup.sh curl
 set +e # scenarios judge for themselves
 . ./lib.sh
-for part in publish receive transactions read admin access operations errors; do
+for part in publish receive transactions read admin access operations errors details; do
   . "./$part.sh"
 done
 for name in $(declare -F | sed -n 's/^declare -f it_//p'); do

@@ -9,7 +9,8 @@ use std::net::TcpStream;
 
 pub struct Http {
     stream: BufReader<TcpStream>,
-    authorization: String,
+    /// Lines that go with every request.
+    pub authorization: String,
 }
 
 impl Http {

@@ -6,7 +6,7 @@
 //! no wire of the table speaks for fails the test. Whoever may do a thing is granted exactly what the row says, so the
 //! table shows what each request needs, too.
 //!
-//! - `wire` — the wires, and how each is spoken raw: `http`, `remoting`, `stomp`
+//! - `wire` — the wires, and how each is spoken raw: `http`, `mqhttp`, `remoting`, `stomp`
 //! - `rows` — by which request each wire calls each verb
 //! - `world` — the server, its users, and what each cell finds there
 //! - `cell` — one question and the judgement of its answer
@@ -15,6 +15,7 @@
 
 mod cell;
 mod http;
+mod mqhttp;
 mod remoting;
 mod rows;
 mod stomp;
@@ -81,7 +82,7 @@ fn every_listener_speaks_wires_of_the_table() {
     for (name, _) in sluice_server::config::Config::default().listen.named() {
         let wires: &[Wire] = match name {
             "namesrv" | "remoting" => &[Wire::Remoting],
-            "http" => &[Wire::Http],
+            "http" => &[Wire::Http, Wire::MqHttp],
             "stomp" => &[Wire::Stomp],
             "all" => &Wire::ALL,
             other => {

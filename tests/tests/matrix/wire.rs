@@ -1,7 +1,7 @@
 //! The wires, and what can be said and heard on each.
 
 use crate::world::World;
-use crate::{http, remoting, stomp};
+use crate::{http, mqhttp, remoting, stomp};
 use sluice_broker::Verb;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -14,6 +14,7 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 pub enum Wire {
     Remoting,
     Http,
+    MqHttp,
     Stomp,
 }
 
@@ -56,20 +57,29 @@ pub trait Speaker {
 }
 
 impl Wire {
-    pub const ALL: [Self; 3] = [Self::Remoting, Self::Http, Self::Stomp];
+    pub const ALL: [Self; 4] = [Self::Remoting, Self::Http, Self::MqHttp, Self::Stomp];
 
     pub const fn name(self) -> &'static str {
         match self {
             Self::Remoting => "remoting",
             Self::Http => "http",
+            Self::MqHttp => "mqhttp",
             Self::Stomp => "stomp",
+        }
+    }
+
+    /// Where it is spoken.
+    const fn listener(self) -> &'static str {
+        match self {
+            Self::MqHttp => Self::Http.name(),
+            other => other.name(),
         }
     }
 
     /// Why a client of this wire cannot show a token, if it cannot.
     pub const fn no_tokens(self) -> Option<&'static str> {
         match self {
-            Self::Remoting => Some(
+            Self::Remoting | Self::MqHttp => Some(
                 "every request is signed with a secret; a client of this wire has nowhere to show a token",
             ),
             Self::Http | Self::Stomp => None,
@@ -79,7 +89,7 @@ impl Wire {
     /// What a connection hears last when it is cut because its user is gone.
     pub const fn last_words(self) -> &'static str {
         match self {
-            Self::Remoting | Self::Http => "", // neither may answer what was not asked
+            Self::Remoting | Self::Http | Self::MqHttp => "", // neither may answer what was not asked
             Self::Stomp => "Access refused",
         }
     }
@@ -88,17 +98,19 @@ impl Wire {
         match self {
             Self::Remoting => crate::rows::remoting::row(verb),
             Self::Http => crate::rows::http::row(verb),
+            Self::MqHttp => crate::rows::mqhttp::row(verb),
             Self::Stomp => crate::rows::stomp::row(verb),
         }
     }
 
     /// Connects from an address of this machine, as this user.
     pub fn connect(self, world: &World, from: Ipv4Addr, shown: Shown) -> Box<dyn Speaker> {
-        let socket = dial(from, world.address(self.name()))
+        let socket = dial(from, world.address(self.listener()))
             .unwrap_or_else(|e| panic!("cannot connect from {from} to {}: {e}", self.name()));
         match self {
             Self::Remoting => Box::new(remoting::Remoting::new(socket, shown)),
             Self::Http => Box::new(http::Http::new(socket, shown)),
+            Self::MqHttp => Box::new(mqhttp::MqHttp::new(socket, shown)),
             Self::Stomp => Box::new(stomp::Stomp::new(socket, shown)),
         }
     }

@@ -4,6 +4,7 @@
 //! verb over one connection; the last one calls it. `needs` is everything that is granted.
 
 pub mod http;
+pub mod mqhttp;
 pub mod remoting;
 pub mod stomp;
 

@@ -1,8 +1,8 @@
 //! The broker beside the model: what is readable, where groups are, and what is left at the end.
 
 use crate::node::{Check, Node, now};
-use sluice_broker::{Lease, PullRequest, ReceiveRequest, StartAt};
-use sluice_model::{Filter, GroupName, Message, Offset, QueueId, TopicName};
+use sluice_broker::{FindRequest, Lease, PullRequest, ReceiveRequest, SearchBy, StartAt};
+use sluice_model::{Filter, GroupName, Message, Offset, QueueId, StoredMessage, TopicName};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -49,6 +49,9 @@ impl Node {
                     return Err(format!("{topic} {id}: offset {} is not what it should be", message.offset));
                 }
             }
+            for message in pulled.messages.first().into_iter().chain(pulled.messages.last()) {
+                self.compare_found(topic, message)?;
+            }
             if pulled.next <= from {
                 return Err(format!("{topic} {id}: reading stands still at {from} before {next}"));
             }
@@ -58,6 +61,19 @@ impl Node {
             Some((offset, _)) => Err(format!("{topic} {id}: offset {offset} is missing")),
             None => Ok(()),
         }
+    }
+
+    /// A message is found by its id, in the segment that is written to as in sealed ones, before a crash and after.
+    fn compare_found(&mut self, topic: &TopicName, wanted: &StoredMessage) -> Check {
+        let id = &wanted.message.id;
+        let mut request = FindRequest::new(topic, id, SearchBy::Id, MANY);
+        (request.from, request.to) = (wanted.stored, wanted.stored);
+        let found = now(self.broker.find(&self.me, &request))?.map_err(|e| format!("no search: {e:?}"))?;
+        self.tally.checks += 1;
+        if found.messages.iter().filter(|message| *message == wanted).count() == 1 {
+            return Ok(());
+        }
+        Err(format!("{topic}: {id} at {} is not found by its id, but {:?}", wanted.locator, found.messages))
     }
 
     /// Reads from a queue, and takes note of what is shown.

@@ -104,6 +104,13 @@ struct TopicConfig {
     read_queue_nums: u32,
     write_queue_nums: u32,
     perm: u8,
+    #[serde(default)]
+    topic_filter_type: Option<String>,
+    #[serde(default)]
+    topic_sys_flag: Option<i64>,
+    /// Clients take such a topic's queues in one order. False changes nothing: tools say so when they are told nothing.
+    #[serde(default)]
+    order: Option<bool>,
     /// With the sign of what to do: `{"+message.type": "FIFO"}`.
     #[serde(default)]
     attributes: BTreeMap<String, String>,
@@ -116,6 +123,9 @@ pub(super) async fn put(call: Call) -> Result<Response> {
         read_queue_nums: call.number("readQueueNums")?,
         write_queue_nums: call.number("writeQueueNums")?,
         perm: call.number("perm")?,
+        topic_filter_type: call.optional("topicFilterType")?,
+        topic_sys_flag: call.optional("topicSysFlag")?,
+        order: call.optional("order")?,
         attributes: BTreeMap::new(),
     };
     put_one(&call, config, call.frame.ext.get("attributes").map(|a| &a[..]).unwrap_or_default()).await?;
@@ -147,6 +157,12 @@ async fn put_one(call: &Call, config: TopicConfig, attributes: &str) -> Result<(
     if config.read_queue_nums != config.write_queue_nums {
         return Err(Failure::invalid("a topic has as many queues for reading as for writing"));
     }
+    if config.topic_filter_type.as_ref().is_some_and(|kind| kind != "SINGLE_TAG") {
+        return Err(Failure::invalid("topicFilterType can only be SINGLE_TAG: a message has one tag"));
+    }
+    if config.topic_sys_flag.is_some_and(|flag| flag != 0) {
+        return Err(Failure::invalid("topicSysFlag can only be 0: there are no units"));
+    }
     let queues = config.read_queue_nums;
     let (broker, session) = (&call.node.broker, &call.session);
     let mut spec = match broker.topic(session, &topic) {
@@ -157,6 +173,9 @@ async fn put_one(call: &Call, config: TopicConfig, attributes: &str) -> Result<(
     spec.queues = queues;
     spec.perm = config.perm;
     change_attributes(&mut spec, attributes)?;
+    if config.order == Some(true) && order_of(&spec).is_none() {
+        spec.attributes.push((ORDER.to_owned(), format!("{}:{queues}", call.node.marks.broker.name)));
+    }
     broker.put_topic(session, &topic, spec).await?;
     Ok(())
 }

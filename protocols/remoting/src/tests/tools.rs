@@ -56,6 +56,8 @@ async fn topics_are_made_changed_listed_and_deleted() {
     assert_eq!(put("2", &[("attributes", "+message.type=FIFO")]).await, 0);
     assert_eq!(put("3", &[]).await, 0);
     assert_eq!(put("3", &[("attributes", "+queue.type=BatchCQ")]).await, 1);
+    assert_eq!(put("3", &[("topicSysFlag", "0")]).await, 0);
+    assert_eq!(put("3", &[("topicSysFlag", "1")]).await, 29);
     let config = peer.ask(351, &[("topic", "T")], "").await.json();
     assert_eq!(
         (&config["writeQueueNums"], &config["attributes"]["message.type"]),

@@ -99,6 +99,11 @@ impl Call {
         convert::group(self.segment(0)?)
     }
 
+    /// Lets the head of the request go, and with it the buffer that it lies in: who waits for long needs little.
+    pub fn forget_head(&mut self) {
+        self.headers = HeaderMap::new();
+    }
+
     /// A place among the long polls and streams.
     pub fn wait_place(&self) -> Result<WaitPlace, Problem> {
         self.app.wait_place(self.session()?.principal())

@@ -73,12 +73,14 @@ impl Router {
     pub async fn answer(&self, request: Request<Body>, caller: Arc<Caller>) -> Response {
         let started = Instant::now();
         let drain = caller.drain.clone();
-        let (method, version, uri) = (request.method().clone(), request.version(), request.uri().clone());
-        let (counts, mut response) = if mqhttp::is_ours(uri.path()) {
+        // A copy: the request's own path keeps the whole buffer that the request lies in.
+        let path = request.uri().path().to_owned();
+        let (method, version) = (request.method().clone(), request.version());
+        let (counts, mut response) = if mqhttp::is_ours(&path) {
             (&self.mq, Box::pin(mqhttp::answer(&self.app, request, caller)).await)
         } else {
-            let found = self.paths.at(uri.path()).ok();
-            let response = self.at(found.as_ref(), &uri, request, caller).await;
+            let found = self.paths.at(&path).ok();
+            let response = self.at(found.as_ref(), &path, request, caller).await;
             (found.map_or(&self.elsewhere, |found| &found.value.counts), response)
         };
         if method == Method::HEAD {
@@ -97,7 +99,7 @@ impl Router {
     async fn at(
         &self,
         found: Option<&Found<'_, '_>>,
-        uri: &Uri,
+        path: &str,
         request: Request<Body>,
         caller: Arc<Caller>,
     ) -> Response {
@@ -114,12 +116,12 @@ impl Router {
             Ok(None) => {
                 let run = AssertUnwindSafe(self.run(found, request, caller, &mut shape));
                 run.catch_unwind().await.unwrap_or_else(|_| {
-                    tracing::error!(path = uri.path(), request_id, "a handler panicked");
+                    tracing::error!(path, request_id, "a handler panicked");
                     Err(Problem::new(Code::Internal, "internal error"))
                 })
             }
         };
-        let response = answer.unwrap_or_else(|problem| problem.respond(Some(uri.path()), Some(&request_id)));
+        let response = answer.unwrap_or_else(|problem| problem.respond(Some(path), Some(&request_id)));
         let mut response = shape.apply(response);
         if let Ok(value) = HeaderValue::from_str(&request_id) {
             response.headers_mut().insert(REQUEST_ID, value);
@@ -164,7 +166,8 @@ impl Router {
         let Some(route) = methods.route(request.method()) else {
             return methods.without_route(request.method());
         };
-        let call = call(Arc::clone(&self.app), route, decode(params)?, request, caller).await?;
+        // In a box, because it is done when the handler begins to wait, and its room would stay.
+        let call = Box::pin(call(Arc::clone(&self.app), route, decode(params)?, request, caller)).await?;
         *shape = Shape::of(&call.query)?;
         match Route::getting(route.path).filter(|_| etag::is_tagged(route)) {
             Some(get) => Box::pin(etag::run(route, get, call)).await,

@@ -26,7 +26,7 @@ const MAX_TOPICS: usize = 16;
 const MAX_ATTEMPT: usize = 128;
 
 /// `POST /v1/groups/{group}/receive`
-pub(crate) async fn receive(call: Call) -> Result<Response, Problem> {
+pub(crate) async fn receive(mut call: Call) -> Result<Response, Problem> {
     let raw = match call.query.get("format")? {
         None => call.accept(&[JSON, OCTETS])? == OCTETS,
         Some("json") => false,
@@ -40,6 +40,7 @@ pub(crate) async fn receive(call: Call) -> Result<Response, Problem> {
         wanted.check(&call)?;
         return shown.answer(&call, &deliveries);
     }
+    call.forget_head();
     let (delivered, guard) = wanted.receive(&call).await?;
     let response = shown.answer(&call, &delivered)?;
     let guard = match attempt {
@@ -241,12 +242,10 @@ impl Wanted {
             create: None,
         };
         let requests: Vec<_> = self.topics.iter().map(request).collect();
-        let one = |request| async move {
-            match max_bytes {
-                Some(most) => call.broker().receive_up_to(session, request, most).await,
-                None => call.broker().receive(session, request).await,
-            }
-        };
+        let one = |request| call.broker().receive_up_to(session, request, max_bytes.unwrap_or(usize::MAX));
+        if let [only] = &requests[..] {
+            return Ok(one(only).await?);
+        }
         let mut receives: FuturesUnordered<_> = requests.iter().map(one).collect();
         while let Some(delivered) = receives.next().await {
             let delivered = delivered?;

@@ -26,7 +26,7 @@ const CHUNK: usize = 100;
 const DEFAULT_IN_FLIGHT: u64 = 100;
 
 /// `GET /v1/topics/{topic}/stream`
-pub(crate) async fn topic(call: Call) -> Result<Response, Problem> {
+pub(crate) async fn topic(mut call: Call) -> Result<Response, Problem> {
     let topic = call.topic()?;
     let form = Form::of(&call)?;
     let mode = BodyMode::parse(call.query.get("body")?)?;
@@ -34,6 +34,7 @@ pub(crate) async fn topic(call: Call) -> Result<Response, Problem> {
     let from = start(&call, StartAt::Latest)?;
     let seen = last_event_id(&call)?;
     let place = call.wait_place()?;
+    call.forget_head();
     let mut cursor = call.broker().cursor(call.session()?, &topic, filter, from, None).await?;
     if let Some(seen) = seen {
         seen.apply(&mut cursor.positions)?;
@@ -123,10 +124,11 @@ impl Tail {
 }
 
 /// `GET /v1/groups/{group}/stream`
-pub(crate) async fn group(call: Call) -> Result<Response, Problem> {
+pub(crate) async fn group(mut call: Call) -> Result<Response, Problem> {
     let form = Form::of(&call)?;
     let most = call.app.config.max_stream_in_flight.max(1) as u64;
     let max_in_flight = call.query.number("maxInFlight", 1..=most)?.unwrap_or(DEFAULT_IN_FLIGHT.min(most));
+    call.forget_head();
     let mut deliveries = Deliveries {
         group: call.group()?,
         topic: convert::topic(call.query.required("topic")?)?,

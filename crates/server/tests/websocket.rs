@@ -202,6 +202,10 @@ async fn what_is_no_handshake_is_refused_and_the_connection_stays_http() {
     let answer = client.request("PUT", "/ws", &format!("{UPGRADE}{KEY}")).await;
     assert!(answer.starts_with("HTTP/1.1 405 ") && answer.contains("allow: GET\r\n"), "{answer}");
     assert!(client.ask("/livez", "").await.starts_with("HTTP/1.1 200 "));
+    client.raw(format!("GET /ws HTTP/1.0\r\nHost: x\r\n{UPGRADE}{KEY}\r\n").as_bytes()).await;
+    let mut answer = String::new();
+    client.0.read_line(&mut answer).await.unwrap();
+    assert!(answer.contains(" 400 "), "{answer}");
     server.shutdown().await.unwrap();
 }
 

@@ -33,6 +33,11 @@ impl Positions {
         list.split(',').map(|o| o.parse().map_err(|_| wrong())).collect::<Result<_, _>>().map(Self)
     }
 
+    /// The next offset of each queue.
+    pub fn into_offsets(self) -> Vec<Offset> {
+        self.0
+    }
+
     /// Moves a cursor here. Queues that were added since are read from their beginning.
     pub fn apply(self, positions: &mut Vec<Offset>) -> Result<(), Problem> {
         if self.0.len() > positions.len() {

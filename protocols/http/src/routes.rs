@@ -374,7 +374,9 @@ routes! {
     PATCH "/v1/topics/{topic}" "Change some settings of a topic." login
         &[], &[(JSON, "TopicPatch")], &[(200, JSON, "Topic")] => topics::patch;
     DELETE "/v1/topics/{topic}" "Delete a topic with its messages." login
-        &[], &[], &[(204, "", "")] => topics::delete;
+        DELETE_IF, &[], &[(204, "", "")] => topics::delete;
+    POST "/v1/topics/{topic}" "Let messages go before their time: `{topic}:truncate`." login
+        &[DRY_RUN], &[(JSON, "Truncate")], &[(200, JSON, "Truncated")] => topics::truncate;
 
     GET "/v1/groups" "List groups." login
         &[p("prefix", Kind::Text, "Only names that begin so."), LIMIT, CURSOR], &[], &[(200, JSON, "Groups")] => groups::list;
@@ -390,6 +392,8 @@ routes! {
         PAGE, &[], &[(200, JSON, "Members")] => groups::members;
     GET "/v1/groups/{group}/dead-letters" "Messages that the group could not process." login
         &[LIMIT, CURSOR, BODY], &[], &[(200, JSON, "DeadLetters")] => dead_letters::list;
+    POST "/v1/groups/{group}/dead-letters:redrive" "Give dead letters to their group again." login
+        &[DRY_RUN], &[(JSON, "Redrive")], &[(202, JSON, "Redriven"), (200, JSON, "Redriven")] => dead_letters::redrive;
 
     GET "/v1/users" "List users, without secrets." login
         PAGE, &[], &[(200, JSON, "Users")] => users::list;
@@ -477,6 +481,11 @@ routes! {
 
 const HEALTH: &[(u16, &str, &str)] = &[(200, TEXT, "Text"), (200, JSON, "Health")];
 const PAGE: &[Param] = &[LIMIT, CURSOR];
+const DELETE_IF: &[Param] = &[
+    p("ifEmpty", Kind::Flag, "Only when it holds no message."),
+    p("ifUnused", Kind::Flag, "Only when no group reads it."),
+    DRY_RUN,
+];
 const DRY_RUN: Param = p("dryRun", Kind::Flag, "Only say what would happen.");
 const QUERY: &[Param] = &[
     p("key", Kind::Word, "Messages with this key or id, newest first; without it, all by time."),

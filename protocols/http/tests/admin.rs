@@ -41,10 +41,23 @@ async fn topics_are_made_changed_listed_and_deleted() {
     server.get("/v1/topics/a").await.problem(404, "topic-not-found");
     server.json("PATCH", "/v1/topics/a", json!({})).await.problem(404, "topic-not-found");
     server.call("DELETE", "/v1/topics/%25RETRY%25g", &[], "").await.problem(403, "system-topic");
-    server.json("PUT", "/v1/topics/a", json!({"retention": "3h"})).await.problem(501, "unsupported");
+    let kept = server.json("PUT", "/v1/topics/a", json!({"retention": "3h"})).await.expect(201);
+    assert_eq!((&kept["retention"], &kept["attributes"]), (&json!("3h"), &json!({})));
+    server.json("PUT", "/v1/topics/a", json!({"retention": "900d"})).await.problem(400, "invalid-parameter");
     server.json("PUT", "/v1/topics/a", json!({"permissions": "x"})).await.problem(400, "invalid-json");
     server.json("PUT", "/v1/topics/a", json!({"type": "ODD"})).await.problem(400, "invalid-json");
-    server.call("DELETE", "/v1/topics/b?ifEmpty=true", &[], "").await.problem(501, "unsupported");
+    server.call("POST", "/v1/topics/b/messages", &[], "x").await.expect(201);
+    server.call("DELETE", "/v1/topics/b?ifEmpty=true", &[], "").await.problem(409, "conflict");
+    let truncate = json!({"before": "latest"});
+    let dry = server.json("POST", "/v1/topics/b:truncate?dryRun=true", truncate.clone()).await.expect(200);
+    assert_eq!(dry["removed"], 1);
+    server.call("DELETE", "/v1/topics/b?ifEmpty", &[], "").await.problem(409, "conflict");
+    server.json("POST", "/v1/topics/b:truncate", truncate.clone()).await.expect(200);
+    assert_eq!(server.get("/v1/topics/b").await.expect(200)["messages"], 0);
+    assert_eq!(server.call("DELETE", "/v1/topics/b?ifEmpty&ifUnused&dryRun", &[], "").await.status, 204);
+    assert_eq!(server.call("DELETE", "/v1/topics/b?ifEmpty&ifUnused", &[], "").await.status, 204);
+    server.json("POST", "/v1/topics/b:truncate", truncate.clone()).await.problem(404, "topic-not-found");
+    server.json("POST", "/v1/topics/b:purge", truncate).await.problem(404, "not-found");
 }
 
 #[tokio::test]

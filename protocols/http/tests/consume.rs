@@ -60,6 +60,23 @@ async fn nack_redelivers_and_dead_letters_are_listed() {
     assert_eq!(dead["items"][0]["originalMessageId"], first["messageId"]);
     assert_eq!(dead["items"][0]["topic"], "t");
     assert_eq!(server.receive("").await.expect(200)["messages"], json!([]));
+
+    let redrive = "/v1/groups/g/dead-letters:redrive";
+    let id = dead["items"][0]["messageId"].clone();
+    let dry = server.json("POST", &format!("{redrive}?dryRun=true"), json!({"all": true})).await.expect(200);
+    assert_eq!(dry, json!({"redriven": 1, "missing": [], "more": false}));
+    let done = server.json("POST", redrive, json!({"ids": [id, "none"]})).await.expect(202);
+    assert_eq!(done, json!({"redriven": 1, "missing": ["none"], "more": false}));
+    assert_eq!(server.get("/v1/groups/g/dead-letters").await.expect(200)["items"], json!([]));
+    let again = server.receive("").await.expect(200)["messages"][0].clone();
+    assert_eq!((&again["body"], &again["deliveries"]), (&json!("one"), &json!(1)));
+    for wrong in [json!({}), json!({"ids": [], "all": true}), json!({"all": true, "limit": 0})] {
+        server.json("POST", redrive, wrong).await.problem(400, "invalid-json");
+    }
+    server
+        .json("POST", "/v1/groups/none/dead-letters:redrive", json!({"all": true}))
+        .await
+        .problem(404, "group-not-found");
 }
 
 #[tokio::test]

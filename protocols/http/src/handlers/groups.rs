@@ -33,8 +33,7 @@ pub(super) struct Settings {
     attributes: Map<String, Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     order: Option<Order>,
-    /// In the reference; there is always a dead-letter topic, so only `true` is taken.
-    #[serde(skip_serializing)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     dead_letter: Option<bool>,
 }
 
@@ -46,10 +45,10 @@ enum Order {
     Fifo,
 }
 
-/// Where a group begins.
+/// Where a group begins, or a topic is cut off.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(untagged)]
-enum Start {
+pub(super) enum Start {
     Named(Named),
     #[serde(serialize_with = "time_text")]
     Time(Time),
@@ -57,9 +56,19 @@ enum Start {
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Named {
+pub(super) enum Named {
     Earliest,
     Latest,
+}
+
+impl From<Start> for StartAt {
+    fn from(start: Start) -> Self {
+        match start {
+            Start::Named(Named::Earliest) => Self::Earliest,
+            Start::Named(Named::Latest) => Self::Latest,
+            Start::Time(time) => Self::Time(time.0),
+        }
+    }
 }
 
 fn time_text<S: serde::Serializer>(time: &Time, serializer: S) -> Result<S::Ok, S::Error> {
@@ -152,35 +161,34 @@ impl Settings {
             }),
             enabled: Some(spec.enabled),
             broadcast: Some(spec.broadcast),
-            attributes: spec.clone().fifo(false).attributes.into_iter().map(|(n, v)| (n, v.into())).collect(),
+            attributes: spec
+                .clone()
+                .fifo(false)
+                .dead_letters(true)
+                .attributes
+                .into_iter()
+                .map(|(n, v)| (n, v.into()))
+                .collect(),
             order: Some(if spec.is_fifo() { Order::Fifo } else { Order::Concurrent }),
-            dead_letter: None,
+            dead_letter: Some(spec.keeps_dead_letters()),
         }
     }
 
     pub(super) fn spec(self) -> Result<GroupSpec, Problem> {
-        if self.dead_letter == Some(false) {
-            return Err(Problem::new(Code::Unsupported, "a group without dead letters is not offered")
-                .at("/deadLetter"));
-        }
         if self.max_deliveries == Some(0) {
             return Err(Problem::new(Code::InvalidJson, "maxDeliveries is at least 1").at("/maxDeliveries"));
         }
         let default = GroupSpec::default();
         Ok(GroupSpec {
-            start: match self.consume_from {
-                None => default.start,
-                Some(Start::Named(Named::Earliest)) => StartAt::Earliest,
-                Some(Start::Named(Named::Latest)) => StartAt::Latest,
-                Some(Start::Time(time)) => StartAt::Time(time.0),
-            },
+            start: self.consume_from.map_or(default.start, Into::into),
             max_attempts: self.max_deliveries,
             retry_delays: self.retry_backoff,
             enabled: self.enabled.unwrap_or(default.enabled),
             broadcast: self.broadcast.unwrap_or(default.broadcast),
             attributes: attributes(self.attributes)?,
         }
-        .fifo(self.order == Some(Order::Fifo)))
+        .fifo(self.order == Some(Order::Fifo))
+        .dead_letters(self.dead_letter.unwrap_or(true)))
     }
 }
 

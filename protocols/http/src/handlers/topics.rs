@@ -1,6 +1,8 @@
 //! Topics: list, read, make, change, delete.
 
+use super::groups::Start;
 use crate::call::{Call, json_response, no_content};
+use crate::convert;
 use crate::errors::{Code, Problem};
 use crate::page::{DEFAULT_LIMIT, MAX_LIMIT};
 use crate::params::{self, format_time};
@@ -9,7 +11,8 @@ use axum::response::Response;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use sluice_broker::{DurabilitySetting, TopicSpec, TopicView};
+use sluice_broker::{DeleteIf, DurabilitySetting, TopicSpec, TopicView};
+use sluice_model::units::Span;
 use sluice_model::{ErrorKind, MessageType, TopicName};
 
 const READ: u8 = 4;
@@ -29,9 +32,8 @@ pub(super) struct Settings {
     permissions: Option<String>,
     #[serde(default)]
     attributes: Map<String, Value>,
-    /// In the reference, and not offered: retention is the broker's setting.
-    #[serde(skip_serializing)]
-    retention: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retention: Option<Span>,
 }
 
 #[derive(Serialize)]
@@ -82,8 +84,8 @@ impl From<&TopicSpec> for Settings {
             kind: spec.kind,
             durability: spec.durability,
             permissions: Some(permissions.collect()),
-            attributes: spec.attributes.iter().map(|(n, v)| (n.clone(), v.clone().into())).collect(),
-            retention: None,
+            attributes: free_attributes(spec),
+            retention: spec.retention(),
         }
     }
 }
@@ -91,10 +93,6 @@ impl From<&TopicSpec> for Settings {
 impl Settings {
     /// The settings as the broker takes them; `before` keeps what JSON cannot say.
     pub(super) fn spec(self, before: Option<&TopicSpec>, default_queues: u32) -> Result<TopicSpec, Problem> {
-        if self.retention.is_some() {
-            let detail = "retention of one topic is not offered: it is the broker's setting topics.retention";
-            return Err(Problem::new(Code::Unsupported, detail).at("/retention"));
-        }
         let inherit = before.map_or(0, |spec| spec.perm & !(READ | WRITE));
         let perm = match self.permissions.as_deref() {
             None | Some("rw" | "wr") => READ | WRITE,
@@ -118,8 +116,15 @@ impl Settings {
             durability: self.durability,
             perm: perm | inherit,
             attributes: attributes(self.attributes)?,
-        })
+        }
+        .retaining(self.retention))
     }
+}
+
+/// What has no field of its own.
+fn free_attributes(spec: &TopicSpec) -> Map<String, Value> {
+    let free = spec.clone().retaining(None).attributes;
+    free.into_iter().map(|(name, value)| (name, value.into())).collect()
 }
 
 /// Free attributes: texts.
@@ -222,6 +227,46 @@ pub(crate) async fn delete(call: Call) -> Result<Response, Problem> {
     if is_system(&topic) {
         return Err(Problem::new(Code::SystemTopic, "a retry or dead-letter topic goes with its group"));
     }
-    call.broker().delete_topic(call.session()?, &topic).await?;
+    let only = DeleteIf {
+        empty: call.query.flag("ifEmpty")?.unwrap_or(false),
+        unused: call.query.flag("ifUnused")?.unwrap_or(false),
+        dry_run: call.query.flag("dryRun")?.unwrap_or(false),
+    };
+    call.broker().delete_topic_if(call.session()?, &topic, only).await?;
     Ok(no_content())
+}
+
+/// What a truncation lets go.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Truncate {
+    before: Start,
+}
+
+#[derive(Serialize)]
+struct Truncated {
+    items: Vec<TruncatedQueue>,
+    removed: u64,
+}
+
+#[derive(Serialize)]
+struct TruncatedQueue {
+    queue: u32,
+    begin: u64,
+    until: u64,
+}
+
+/// `POST /v1/topics/{topic}:truncate`
+pub(crate) async fn truncate(mut call: Call) -> Result<Response, Problem> {
+    let Some(name) = call.segment(0)?.strip_suffix(":truncate") else {
+        return Err(Problem::new(Code::NotFound, "a topic can be asked to :truncate, and nothing else"));
+    };
+    let topic = convert::topic(name)?;
+    let dry_run = call.query.flag("dryRun")?.unwrap_or(false);
+    let wanted: Truncate = call.json().await?;
+    let cut = call.broker().truncate(call.session()?, &topic, wanted.before.into(), dry_run).await?;
+    let items =
+        cut.iter().map(|cut| TruncatedQueue { queue: cut.queue.0, begin: cut.begin, until: cut.until });
+    let removed = cut.iter().map(|cut| cut.until.saturating_sub(cut.begin)).sum();
+    json_response(StatusCode::OK, &Truncated { items: items.collect(), removed })
 }

@@ -9,15 +9,18 @@ use http::Method;
 use serde_json::{Value, json};
 
 /// The variable parts of a path.
-pub(super) fn of_path(path: &str) -> impl Iterator<Item = Value> + '_ {
-    let names = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
-    names.map(|name| json!({"name": name, "in": "path", "required": true, "schema": segment(name)}))
+pub(super) fn of_path(route: &Route) -> impl Iterator<Item = Value> + '_ {
+    // A topic that is told to do something has the verb behind its name.
+    let is_verb = route.method == Method::POST && route.path.ends_with("/{topic}");
+    let names = route.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+    names.map(move |name| json!({"name": name, "in": "path", "required": true, "schema": segment(if is_verb { "truncate" } else { name })}))
 }
 
 fn segment(name: &str) -> Value {
     match name {
         "topic" => json!({"type": "string", "pattern": format!("^{NAME}{{1,127}}$")}),
         "group" => json!({"type": "string", "pattern": format!("^{NAME}{{1,240}}$")}),
+        "truncate" => json!({"type": "string", "pattern": format!("^{NAME}{{1,127}}:truncate$")}),
         "queue" => json!({"type": "integer", "minimum": 0, "maximum": u32::MAX}),
         // A user's or role's name; no `/`, which would end the segment.
         "user" | "role" => {

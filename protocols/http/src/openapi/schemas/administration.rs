@@ -32,6 +32,11 @@ pub(super) fn all() -> Schemas {
     let mut offsets = list("items", "Offset");
     offsets["properties"]["totalLag"] = number();
     let place = json!({"topic": topic_name(), "queue": bits(32), "offset": bits(64)});
+    let cut = object(
+        json!({"queue": number(), "begin": number(), "until": number()}),
+        &["queue", "begin", "until"],
+    );
+    let redriven = json!({"redriven": number(), "missing": texts(), "more": flag()});
     let places = json!({"type": "array", "items": reference("Place"), "maxItems": 1024});
     vec![
         ("TopicSettings", strict(topic_settings(), &[])),
@@ -49,9 +54,29 @@ pub(super) fn all() -> Schemas {
         ("Place", strict(place, &["topic", "queue", "offset"])),
         ("SetOffsets", strict(json!({"offsets": places, "force": flag(), "dryRun": flag()}), &["offsets"])),
         ("ResetOffsets", reset()),
+        ("Truncate", strict(json!({"before": start()}), &["before"])),
+        ("Truncated", object(json!({"items": array(cut), "removed": number()}), &["items", "removed"])),
+        ("Redrive", redrive()),
+        ("Redriven", object(redriven, &["redriven", "missing", "more"])),
         ("TopicOffset", object(json!({"queue": number(), "offset": number()}), &["queue", "offset"])),
         ("TopicOffsets", list("items", "TopicOffset")),
     ]
+}
+
+/// A place in time.
+fn start() -> Value {
+    json!({"anyOf": [{"enum": ["earliest", "latest"]}, reference("TimeIn")]})
+}
+
+fn redrive() -> Value {
+    let ids = json!({"type": "array", "items": {"type": "string", "minLength": 1}, "maxItems": 1000});
+    let limit = json!({"type": "integer", "minimum": 1, "maximum": 1000});
+    let mut schema = strict(json!({"ids": optional(ids), "all": flag(), "limit": optional(limit)}), &[]);
+    schema["oneOf"] = json!([
+        {"properties": {"all": {"const": true}, "ids": {"type": "null"}}, "required": ["all"]},
+        {"properties": {"all": {"const": false}, "ids": {"type": "array"}}, "required": ["ids"]},
+    ]);
+    schema
 }
 
 fn attributes() -> Value {
@@ -64,6 +89,7 @@ pub(super) fn topic_settings() -> Value {
         "type": {"enum": ["NORMAL", "FIFO", "DELAY", "TRANSACTION", null]},
         "durability": {"enum": ["async", "sync", null]},
         "permissions": {"enum": ["rw", "wr", "r", "w", "", null]}, "attributes": attributes(),
+        "retention": optional(reference("Span")),
     })
 }
 
@@ -73,7 +99,7 @@ pub(super) fn group_settings() -> Value {
     json!({
         "maxDeliveries": optional(deliveries), "retryBackoff": array(reference("Span")), "consumeFrom": start,
         "enabled": optional(flag()), "broadcast": optional(flag()), "attributes": attributes(),
-        "order": {"enum": ["concurrent", "fifo", null]}, "deadLetter": {"enum": [true, null]},
+        "order": {"enum": ["concurrent", "fifo", null]}, "deadLetter": optional(flag()),
     })
 }
 

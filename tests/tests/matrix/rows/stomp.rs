@@ -39,7 +39,9 @@ pub fn row(verb: Verb) -> Row {
         Client | Join | Members | Subscription | LockQueues | UnlockQueues | HasQueueLocks => {
             Row::Unsaid(NO_MEMBERS)
         }
-        PutTopic | EnsureTopic | DeleteTopic | DeleteTopicIf | Truncate | Topic | Topics => Row::Unsaid(NO_ADMIN),
+        PutTopic | EnsureTopic | DeleteTopic | DeleteTopicIf | Truncate | Topic | Topics => {
+            Row::Unsaid(NO_ADMIN)
+        }
         EnsureGroup => asks(
             &[("Topic:{t}", &[Sub]), ("Group:{g}-ordered", &[Sub])],
             Names("Sub Group:{g}-ordered"),

@@ -38,7 +38,7 @@ pub(crate) async fn run(
     let headers = call.headers.clone();
     if route.method == Method::GET {
         let response = tagged((route.handler)(call).await?).await?;
-        return Ok(not_modified(&headers, response));
+        return not_modified(&headers, response);
     }
     // Read before the turn begins, so that a slow sender does not hold up the others.
     let limit = call.app.config.max_json_body.bytes();
@@ -75,6 +75,9 @@ async fn check(headers: &HeaderMap, get: &'static Route, call: &Call) -> Result<
         Err(problem) if problem.code().status() == StatusCode::NOT_FOUND => None,
         Err(problem) => return Err(problem),
     };
+    for condition in [wanted, unwanted].into_iter().flatten() {
+        lists(condition, "", true)?;
+    }
     let failed = |why: &str| Err(Problem::new(Code::PreconditionFailed, why));
     match (wanted, &current) {
         (Some(_), None) => return failed("If-Match: there is nothing here yet"),
@@ -111,24 +114,34 @@ fn tag_of(response: &Response) -> Option<String> {
 }
 
 /// 304 for who has what is shown already.
-fn not_modified(headers: &HeaderMap, response: Response) -> Response {
+fn not_modified(headers: &HeaderMap, response: Response) -> Result<Response, Problem> {
     let known = headers.get(header::IF_NONE_MATCH).zip(tag_of(&response));
     match known {
-        Some((known, tag)) if lists(known, &tag, true).unwrap_or(false) => {
+        Some((known, tag)) if lists(known, &tag, true)? => {
             let mut answer = StatusCode::NOT_MODIFIED.into_response();
             answer.headers_mut().extend(HeaderValue::from_str(&tag).map(|tag| (header::ETAG, tag)));
-            answer
+            Ok(answer)
         }
-        _ => response,
+        _ => Ok(response),
     }
 }
 
 /// Whether a list of tags has this one; a weak one counts only where the comparison is weak.
 fn lists(list: &HeaderValue, tag: &str, weak: bool) -> Result<bool, Problem> {
-    let text = list.to_str().map_err(|_| Problem::new(Code::BadRequest, "an entity tag is not ASCII"))?;
-    let mut tags = text.split(',').map(str::trim);
-    Ok(tags.any(|listed| {
-        let listed = if weak { listed.strip_prefix("W/").unwrap_or(listed) } else { listed };
-        listed == "*" || listed == tag
-    }))
+    let wrong =
+        || Problem::new(Code::BadRequest, "a condition is * or a list of entity tags, each in quotes");
+    let text = list.to_str().map_err(|_| wrong())?;
+    if text == "*" {
+        return Ok(true);
+    }
+    let mut found = false;
+    for listed in text.split(',').map(str::trim) {
+        let strong = listed.strip_prefix("W/").unwrap_or(listed);
+        let inner = strong.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+        if !inner.is_some_and(|inner| inner.bytes().all(|b| b == b'!' || (b'#'..=b'~').contains(&b))) {
+            return Err(wrong());
+        }
+        found |= if weak { strong == tag } else { listed == tag };
+    }
+    Ok(found)
 }

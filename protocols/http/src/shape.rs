@@ -46,7 +46,9 @@ impl Shape {
     pub fn apply(self, mut response: Response) -> Response {
         let media = response.headers().get(header::CONTENT_TYPE);
         let is_json = media.is_some_and(|media| media == JSON || media == PROBLEM_JSON);
-        if self == Self::default() || !is_json || response.body().size_hint().exact().is_none() {
+        // A stored message keeps its bytes, whatever type its sender gave it.
+        let is_stored = response.headers().contains_key(header::X_CONTENT_TYPE_OPTIONS);
+        if self == Self::default() || !is_json || is_stored || response.body().size_hint().exact().is_none() {
             return response;
         }
         response.headers_mut().remove(header::CONTENT_LENGTH);

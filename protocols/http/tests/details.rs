@@ -272,6 +272,13 @@ async fn settings_are_changed_under_conditions() {
             .problem(404, if path.contains("topics") { "topic-not-found" } else { "group-not-found" });
     }
     server.call("POST", MESSAGES, &["If-Match: *"], "x").await.problem(501, "unsupported");
+    for wrong in ["", "x", "\"x", "\"a\" \"b\"", "\"a\",", "w/\"a\""] {
+        for (method, name) in [("GET", "If-None-Match"), ("PUT", "If-Match"), ("DELETE", "If-None-Match")] {
+            let header = format!("{name}: {wrong}");
+            server.json("PUT", "/v1/topics/here", json!({})).await;
+            server.call(method, "/v1/topics/here", &[&header], "").await.problem(400, "bad-request");
+        }
+    }
 }
 
 #[tokio::test]
@@ -307,6 +314,10 @@ async fn json_is_shaped_as_the_caller_likes_it() {
     assert!(offsets["items"][0]["end"].is_string(), "{offsets}");
     server.get("/v1/topics?int64=maybe").await.problem(400, "invalid-parameter");
     server.get("/v1/topics/t/stream?pretty=true").await.problem(400, "unknown-parameter");
+    let json = ["Content-Type: application/json"];
+    server.call("POST", MESSAGES, &json, "[1,  2]").await.expect(201);
+    let raw = server.receive("format=raw&pretty&int64=string").await;
+    assert_eq!(&raw.body[..], b"[1,  2]", "a stored message keeps its bytes");
     let problem = server.get("/v1/topics/none?pretty=true").await;
     assert!(problem.body.starts_with(b"{\n  \"type\""));
     problem.problem(404, "topic-not-found");

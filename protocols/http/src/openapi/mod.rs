@@ -125,6 +125,9 @@ fn responses(route: &Route) -> Value {
             response["content"][media] = json!({"schema": reference(schema)});
         }
     }
+    if crate::etag::is_tagged(route) && route.method == http::Method::GET {
+        responses.insert("304".into(), json!({"description": "It still is as `If-None-Match` says."}));
+    }
     let problem = json!({"$ref": "#/components/responses/Problem"});
     for status in refusals(route).chain(["default"]) {
         // An answer of its own with a refusal's status, as a health check has, says more than the general one.

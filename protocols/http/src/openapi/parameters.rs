@@ -51,6 +51,9 @@ pub(super) fn of_query(route: &Route) -> impl Iterator<Item = Value> + '_ {
     })
 }
 
+/// `*`, or a list.
+const ENTITY_TAGS: &str = r#"^(\*|(W/)?"[!#-+\--~]*"( *, *(W/)?"[!#-+\--~]*")*)$"#;
+
 /// The headers that mean something to a call, besides those of its body.
 pub(super) fn of_headers(route: &Route) -> impl Iterator<Item = Value> + use<> {
     let key = route.takes_key() && !route.path.ends_with('}');
@@ -64,7 +67,7 @@ pub(super) fn of_headers(route: &Route) -> impl Iterator<Item = Value> + use<> {
     let condition = |name: &str, about: &str| {
         json!({
             "name": name, "in": "header", "description": about,
-            "schema": {"type": "string", "pattern": "^(\\*|(W/)?\"[!#-~]*\")$"},
+            "schema": {"type": "string", "pattern": ENTITY_TAGS},
         })
     };
     let if_match = (tagged && route.method != Method::GET)

@@ -72,7 +72,7 @@ impl Router {
     /// Answers one request.
     pub async fn answer(&self, request: Request<Body>, caller: Arc<Caller>) -> Response {
         let started = Instant::now();
-        let drain = caller.drain.clone();
+        let connection = Arc::clone(&caller);
         // A copy: the request's own path keeps the whole buffer that the request lies in.
         let path = request.uri().path().to_owned();
         let (method, version) = (request.method().clone(), request.version());
@@ -88,7 +88,7 @@ impl Router {
         }
         if version == Version::HTTP_2 {
             response.headers_mut().remove(header::CONNECTION);
-        } else if drain.is_draining() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        } else if connection.drain.is_draining() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         counts.count(&method, response.status(), started.elapsed());
@@ -113,13 +113,13 @@ impl Router {
             Err(problem) => Err(problem),
             Ok(Some(preflight)) => Ok(preflight),
             // Made in place: a future that is moved once more is copied, and kept twice.
-            Ok(None) => {
-                let run = AssertUnwindSafe(self.run(found, request, caller, &mut shape));
-                run.catch_unwind().await.unwrap_or_else(|_| {
+            Ok(None) => AssertUnwindSafe(self.run(found, request, caller, &mut shape))
+                .catch_unwind()
+                .await
+                .unwrap_or_else(|_| {
                     tracing::error!(path, request_id, "a handler panicked");
                     Err(Problem::new(Code::Internal, "internal error"))
-                })
-            }
+                }),
         };
         let response = answer.unwrap_or_else(|problem| problem.respond(Some(path), Some(&request_id)));
         let mut response = shape.apply(response);

@@ -110,9 +110,11 @@ pub fn row(verb: Verb) -> Row {
         )
         .after("Topic:{t}-new", &[Get]),
         EnsureTopic | EnsureGroup => Row::Unsaid(ON_THE_WAY),
-        DeleteTopicIf => {
-            asks(&[("Topic:{t}", &[Delete])], Names("Delete Topic:{t}"), ["DELETE /v1/topics/{t}?ifUnused=false"])
-        }
+        DeleteTopicIf => asks(
+            &[("Topic:{t}", &[Delete])],
+            Names("Delete Topic:{t}"),
+            ["DELETE /v1/topics/{t}?ifUnused=false"],
+        ),
         Truncate => asks(
             &[("Topic:{t}", &[Delete])],
             Names("Delete Topic:{t}"),

@@ -92,7 +92,12 @@ pub fn steps(limit: Duration) -> Result<Vec<Step>> {
         let versions = if suite == "java" { JAVA_VERSIONS.as_slice() } else { &[""] };
         for version in versions {
             let plain_only = suite.starts_with(PLAIN_ONLY);
-            for (variant, label) in VARIANTS.into_iter().filter(|(v, _)| !plain_only || !v.has_tls()) {
+            // The description is the same in every variant, and with users there is something behind all of it.
+            let is_meant = |variant: Variant| match suite.as_str() {
+                "schemathesis" => matches!(variant, Variant::Acl),
+                _ => !plain_only || !variant.has_tls(),
+            };
+            for (variant, label) in VARIANTS.into_iter().filter(|(variant, _)| is_meant(*variant)) {
                 let name = format!("interop/{}{label}", [suite.as_str(), version].join(" ").trim_end());
                 let script = script.clone();
                 steps.push(Step::prepared(name, limit, move || prepare(&script, version, variant, &[])));
@@ -101,6 +106,9 @@ pub fn steps(limit: Duration) -> Result<Vec<Step>> {
     }
     steps.extend(more_versions(limit));
     steps.extend(java_alone(limit));
+    let mut documents = command(root().join("tests/interop/curl/docs.sh"), &[]);
+    documents.env("SLUICE_BIN", broker());
+    steps.push(Step::new("interop/curl documents", documents, limit));
     Ok(steps)
 }
 

@@ -62,7 +62,7 @@ fn operation(route: &Route) -> Value {
     if route.public {
         operation.insert("security".into(), json!([]));
     }
-    let parameters: Vec<Value> = parameters::of_path(route.path)
+    let parameters: Vec<Value> = parameters::of_path(route)
         .chain(parameters::of_query(route))
         .chain(parameters::of_headers(route))
         .collect();

@@ -18,9 +18,11 @@ put /v1/users/fuzz-user '{"roles":["fuzz-role"]}'
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-export SCHEMATHESIS_HOOKS=hooks PYTHONPATH=$PWD PYTHONDONTWRITEBYTECODE=1 HYPOTHESIS_STORAGE_DIRECTORY=$work
+here=$PWD
+export SCHEMATHESIS_HOOKS=hooks PYTHONPATH=$here PYTHONDONTWRITEBYTECODE=1
+cd "$work" # where it leaves what it found, to be tried again
 failed=0
-../../../target/interop-tools/schemathesis/bin/schemathesis --config-file schemathesis.toml run "$base/openapi.json" \
+"$here/../../../target/interop-tools/schemathesis/bin/schemathesis" --config-file "$here/schemathesis.toml" run "$base/openapi.json" \
   "${verify[@]+"${verify[@]}"}" --auth "$AUTH_USER:$AUTH_PASSWORD" --checks all --mode all \
   --phases examples,coverage,fuzzing --max-examples "${EXAMPLES:-8}" --seed "${SEED:-1}" --max-time "${MAX_TIME:-75}" \
   --request-timeout 30 --continue-on-failure --no-color --warnings off || failed=1

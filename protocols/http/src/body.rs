@@ -82,7 +82,8 @@ impl RequestBody {
 
     /// Undoes this coding from here on.
     pub fn decode(&mut self, coding: Coding) -> Result<(), Problem> {
-        self.decoder = Some(Box::new(Decoder::new(coding, self.app.body_memory(coding.memory())?)?));
+        let memory = self.app.body_memory(coding.memory())?;
+        self.decoder = Some(Box::new(Decoder::new(coding, self.app.config.max_body_ratio, memory)?));
         Ok(())
     }
 

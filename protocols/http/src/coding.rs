@@ -13,8 +13,6 @@ use tokio::sync::OwnedSemaphorePermit;
 
 /// What `Accept-Encoding` says of request bodies.
 pub(crate) const TAKEN: &str = "gzip, deflate, zstd, br";
-/// How many times larger than it came a body may become. Texts reach 20, records that repeat each other 100.
-const MAX_RATIO: u64 = 100;
 /// What a body may become whatever its ratio: as much as one call may say in JSON.
 const ALWAYS_ALLOWED: u64 = 1 << 20;
 /// How much is fed to a decoder at once.
@@ -166,12 +164,13 @@ pub(crate) struct Decoder {
     input: Bytes,
     taken: u64,
     given: u64,
+    max_ratio: u64,
     /// What the decoder itself takes; given back with it.
     _memory: OwnedSemaphorePermit,
 }
 
 impl Decoder {
-    pub fn new(coding: Coding, memory: OwnedSemaphorePermit) -> Result<Self, Problem> {
+    pub fn new(coding: Coding, max_ratio: u64, memory: OwnedSemaphorePermit) -> Result<Self, Problem> {
         let sink = Sink { bytes: Vec::new(), room: 0 };
         let unpacker = match coding {
             Coding::Gzip => Unpacker::Gzip(flate2::write::MultiGzDecoder::new(sink)),
@@ -185,7 +184,7 @@ impl Decoder {
                 Unpacker::Zstd { decoder, sink, is_whole: false }
             }
         };
-        Ok(Self { unpacker, input: Bytes::new(), taken: 0, given: 0, _memory: memory })
+        Ok(Self { unpacker, input: Bytes::new(), taken: 0, given: 0, max_ratio, _memory: memory })
     }
 
     /// Takes more of the body; the last one has to be used up.
@@ -200,7 +199,7 @@ impl Decoder {
             self.taken += step as u64;
             self.make_room();
             let bytes = self.input.get(..step).unwrap_or_default();
-            self.unpacker.feed(bytes).map_err(wrong)?;
+            self.unpacker.feed(bytes).map_err(|error| wrong(error, self.max_ratio))?;
             self.input.advance(step);
         }
         Ok(self.piece())
@@ -213,12 +212,12 @@ impl Decoder {
             return Ok(None);
         }
         self.make_room();
-        self.unpacker.finish().map_err(wrong)?;
+        self.unpacker.finish().map_err(|error| wrong(error, self.max_ratio))?;
         Ok(self.piece())
     }
 
     fn make_room(&mut self) {
-        let allowed = (self.taken * MAX_RATIO).max(ALWAYS_ALLOWED);
+        let allowed = self.taken.saturating_mul(self.max_ratio).max(ALWAYS_ALLOWED);
         let sink = self.unpacker.sink();
         sink.room = allowed.saturating_sub(self.given + sink.bytes.len() as u64).min(MAX_STEP);
     }
@@ -230,10 +229,10 @@ impl Decoder {
     }
 }
 
-fn wrong(error: io::Error) -> Problem {
+fn wrong(error: io::Error, max_ratio: u64) -> Problem {
     if error.get_ref().is_some_and(|inner| inner.is::<TooLarge>()) {
-        let detail = format!("the body unpacks to more than {MAX_RATIO} times its size");
-        return Problem::new(Code::BodyTooLarge, detail).with("ratio", MAX_RATIO).closing();
+        let detail = format!("the body unpacks to more than {max_ratio} times its size");
+        return Problem::new(Code::BodyTooLarge, detail).with("ratio", max_ratio).closing();
     }
     Problem::new(Code::BadRequest, "the body is not what its Content-Encoding says, or not whole").closing()
 }
@@ -267,7 +266,7 @@ mod tests {
 
     fn unpacked(coding: Coding, pieces: &[&[u8]]) -> Result<Vec<u8>, Code> {
         let memory = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-        let mut decoder = Decoder::new(coding, memory).unwrap();
+        let mut decoder = Decoder::new(coding, 100, memory).unwrap();
         let mut all = Vec::new();
         for piece in pieces {
             decoder.push(Bytes::copy_from_slice(piece));

@@ -33,6 +33,8 @@ pub struct Config {
     pub max_signed_body: ByteSize,
     /// The memory that request bodies being read may take together [256MiB]; then 503.
     pub max_body_memory: ByteSize,
+    /// How many times larger than it came a compressed body may become [100: texts reach 20]; 1 MiB it may in any case.
+    pub max_body_ratio: u64,
     /// The deepest nesting of a JSON body [64].
     pub max_json_depth: usize,
     /// The most long polls and streams at once [10000].
@@ -80,6 +82,7 @@ impl Default for Config {
             max_json_body: ByteSize::mib(1),
             max_signed_body: ByteSize::mib(4),
             max_body_memory: ByteSize::mib(256),
+            max_body_ratio: 100,
             max_json_depth: 64,
             max_waiting: 10_000,
             max_waiting_per_principal: 1000,

@@ -164,6 +164,18 @@ async fn a_group_without_dead_letters_lets_go() {
 }
 
 #[tokio::test]
+async fn the_steps_of_a_group_survive_a_restart() {
+    for checkpoint in [false, true] {
+        let h = house();
+        let spec =
+            GroupSpec { retry_delays: vec![Span::secs(10), Span::millis(90_500)], ..GroupSpec::default() };
+        h.broker.put_group(&h.me, &group(), spec.clone()).await.unwrap();
+        let h = h.restart(checkpoint);
+        assert_eq!(h.broker.group(&h.me, &group()).unwrap().spec, spec);
+    }
+}
+
+#[tokio::test]
 async fn what_is_truncated_is_gone_for_good() {
     for checkpoint in [false, true] {
         let h = house();

@@ -146,7 +146,12 @@ macro_rules! text_serde {
                         self.visit_str(&n.to_string())
                     }
                 }
-                deserializer.deserialize_any(Text)
+                // A format that does not describe itself, as the log's, has the text that was written.
+                if deserializer.is_human_readable() {
+                    deserializer.deserialize_any(Text)
+                } else {
+                    deserializer.deserialize_str(Text)
+                }
             }
         }
     };

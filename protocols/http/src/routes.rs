@@ -323,7 +323,7 @@ routes! {
         &[STORED, CREATE], BATCH_ANYWHERE, BATCHED => batch::any_topic;
 
     POST "/v1/groups/{group}/receive" "Receive messages under lease." login
-        RECEIVE, &[], &[(200, JSON, "Messages"), (200, "*/*", "Bytes"), (204, "", "")] => receive::receive;
+        RECEIVE, &[], &[(200, JSON, "MessagesOrBody"), (200, "*/*", "Bytes"), (204, "", "")] => receive::receive;
     POST "/v1/groups/{group}/ack" "Settle deliveries as consumed." login
         &[], HANDLES, RESULTS => settle::ack;
     POST "/v1/groups/{group}/nack" "Give deliveries back as failed." login
@@ -349,7 +349,7 @@ routes! {
     GET "/v1/topics/{topic}/messages" "Messages of a topic by key, or by the time they were stored." login
         QUERY, &[], &[(200, JSON, "Found")] => queries::query;
     GET "/v1/topics/{topic}/messages/{message}" "One message by its id." login
-        &[RECEIVE_FORMAT, BODY], &[], &[(200, JSON, "Message"), (200, "*/*", "Bytes")] => queries::one;
+        &[RECEIVE_FORMAT, BODY], &[], &[(200, JSON, "MessageOrBody"), (200, "*/*", "Bytes")] => queries::one;
     GET "/v1/messages/{message}/trace" "What became of a message." login
         &[p("topic", Kind::Name, "The topic that it was sent to; the newest message with this id when left out."), CURSOR],
         &[], &[(200, JSON, "Trace")] => trace::get;

@@ -91,6 +91,11 @@ impl From<&TopicSpec> for Settings {
 }
 
 impl Settings {
+    /// Finds what is wrong whichever topic it is for.
+    pub(super) fn check_form(&self) -> Result<(), Problem> {
+        attributes(self.attributes.clone()).map(drop)
+    }
+
     /// The settings as the broker takes them; `before` keeps what JSON cannot say.
     pub(super) fn spec(self, before: Option<&TopicSpec>, default_queues: u32) -> Result<TopicSpec, Problem> {
         let inherit = before.map_or(0, |spec| spec.perm & !(READ | WRITE));

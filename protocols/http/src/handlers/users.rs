@@ -31,7 +31,7 @@ pub(super) struct Settings {
     #[serde(default, deserialize_with = "given")]
     roles: Option<Vec<String>>,
     #[serde(default, deserialize_with = "given")]
-    quota: Option<QuotaJson>,
+    pub(super) quota: Option<QuotaJson>,
 }
 
 /// Limits as JSON, both ways; what is left out is not limited.
@@ -46,6 +46,17 @@ pub(super) struct QuotaJson {
     connections: Option<u32>,
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     in_flight: Option<u32>,
+}
+
+impl QuotaJson {
+    /// A limit of nothing would stop everything.
+    pub(super) fn has_zero(&self) -> bool {
+        let Self { bytes_per_second, messages_per_second, connections, in_flight } = self;
+        bytes_per_second.is_some_and(|size| size.0 == 0)
+            || *messages_per_second == Some(0)
+            || *connections == Some(0)
+            || *in_flight == Some(0)
+    }
 }
 
 /// Refuses `null`, which could be meant to take something away.

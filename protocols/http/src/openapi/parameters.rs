@@ -67,7 +67,7 @@ pub(super) fn of_headers(route: &Route) -> impl Iterator<Item = Value> + use<> {
     let condition = |name: &str, about: &str| {
         json!({
             "name": name, "in": "header", "description": about,
-            "schema": {"type": "string", "pattern": ENTITY_TAGS},
+            "schema": {"type": "string", "pattern": ENTITY_TAGS, "format": "entity-tags"},
         })
     };
     let if_match = (tagged && route.method != Method::GET)

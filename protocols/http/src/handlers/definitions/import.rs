@@ -159,16 +159,19 @@ fn entries(document: Document) -> Result<Vec<Entry>, Problem> {
     }
     let mut entries = Vec::with_capacity(count);
     for (pointer, map) in at("roles", roles) {
-        let (name, settings) = named(map, &pointer)?;
+        let (name, settings) = named::<RoleSettings>(map, &pointer)?;
+        check_quota(settings.quota.as_ref(), &pointer)?;
         entries.push(Entry::Role(name, settings));
     }
     for (pointer, map) in at("users", users) {
         let (name, settings) = named::<UserSettings>(map, &pointer).map_err(without_values)?;
+        check_quota(settings.quota.as_ref(), &pointer)?;
         entries.push(Entry::User(Box::new(settings.spec(&name))));
     }
     for (pointer, map) in at("topics", topics) {
-        let (name, settings) = named(map, &pointer)?;
+        let (name, settings) = named::<TopicSettings>(map, &pointer)?;
         let name = convert::topic(&name).map_err(|problem| problem.at(format!("{pointer}/name")))?;
+        settings.check_form().map_err(|problem| problem.within(&pointer))?;
         entries.push(Entry::Topic(name, settings));
     }
     for (pointer, map) in at("groups", groups) {
@@ -178,10 +181,19 @@ fn entries(document: Document) -> Result<Vec<Entry>, Problem> {
     }
     for (pointer, own) in at("quotas", quotas) {
         let group = convert::group(&own.group).map_err(|problem| problem.at(format!("{pointer}/group")))?;
+        check_quota(Some(&own.quota), &pointer)?;
         entries.push(Entry::Quota(group, own.quota.into()));
     }
     entries.extend(policies.into_iter().map(|policy| Entry::Policy(policy.into())));
     Ok(entries)
+}
+
+fn check_quota(quota: Option<&QuotaJson>, pointer: &str) -> Result<(), Problem> {
+    if !quota.is_some_and(QuotaJson::has_zero) {
+        return Ok(());
+    }
+    let detail = "a quota of 0 would stop everything; take away the permission instead";
+    Err(Problem::new(Code::InvalidJson, detail).at(format!("{pointer}/quota")))
 }
 
 /// The entries of one list, each with its pointer.

@@ -56,6 +56,14 @@ pub(super) fn all() -> Schemas {
         ("Checks", list("messages", "Message")),
         ("Found", list("messages", "Message")),
         ("Trace", trace()),
+        (
+            "MessageOrBody",
+            json!({"anyOf": [reference("Message"), {"description": "With format=raw, the body."}]}),
+        ),
+        (
+            "MessagesOrBody",
+            json!({"anyOf": [reference("Messages"), {"description": "With format=raw, the body."}]}),
+        ),
         ("Messages", browsed),
         ("DeadLetters", list("items", "Message")),
     ]

@@ -1,113 +1,218 @@
-//! What a head looks like on the wire, before a lenient parser has made sense of it.
+//! What heads look like on the wire, before a lenient parser has made sense of them.
 //!
 //! Two servers in a row that read the same bytes differently let one client put words into another's mouth (request
 //! smuggling). Hyper refuses most of what is ambiguous, but takes a bare line feed for a line end, one of two equal
 //! lengths, and a chunked body over a `Content-Length` that it does not show afterwards. The one idea to know: the bytes
-//! of a head are looked at as they pass, without being kept, and whoever answers the request asks what was seen.
+//! are looked at as they pass, without being kept, bodies are stepped over ([`crate::chunk_watch`] knows where one of
+//! chunks ends), so that a head is seen wherever it begins; whoever answers a request asks what was seen of its head.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use crate::chunk_watch::{Chunks, Step};
+use std::sync::OnceLock;
 
 /// The longest name that is told apart.
 const NAME: usize = 17;
 
-const BARE_LINE_FEED: u8 = 2;
-const TWO_LENGTHS: u8 = 4;
-const LENGTH_AND_CODING: u8 = 8;
+const BARE_LINE_FEED: &str = "a line of the head ends without a carriage return";
+const TWO_LENGTHS: &str = "Content-Length is given more than once";
+const TWO_CODINGS: &str = "Transfer-Encoding is given more than once";
+const LENGTH_AND_CODING: &str = "Content-Length and Transfer-Encoding exclude each other";
+const NO_LENGTH: &str = "Content-Length is not a number";
+const NO_END: &str = "the body of the request before has no clear end";
 
-/// What was seen of the last whole head; taken by who answers it.
+/// The first head of a connection that could be read in two ways: which request it is, and why. There is no second one,
+/// because the connection is closed with its answer.
 #[derive(Default)]
-pub(crate) struct Verdict(AtomicU8);
+pub(crate) struct Verdict(OnceLock<(usize, &'static str)>);
 
 impl Verdict {
-    /// What is wrong with the head that is being answered. One that came while another was being answered was not seen.
-    pub fn take(&self) -> Option<&'static str> {
-        let seen = self.0.swap(0, Ordering::AcqRel);
-        if seen & BARE_LINE_FEED != 0 {
-            Some("a line of the head ends without a carriage return")
-        } else if seen & TWO_LENGTHS != 0 {
-            Some("Content-Length is given more than once")
-        } else if seen & LENGTH_AND_CODING != 0 {
-            Some("Content-Length and Transfer-Encoding exclude each other")
-        } else {
-            None
-        }
+    /// What is wrong with the head of the n-th request; the first is 1.
+    pub fn of(&self, request: usize) -> Option<&'static str> {
+        self.0.get().filter(|(first, _)| request >= *first).map(|(_, fault)| *fault)
     }
 }
 
-/// Follows the lines of a head.
+/// What the next byte belongs to.
+#[derive(Default)]
+enum Place {
+    #[default]
+    Head,
+    /// So many bytes of a body are still to come.
+    Body(u64),
+    Chunks(Chunks),
+    /// Nothing more is looked at.
+    Lost,
+}
+
+/// What the value of a line is.
+#[derive(Default, Clone, Copy)]
+enum Field {
+    #[default]
+    Other,
+    Length,
+}
+
+/// Follows the lines of heads.
 #[derive(Default)]
 pub(crate) struct HeadWatch {
-    watching: bool,
-    faults: u8,
+    place: Place,
+    /// How many heads have ended.
+    heads: usize,
+    head: Head,
+    line: Line,
+}
+
+/// What was seen of a head.
+#[derive(Default)]
+struct Head {
+    has_begun: bool,
+    fault: Option<&'static str>,
     lengths: u8,
     codings: u8,
-    /// The name that the line begins with, in lower case, as far as it is one of interest.
+    length: Option<u64>,
+    length_has_ended: bool,
+}
+
+/// What was seen of a line.
+#[derive(Default)]
+struct Line {
+    /// What it begins with, in lower case, as far as it is a name of interest.
     name: [u8; NAME],
     name_len: usize,
-    has_name: bool,
-    is_empty: bool,
+    /// Known after the colon.
+    field: Option<Field>,
+    has_begun: bool,
     after_return: bool,
 }
 
 impl HeadWatch {
-    /// The next byte is the first of a head.
-    pub fn begin(&mut self) {
-        *self = Self { watching: true, is_empty: true, ..Self::default() };
+    /// More bytes of the connection.
+    pub fn feed(&mut self, mut bytes: &[u8], verdict: &Verdict) {
+        while let Some((first, rest)) = bytes.split_first() {
+            match &mut self.place {
+                Place::Lost => return,
+                Place::Head => {
+                    bytes = rest;
+                    self.head_byte(*first, verdict);
+                }
+                Place::Body(left) => {
+                    let n = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
+                    *left -= n as u64;
+                    bytes = bytes.get(n..).unwrap_or_default();
+                    if *left == 0 {
+                        self.place = Place::Head;
+                    }
+                }
+                Place::Chunks(chunks) => {
+                    let (n, step) = chunks.feed(bytes);
+                    bytes = bytes.get(n..).unwrap_or_default();
+                    match step {
+                        Step::Within => {}
+                        Step::End => self.place = Place::Head,
+                        Step::Lost => self.lose(self.heads + 1, NO_END, verdict),
+                    }
+                }
+            }
+        }
     }
 
-    /// More bytes of it; what follows the head is not looked at.
-    pub fn feed(&mut self, bytes: &[u8], verdict: &Verdict) {
-        for byte in bytes {
-            if !self.watching {
-                return;
-            }
-            match byte {
-                b'\n' => self.end_line(verdict),
-                b'\r' => self.after_return = true,
-                byte => {
-                    self.after_return = false;
-                    self.is_empty = false;
-                    self.name_byte(*byte);
+    fn lose(&mut self, request: usize, fault: &'static str, verdict: &Verdict) {
+        self.place = Place::Lost;
+        let _ = verdict.0.set((request, fault));
+    }
+
+    fn head_byte(&mut self, byte: u8, verdict: &Verdict) {
+        match byte {
+            b'\n' => self.end_line(verdict),
+            b'\r' => self.line.after_return = true,
+            byte => {
+                (self.line.after_return, self.line.has_begun) = (false, true);
+                match self.line.field {
+                    None => self.name_byte(byte),
+                    Some(Field::Length) => self.head.length_byte(byte),
+                    Some(Field::Other) => {}
                 }
             }
         }
     }
 
     fn name_byte(&mut self, byte: u8) {
-        if self.has_name {
-            return;
-        }
-        match self.name.get_mut(self.name_len) {
-            _ if byte == b':' => self.has_name = true,
+        let line = &mut self.line;
+        match line.name.get_mut(line.name_len) {
+            _ if byte == b':' => line.field = Some(self.head.named(line.name.get(..line.name_len))),
             Some(slot) => {
                 *slot = byte.to_ascii_lowercase();
-                self.name_len += 1;
+                line.name_len += 1;
             }
             // Longer than any name of interest.
-            None => self.name_len = NAME + 1,
+            None => line.name_len = NAME + 1,
         }
     }
 
     fn end_line(&mut self, verdict: &Verdict) {
-        if !self.after_return {
-            self.faults |= BARE_LINE_FEED;
+        let line = std::mem::take(&mut self.line);
+        if !line.after_return {
+            self.head.fault = Some(BARE_LINE_FEED);
         }
-        match self.name.get(..self.name_len).filter(|_| self.has_name) {
-            Some(b"content-length") => self.lengths = self.lengths.saturating_add(1),
-            Some(b"transfer-encoding") => self.codings = self.codings.saturating_add(1),
-            _ => {}
-        }
-        if self.is_empty {
+        if line.has_begun {
+            self.head.has_begun = true;
+        } else if self.head.has_begun {
+            // Empty lines before a head belong to none; the one after it ends it.
             self.end_head(verdict);
         }
-        (self.name_len, self.has_name, self.is_empty, self.after_return) = (0, false, true, false);
     }
 
     fn end_head(&mut self, verdict: &Verdict) {
-        self.watching = false;
-        let two = if self.lengths > 1 { TWO_LENGTHS } else { 0 };
-        let both = if self.lengths > 0 && self.codings > 0 { LENGTH_AND_CODING } else { 0 };
-        verdict.0.store(self.faults | two | both, Ordering::Release);
+        self.heads += 1;
+        let head = std::mem::take(&mut self.head);
+        match head.fault() {
+            Some(fault) => self.lose(self.heads, fault, verdict),
+            None if head.codings > 0 => self.place = Place::Chunks(Chunks::default()),
+            None => match head.length {
+                None | Some(0) => {}
+                Some(length) => self.place = Place::Body(length),
+            },
+        }
+    }
+}
+
+impl Head {
+    fn named(&mut self, name: Option<&[u8]>) -> Field {
+        match name {
+            Some(b"content-length") => {
+                self.lengths = self.lengths.saturating_add(1);
+                return Field::Length;
+            }
+            Some(b"transfer-encoding") => self.codings = self.codings.saturating_add(1),
+            _ => {}
+        }
+        Field::Other
+    }
+
+    /// A length is digits, with blanks around them.
+    fn length_byte(&mut self, byte: u8) {
+        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'));
+        match (digit, byte) {
+            (Some(digit), _) if !self.length_has_ended => {
+                let length = self.length.unwrap_or(0).checked_mul(10).and_then(|n| n.checked_add(digit));
+                self.length = length;
+                if length.is_none() {
+                    self.fault = Some(NO_LENGTH);
+                }
+            }
+            (None, b' ' | b'\t') => self.length_has_ended = self.length.is_some(),
+            _ => self.fault = Some(NO_LENGTH),
+        }
+    }
+
+    fn fault(&self) -> Option<&'static str> {
+        match (self.lengths, self.codings) {
+            _ if self.fault == Some(BARE_LINE_FEED) => self.fault,
+            (2.., _) => Some(TWO_LENGTHS),
+            (1.., 1..) => Some(LENGTH_AND_CODING),
+            (_, 2..) => Some(TWO_CODINGS),
+            (1.., _) if self.length.is_none() => Some(NO_LENGTH),
+            _ => self.fault,
+        }
     }
 }
 
@@ -115,36 +220,70 @@ impl HeadWatch {
 mod tests {
     use super::*;
 
-    fn seen(head: &str) -> Option<&'static str> {
+    /// The first request that is refused.
+    fn seen(bytes: &str) -> Option<usize> {
         let whole = Verdict::default();
-        let mut watch = HeadWatch::default();
-        watch.begin();
-        watch.feed(head.as_bytes(), &whole);
+        HeadWatch::default().feed(bytes.as_bytes(), &whole);
         let bytewise = Verdict::default();
-        watch.begin();
-        head.bytes().for_each(|byte| watch.feed(&[byte], &bytewise));
-        let found = whole.take();
-        assert_eq!(bytewise.take(), found);
-        found
+        let mut watch = HeadWatch::default();
+        bytes.bytes().for_each(|byte| watch.feed(&[byte], &bytewise));
+        assert_eq!(bytewise.0.get(), whole.0.get());
+        whole.0.get().map(|(request, _)| *request)
     }
+
+    const WRONG: [&str; 9] = [
+        "GET / HTTP/1.1\nHost: x\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: x\n\r\n",
+        "GET / HTTP/1.1\r\nHost: x\r\n\n",
+        "\r\n\r\nGET / HTTP/1.1\nHost: x\r\n\r\n",
+        "GET / HTTP/1.1\r\nContent-Length: 5\r\nCONTENT-LENGTH: 5\r\n\r\n",
+        "GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\ncontent-length: 5\r\n\r\n",
+        "GET / HTTP/1.1\r\ncontent-length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "GET / HTTP/1.1\r\nContent-Length: 5, 5\r\n\r\n",
+    ];
+    const GOOD: [&str; 5] = [
+        "POST / HTTP/1.1\r\nHost: x\r\nContent-Length:  5 \r\nX-Content-Length: 6\r\n\r\na\nb\nc",
+        "GET / HTTP/1.1\r\nX: content-length: 5\r\n\r\n",
+        "\r\n\r\nPOST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n",
+        "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2;a=b\r\n\n\n\r\nA \r\n0123456789\r\n0\r\nT: a\nb\r\n\r\n",
+        "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    ];
 
     #[test]
     fn ambiguous_heads_are_told_and_others_are_not() {
-        let good = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nX-Content-Length: 6\r\n\r\na\nb\nc";
-        assert_eq!(seen(good), None);
-        assert_eq!(
-            seen("GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nX: content-length: 5\r\n\r\n"),
-            None
-        );
-        for wrong in [
-            "GET / HTTP/1.1\nHost: x\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: x\n\r\n",
-            "GET / HTTP/1.1\r\nHost: x\r\n\n",
-            "GET / HTTP/1.1\r\nContent-Length: 5\r\nCONTENT-LENGTH: 5\r\n\r\n",
-            "GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\ncontent-length: 5\r\n\r\n",
-            "GET / HTTP/1.1\r\ncontent-length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
-        ] {
-            assert!(seen(wrong).is_some(), "{wrong:?}");
+        assert_eq!(seen(&GOOD.concat()), None);
+        for wrong in WRONG {
+            assert_eq!(seen(wrong), Some(1), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn a_head_is_seen_behind_any_body() {
+        for good in GOOD {
+            for wrong in WRONG {
+                assert_eq!(seen(&format!("{good}{wrong}")), Some(2), "{good:?} {wrong:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_a_head_behind_a_body_without_end() {
+        for chunks in
+            ["x\r\n", "1\nab", "1\r\na0\r\n\r\n", "0\r\n\rx", "ffffffffffffffffff\r\n", "\r\n", "1;a\n"]
+        {
+            let bytes = format!("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}");
+            assert_eq!(seen(&bytes), Some(2), "{chunks:?}");
+        }
+    }
+
+    #[test]
+    fn whoever_comes_before_is_not_to_blame() {
+        let verdict = Verdict::default();
+        HeadWatch::default().feed([GOOD[1], WRONG[0]].concat().as_bytes(), &verdict);
+        assert_eq!(
+            (verdict.of(1), verdict.of(2), verdict.of(3)),
+            (None, Some(BARE_LINE_FEED), Some(BARE_LINE_FEED))
+        );
     }
 }

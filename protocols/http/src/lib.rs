@@ -7,7 +7,7 @@
 //! Rules live in the broker, sockets in `sluice-net`. What comes from where:
 //!
 //! - `connection` — one connection: HTTP/1.1 and HTTP/2, time limits, drain
-//! - `detect` — are these first bytes HTTP?; `head_watch` — heads that could be read in two ways
+//! - `detect` — are these first bytes HTTP?; `head_watch`, `chunk_watch` — heads that could be read in two ways
 //! - `router` — the checks around every request; `routes` — the table; `openapi` — the same table as a document
 //! - `websocket` — requests that turn their connection over to another wire
 //! - `identity` — whose connection it is, and that it ends with them
@@ -27,6 +27,7 @@ mod attempts;
 mod auth;
 mod body;
 mod call;
+mod chunk_watch;
 mod coding;
 mod compress;
 mod config;

@@ -275,7 +275,7 @@ fn check(app: &App, request: &Request<Body>) -> Result<(), Problem> {
             .header(header::ALLOW, "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT")
             .closing());
     }
-    check_coding(request.headers())?;
+    check_transfer(request.headers())?;
     check_percent(request.uri().path())?;
     for name in NOT_OFFERED {
         if request.headers().contains_key(name) {
@@ -287,7 +287,7 @@ fn check(app: &App, request: &Request<Body>) -> Result<(), Problem> {
 }
 
 /// Chunks are the only transfer coding, and exclude a length.
-fn check_coding(headers: &HeaderMap) -> Result<(), Problem> {
+pub(crate) fn check_transfer(headers: &HeaderMap) -> Result<(), Problem> {
     let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
     let Some(coding) = codings.next() else { return Ok(()) };
     let is_plain = coding.as_bytes().eq_ignore_ascii_case(b"chunked") && codings.next().is_none();

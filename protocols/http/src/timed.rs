@@ -34,7 +34,7 @@ struct Requests {
     begun: AtomicUsize,
     /// How many are being served.
     serving: AtomicUsize,
-    /// What the last head looked like.
+    /// What the heads looked like.
     head: Verdict,
     /// The reader, which starts to measure the rest when the last request is done.
     reader: AtomicWaker,
@@ -50,9 +50,9 @@ impl Activity {
         Serving(self.clone())
     }
 
-    /// What is wrong with the head of the request that has just begun.
+    /// What is wrong with the head of the request that has just begun. Requests with such heads come one by one.
     pub fn head_fault(&self) -> Option<&'static str> {
-        self.0.head.take()
+        self.0.head.of(self.begun())
     }
 
     fn is_serving(&self) -> bool {
@@ -119,8 +119,6 @@ pub(crate) struct Timed<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Timed<S> {
     pub fn new(stream: S, config: &Config, activity: Activity) -> Self {
         let now = Instant::now();
-        let mut watch = HeadWatch::default();
-        watch.begin();
         Self {
             stream,
             first: Bytes::new(),
@@ -131,7 +129,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Timed<S> {
             begun: 0,
             preface: 0,
             only_preface: true,
-            watch,
+            watch: HeadWatch::default(),
             head_time: config.header_read_timeout.0,
             idle_time: config.idle_timeout.0,
             write_time: config.write_timeout.0,
@@ -201,11 +199,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Timed<S> {
         }
         if self.phase == Phase::Resting && !self.activity.is_serving() {
             self.enter(Phase::Head);
-            self.watch.begin();
         }
-        if self.phase == Phase::Head {
-            self.watch.feed(bytes, &self.activity.0.head);
-        }
+        self.watch.feed(bytes, &self.activity.0.head);
     }
 
     /// Called when nothing comes: an error once the client is late.

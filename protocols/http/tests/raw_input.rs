@@ -265,6 +265,35 @@ async fn a_drain_lets_what_has_begun_come_to_its_end() {
     }
 }
 
+/// Requests that are well formed and say so in each way that there is, none of them the last one.
+const BEFORE: [&str; 4] = [
+    "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n",
+    "POST /v1/topics/t/messages HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\na\nb\n",
+    "POST /v1/topics/t/messages HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n\
+     3;e=f\r\n\n\na\r\n0\r\nX-Trailer: y\r\n\r\n",
+    "\r\nPOST /v1/groups/g/receive?topic=t&wait=1s HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
+];
+
+#[tokio::test]
+async fn a_head_that_could_be_read_in_two_ways_is_seen_behind_others() {
+    let server = server();
+    server.call("PUT", "/v1/topics/t", &["Content-Type: application/json"], "{}").await.expect(201);
+    for head in [
+        "Content-Length: 0\r\nContent-Length: 0",
+        "Transfer-Encoding: chunked\r\nContent-Length: 5",
+        "Content-Length: 5\r\nTransfer-Encoding: chunked",
+        "Content-Length: 0\nX: y",
+    ] {
+        let before = if head.contains('\n') && !head.contains('\r') { &BEFORE[..] } else { &BEFORE[..3] };
+        for good in before {
+            let got = answers(&server, &[good.as_bytes(), &post(head, "0\r\n\r\n")].concat()).await;
+            let statuses: Vec<&str> = got.split("HTTP/1.1 ").skip(1).map(|answer| &answer[..3]).collect();
+            assert!(matches!(statuses[..], ["200" | "201", "400"]), "{good:?} {head:?}: {got}");
+            assert!(got.contains("\"code\":\"bad-request\""), "{got}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn pipelined_requests_are_answered_in_order() {
     let server = server();

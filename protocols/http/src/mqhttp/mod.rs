@@ -33,7 +33,7 @@ pub use config::MqConfig;
 use crate::app::App;
 use crate::body::RequestBody;
 use crate::call::Caller;
-use crate::router::check_sizes;
+use crate::router::{check_sizes, check_transfer};
 use axum::body::Body;
 use axum::response::Response;
 use call::Call;
@@ -122,6 +122,7 @@ async fn serve(app: &Arc<App>, request: Request<Body>, caller: Arc<Caller>) -> R
     let (head, body) = request.into_parts();
     let mut body = RequestBody::new(body, &head.headers, Arc::clone(app), caller.tracker.clone());
     check_sizes(app, &head.uri, &head.headers)?;
+    check_transfer(&head.headers)?;
     check_version(&head.headers)?;
     check_coding(&head.headers)?;
     let topic = topic_of(&head.uri)?;

@@ -24,8 +24,8 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, HOST};
 use http::request::Parts;
 use http::{HeaderMap, Uri};
-use sluice_auth::{Credentials, Session};
-use sluice_model::ErrorKind;
+use sluice_auth::{Credentials, Reason, Session};
+use sluice_model::{Error, ErrorKind};
 
 /// Some clients leave the padding out.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -58,11 +58,13 @@ pub async fn login(
             Box::pin(app.broker.login(Credentials::Password { user, password }, peer)).await
         }
         (Shown::Bearer(token), _) => app.broker.login_now(Credentials::Bearer { token }, peer),
+        (Shown::SigV4(claim), _) if claim.is_temporary(&head.headers) => return Err(wrong(mq::TEMPORARY)),
         (Shown::SigV4(claim), _) => {
             let body = Box::pin(read_body(app, body)).await?;
             let (texts, signed_at) = (claim.texts(head, &body)?, claim.signed_at()?);
             app.broker.login_now(claim.credentials(&claim.scope(), &texts, signed_at), peer)
         }
+        (Shown::Mq(_), _) if mq::is_temporary(&head.headers) => return Err(wrong(mq::TEMPORARY)),
         (Shown::Mq(claim), _) => {
             let (texts, signed_at) = (mq::texts(head)?, mq::signed_at(&head.headers)?);
             let session = app.broker.login_now(claim.credentials(&texts, signed_at), peer);
@@ -79,9 +81,21 @@ pub async fn login(
         if refused {
             metrics::counter!("sluice_http_logins_refused_total").increment(1);
         }
-        let problem = Problem::from(error);
-        if refused { problem.challenge(bearer) } else { problem }
+        match refused {
+            true => Problem::new(refusal(&error, &shown), error.message()).challenge(bearer),
+            false => Problem::from(error),
+        }
     })
+}
+
+/// What a login that failed is called. Whether there is such an access key is told by none of the words.
+fn refusal(error: &Error, shown: &Shown<'_>) -> Code {
+    match (Reason::of(error), shown) {
+        (Reason::Skewed, _) => Code::ClockSkew,
+        (Reason::Expired, _) => Code::TokenExpired,
+        (Reason::WrongSecret | Reason::UnknownUser, Shown::SigV4(_) | Shown::Mq(_)) => Code::BadSignature,
+        _ => Code::Unauthenticated,
+    }
 }
 
 fn read(headers: &HeaderMap) -> Result<Shown<'_>, Problem> {

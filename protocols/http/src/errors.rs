@@ -52,6 +52,9 @@ codes! {
     MissingParameter = 400, "missing-parameter", "Missing parameter";
     InvalidName = 400, "invalid-name", "Invalid name";
     Unauthenticated = 401, "unauthenticated", "Authentication required";
+    BadSignature = 401, "bad-signature", "The signature does not fit the request";
+    ClockSkew = 401, "clock-skew", "Signed too long ago, or in the future";
+    TokenExpired = 401, "token-expired", "The credentials have expired";
     Forbidden = 403, "forbidden", "Not permitted";
     SystemTopic = 403, "system-topic", "System topic";
     NotFound = 404, "not-found", "No such resource";
@@ -88,6 +91,7 @@ codes! {
     InvalidKey = 422, "invalid-key", "Invalid key";
     UpgradeRequired = 426, "upgrade-required", "Upgrade required";
     RateLimited = 429, "rate-limited", "Too many requests";
+    QuotaExceeded = 429, "quota-exceeded", "A quota is used up";
     HeadersTooLarge = 431, "headers-too-large", "Request headers too large";
     Internal = 500, "internal", "Internal error";
     Corrupt = 500, "corrupt", "Stored data is damaged";
@@ -152,7 +156,7 @@ impl Problem {
     /// A problem with a sentence about this occurrence.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
         let mut problem = Self { code, detail: detail.into(), more: Box::default() };
-        if code == Code::Unauthenticated {
+        if code.status() == StatusCode::UNAUTHORIZED {
             problem = problem.challenge(false);
         } else if matches!(code.status().as_u16(), 429 | 503) {
             problem = problem.header(header::RETRY_AFTER, RETRY_AFTER);
@@ -286,10 +290,9 @@ impl From<Error> for Problem {
             tracing::error!(?error, "request failed");
         }
         let over = error.source().and_then(|source| source.downcast_ref::<OverQuota>());
-        let problem = Self::new(error.kind().into(), error.message());
         match over {
-            Some(over) => problem.retry_after(over.retry_after),
-            None => problem,
+            Some(over) => Self::new(Code::QuotaExceeded, error.message()).retry_after(over.retry_after),
+            None => Self::new(error.kind().into(), error.message()),
         }
     }
 }

@@ -399,7 +399,7 @@ async fn who_is_over_quota_is_told_when_to_come_again() {
     let publish = || call(&server, "app", "POST", "/v1/topics/t/messages", json!("x".repeat(10_000)));
     publish().await.expect(201);
     let refused = publish().await;
-    assert_eq!(refused.problem(429, "rate-limited")["retryable"], true);
+    assert_eq!(refused.problem(429, "quota-exceeded")["retryable"], true);
     let wait: u64 = refused.header("retry-after").parse().unwrap();
     assert!((90..=101).contains(&wait), "{wait}");
     assert_eq!(refused.headers.get_all("retry-after").iter().count(), 1);

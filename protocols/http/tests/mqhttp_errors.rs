@@ -64,6 +64,20 @@ async fn every_step_of_the_login_has_a_name() {
     attempt(|cloud, _| cloud.signed("POST", CONSUME, &[]), 403, "SignatureDoesNotMatch").await;
 }
 
+#[tokio::test]
+async fn temporary_credentials_are_refused_and_none_are_none() {
+    let cloud = cloud().await;
+    cloud.publish("a", "").await.is(201);
+    let lines = cloud.signed("GET", CONSUME, &["security-token: CAISowJ1q6Ft5B2yfSjIr5f"]);
+    let refused = raw(&cloud, "GET", CONSUME, &lines, "").await.fails(403, "AccessDenied");
+    assert!(refused.text().contains("temporary credentials"), "{}", refused.text());
+    let lines = cloud.signed("GET", CONSUME, &["security-token: "]);
+    raw(&cloud, "GET", CONSUME, &lines, "").await.is(200);
+    let lines = cloud.signed("GET", "/v1/whoami", &["security-token: x"]);
+    let refused = raw(&cloud, "GET", "/v1/whoami", &lines, "").await;
+    assert!(refused.problem(401, "unauthenticated")["detail"].as_str().unwrap().contains("temporary"));
+}
+
 fn clone(cloud: &Cloud) -> Cloud {
     let server = support::Server { http: cloud.server.http.clone(), broker: cloud.server.broker.clone() };
     Cloud { server, clock: cloud.clock.clone(), user: cloud.user }

@@ -76,7 +76,7 @@ async fn a_token_is_shown_once_and_good_until_it_ends_or_is_deleted() {
     let listed = listed.expect(200);
     assert_eq!((&listed["items"][0]["id"], &listed["items"][0]["label"]), (&made["id"], &json!("ci")));
     clock.advance(3_600_000);
-    assert_eq!(status(&server, &bearer).await, 401);
+    call(&server, &bearer, "GET", "/v1/whoami", Value::Null).await.problem(401, "token-expired");
 
     let other = root(&server, "POST", tokens, json!({"label": "deploy"})).await.expect(201);
     let bearer = format!("Bearer {}", other["token"].as_str().unwrap());
@@ -175,7 +175,7 @@ async fn a_group_is_limited_whoever_consumes_for_it() {
     assert_eq!(receive("g").await.expect(200)["messages"].as_array().unwrap().len(), 2);
     let over = receive("g").await;
     assert_eq!(over.header("retry-after"), "1");
-    let detail = over.problem(429, "rate-limited")["detail"].clone();
+    let detail = over.problem(429, "quota-exceeded")["detail"].clone();
     assert!(
         detail.as_str().unwrap().contains("Group:g is over its quota of 2 messages a second"),
         "{detail}"
@@ -216,7 +216,7 @@ async fn requests_at_once_are_counted_while_they_wait() {
         assert!(std::time::Instant::now() < deadline, "never over the quota");
         tokio::task::yield_now().await;
     };
-    let detail = over.problem(429, "rate-limited")["detail"].clone();
+    let detail = over.problem(429, "quota-exceeded")["detail"].clone();
     assert!(
         detail.as_str().unwrap().contains("User:app is over its quota of 1 requests at once"),
         "{detail}"

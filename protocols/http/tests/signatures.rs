@@ -199,6 +199,15 @@ async fn whatever_is_changed_on_the_way_breaks_the_signature() {
 }
 
 #[tokio::test]
+async fn a_signature_with_a_temporary_key_is_refused() {
+    let (server, _) = guarded_at(SIGNED_AT).await;
+    let with = |token: &str| [curl(), vec![format!("X-Amz-Security-Token: {token}")]].concat();
+    let (status, body) = send(&server, "POST", TARGET, &with("FwoGZXIvYXdzE"), "hello").await;
+    assert!(status == 401 && body.contains("temporary credentials"), "{body}");
+    assert_eq!(send(&server, "POST", TARGET, &with(""), "hello").await.0, 201, "no token at all");
+}
+
+#[tokio::test]
 async fn a_signature_is_good_for_a_quarter_of_an_hour_either_way() {
     let (server, clock) = guarded_at(SIGNED_AT).await;
     for (forgiven, from) in
@@ -207,8 +216,9 @@ async fn a_signature_is_good_for_a_quarter_of_an_hour_either_way() {
         clock.set(at(SIGNED_AT).checked_add_signed(from * 1000).unwrap());
         let (status, body) = send(&server, "POST", TARGET, &curl(), "hello").await;
         assert_eq!(status, if forgiven { 201 } else { 401 }, "{from} s: {body}");
-        let (wrong, _) = send(&server, "POST", TARGET, &curl(), "hellp").await;
+        let (wrong, problem) = send(&server, "POST", TARGET, &curl(), "hellp").await;
         assert_eq!(wrong, 401);
+        assert!(problem.contains(if forgiven { "bad-signature" } else { "clock-skew" }), "{problem}");
         if !forgiven {
             assert!(body.contains("this broker's time"), "{body}");
         }

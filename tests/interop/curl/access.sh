@@ -129,7 +129,7 @@ if [ -n "${AUTH_USER:-}${BEARER:-}" ]; then
     publish three
     receive '&max=3&from=earliest'
     call POST "/v1/groups/$G/receive?topic=$T"
-    problem 429 rate-limited
+    problem 429 quota-exceeded
     has_header retry-after '^[1-9]'
     call DELETE "/v1/groups/$G/quota"
     is 204

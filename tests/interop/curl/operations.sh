@@ -80,11 +80,11 @@ if [ -n "${AUTH_USER:-}" ]; then
     anonymous POST "/v1/topics/$T/messages" "${sign[@]}" -T /dev/null -H 'X-MQ-Tag: b'
     is 201
     anonymous POST "/v1/topics/$T/messages" "${sign[@]}x" -d signed
-    problem 401 unauthenticated
+    problem 401 bad-signature
     anonymous POST "/v1/topics/$T/messages" "${sign[@]}" -T operations.sh
-    problem 401 unauthenticated
+    problem 401 bad-signature
     anonymous GET /v1/topics "${sign[@]}" -H 'X-Amz-Date: 20200101T000000Z'
-    problem 401 unauthenticated
+    problem 401 clock-skew
   }
 
   it_knows_users_by_the_signature_of_the_cloud() {
@@ -96,7 +96,7 @@ if [ -n "${AUTH_USER:-}" ]; then
     anonymous POST "$target" "$@"
     is 201
     anonymous POST "${target}c" "$@"
-    problem 401 unauthenticated
+    problem 401 bad-signature
   }
 fi
 

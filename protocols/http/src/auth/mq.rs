@@ -13,6 +13,10 @@ use md5::{Digest, Md5};
 use sluice_auth::{Credentials, HmacAlgorithm, SigningKey};
 use sluice_model::Millis;
 
+/// What is said to who shows an access key that is good for some hours only, as a cloud's token service gives them out.
+pub(crate) const TEMPORARY: &str =
+    "temporary credentials (a security token) are not offered; use a user's own access key and secret";
+const SECURITY_TOKEN: &str = "security-token";
 const DIGEST: &str = "content-md5";
 const PREFIX: &str = "x-mq-";
 const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
@@ -76,6 +80,11 @@ pub(crate) fn texts(head: &Parts) -> Result<Vec<String>, Problem> {
         None => format!("{text}{path}"),
     };
     Ok(vec![with(query), with(query.map(|_| sorted.as_str()))])
+}
+
+/// Whether the access key comes with a token that it is worth nothing without. Clients that have none send none.
+pub(crate) fn is_temporary(headers: &HeaderMap) -> bool {
+    headers.get_all(SECURITY_TOKEN).iter().any(|token| !token.is_empty())
 }
 
 pub(crate) fn has_digest(headers: &HeaderMap) -> bool {

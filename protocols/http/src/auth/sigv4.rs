@@ -102,6 +102,13 @@ impl<'a> Claim<'a> {
         })
     }
 
+    /// Whether the access key comes with a token that it is worth nothing without, in a header like
+    /// `X-Amz-Security-Token`.
+    pub(super) fn is_temporary(&self, headers: &HeaderMap) -> bool {
+        let is_token = |name: &str| name.starts_with("x-") && name.ends_with("-security-token");
+        headers.iter().any(|(name, token)| is_token(name.as_str()) && !token.is_empty())
+    }
+
     pub(super) fn scope(&self) -> [&str; 4] {
         [self.day, self.region, self.service, self.terminator]
     }

@@ -181,7 +181,7 @@ impl From<Problem> for Fault {
                 Self::invalid(detail).closing()
             }
             Theirs::RequestTimeout => Self::new(Code::RequestTimeout, detail).closing(),
-            Theirs::RateLimited => Self::new(Code::QpsLimitExceeded, detail),
+            Theirs::RateLimited | Theirs::QuotaExceeded => Self::new(Code::QpsLimitExceeded, detail),
             Theirs::Unauthenticated => Self::new(Code::InvalidAccessKeyId, detail),
             Theirs::Overloaded | Theirs::Draining | Theirs::Unavailable => {
                 Self::new(Code::InternalError, detail).with_status(StatusCode::SERVICE_UNAVAILABLE).closing()

@@ -28,6 +28,9 @@ pub(super) fn login(app: &App, head: &Parts, caller: &Caller) -> Result<Session,
     let text = single(&head.headers, AUTHORIZATION.as_str()).ok().flatten().ok_or_else(malformed)?;
     let claim = text.strip_prefix("MQ ").and_then(|rest| mq::Claim::read(rest.trim()).ok());
     let claim = claim.ok_or_else(malformed)?;
+    if mq::is_temporary(&head.headers) {
+        return Err(Fault::new(Code::AccessDenied, mq::TEMPORARY));
+    }
     if !head.headers.contains_key(DATE) {
         return Err(Fault::new(Code::MissingDateHeader, "there is no Date header"));
     }

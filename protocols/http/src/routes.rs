@@ -218,6 +218,11 @@ const GROUP_STREAM: &[Param] = &[
     FROM,
     BODY,
     STREAM_FORMAT,
+    p(
+        "status",
+        Kind::Span,
+        "How often to say where the group is, in an event `status`: 1s to 1h; never when left out.",
+    ),
 ];
 
 const BROWSE: &[Param] = &[

@@ -57,6 +57,14 @@ impl Form {
         })
     }
 
+    /// Where the reader's group is.
+    pub fn status(self, json: &str) -> Bytes {
+        match self {
+            Self::Sse => format!("event: status\ndata: {json}\n\n").into(),
+            Self::Ndjson => format!("{{\"status\":{json}}}\n").into(),
+        }
+    }
+
     /// The last word of a stream that failed.
     pub fn error(self, problem: &Problem) -> Bytes {
         let document = Value::Object(problem.document(None, None));

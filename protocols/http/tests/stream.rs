@@ -159,6 +159,37 @@ async fn a_stream_that_settles_by_itself_and_one_that_nobody_reads() {
 }
 
 #[tokio::test]
+async fn a_group_stream_says_where_the_group_is() {
+    let server = server_with(quick());
+    server.json("PUT", "/v1/topics/t", json!({"queues": 1})).await.expect(201);
+    for body in ["1", "2", "3"] {
+        publish(&server, body).await;
+    }
+    let target = "/v1/groups/g/stream?topic=t&ack=auto&maxInFlight=2&status=1s";
+    let mut reader = Reader::open(&server, target, &[]).await;
+    let status = async |reader: &mut Reader| {
+        reader.until("event: status\ndata: ").await;
+        serde_json::from_str::<Value>(&reader.until("\n\n").await).unwrap()
+    };
+    let first = status(&mut reader).await;
+    assert_eq!((&first["totalLag"], &first["items"][0]["committed"]), (&json!(1), &json!(2)), "{first}");
+    let later = status(&mut reader).await;
+    assert_eq!((&later["totalLag"], &later["items"][0]["committed"]), (&json!(0), &json!(3)), "{later}");
+    assert_eq!(later["items"], server.get("/v1/groups/g/offsets").await.expect(200)["items"]);
+
+    let mut reader = Reader::open(&server, "/v1/groups/h/stream?topic=t&format=ndjson&status=1h", &[]).await;
+    let handles = [reader.line().await, reader.line().await, reader.line().await];
+    assert!(handles.iter().all(|line| line["handle"].is_string()));
+    assert_eq!(reader.line().await["status"]["items"][0]["inFlight"], 3, "and not again for an hour");
+    assert_eq!(reader.until("\n").await, "");
+    for wrong in ["status=0s", "status=2h", "status=often"] {
+        let target = format!("/v1/groups/g/stream?topic=t&{wrong}");
+        server.get(&target).await.problem(400, "invalid-parameter");
+    }
+    server.get("/v1/topics/t/stream?status=1s").await.problem(400, "unknown-parameter");
+}
+
+#[tokio::test]
 async fn wrong_streams_are_refused_before_they_begin() {
     let server = server();
     server.get("/v1/topics/none/stream").await.problem(404, "topic-not-found");

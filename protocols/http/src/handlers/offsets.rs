@@ -30,7 +30,7 @@ struct Item {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Offsets {
+pub(super) struct Offsets {
     items: Vec<Item>,
     total_lag: u64,
     next: Option<String>,
@@ -104,16 +104,29 @@ fn answer(progress: Vec<Progress>) -> Result<Response, Problem> {
 }
 
 fn respond(progress: Vec<Progress>, total_lag: u64, next: Option<String>) -> Result<Response, Problem> {
-    let items = progress.into_iter().map(|p| Item {
-        lag: p.lag(),
-        topic: p.topic.to_string(),
-        queue: p.queue.0,
-        committed: p.committed,
-        begin: p.min,
-        end: p.end,
-        in_flight: p.in_flight,
-    });
-    json_response(StatusCode::OK, &Offsets { items: items.collect(), total_lag, next })
+    json_response(StatusCode::OK, &Offsets { next, ..Offsets::of(progress, total_lag) })
+}
+
+impl Offsets {
+    /// All of a group's progress on a topic.
+    pub(super) fn on(call: &Call, group: &GroupName, topic: &TopicName) -> Result<Self, Problem> {
+        let progress = call.broker().progress(call.session()?, group, Some(topic))?;
+        let total_lag = progress.iter().map(Progress::lag).sum();
+        Ok(Self::of(progress, total_lag))
+    }
+
+    fn of(progress: Vec<Progress>, total_lag: u64) -> Self {
+        let items = progress.into_iter().map(|p| Item {
+            lag: p.lag(),
+            topic: p.topic.to_string(),
+            queue: p.queue.0,
+            committed: p.committed,
+            begin: p.min,
+            end: p.end,
+            in_flight: p.in_flight,
+        });
+        Self { items: items.collect(), total_lag, next: None }
+    }
 }
 
 /// `GET /v1/groups/{group}/offsets`

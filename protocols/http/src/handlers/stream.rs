@@ -3,6 +3,7 @@
 //! A stream is pulled by its connection: the next messages are asked for when the last ones were taken, so a slow
 //! reader falls behind in the log and nothing piles up here.
 
+use super::offsets::Offsets;
 use super::receive::{auto_ack, lease, start};
 use crate::app::WaitPlace;
 use crate::call::Call;
@@ -16,14 +17,19 @@ use axum::response::Response;
 use bytes::Bytes;
 use futures_util::stream::unfold;
 use sluice_broker::{Cursor, Lease as LeaseTime, ReceiveRequest, StartAt};
-use sluice_model::{Delivered, Filter, GroupName, StoredMessage, TopicName};
+use sluice_model::{Delivered, Error, Filter, GroupName, StoredMessage, TopicName};
 use std::convert::Infallible;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// The most messages written at once.
 const CHUNK: usize = 100;
 const DEFAULT_IN_FLIGHT: u64 = 100;
+/// How often a stream may say where its group is: not so often that it costs more than the messages, and not so seldom
+/// that nobody will see it.
+const STATUS_TIMES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
 
 /// `GET /v1/topics/{topic}/stream`
 pub(crate) async fn topic(mut call: Call) -> Result<Response, Problem> {
@@ -128,6 +134,7 @@ pub(crate) async fn group(mut call: Call) -> Result<Response, Problem> {
     let form = Form::of(&call)?;
     let most = call.app.config.max_stream_in_flight.max(1) as u64;
     let max_in_flight = call.query.number("maxInFlight", 1..=most)?.unwrap_or(DEFAULT_IN_FLIGHT.min(most));
+    let status = call.query.span("status", STATUS_TIMES)?;
     call.forget_head();
     let mut deliveries = Deliveries {
         group: call.group()?,
@@ -143,6 +150,7 @@ pub(crate) async fn group(mut call: Call) -> Result<Response, Problem> {
         ready: None,
         state: State::Opening,
         form,
+        status: status.map(|every| Status { every, due: Instant::now() }),
         _place: call.wait_place()?,
         call,
     };
@@ -155,6 +163,12 @@ pub(crate) async fn group(mut call: Call) -> Result<Response, Problem> {
         let chunk = deliveries.next().await?;
         Some((Ok::<_, Infallible>(chunk), deliveries))
     })))
+}
+
+/// How often the client wants to know where its group is.
+struct Status {
+    every: Duration,
+    due: Instant,
 }
 
 struct Deliveries {
@@ -173,6 +187,7 @@ struct Deliveries {
     /// A chunk received before the stream began.
     ready: Option<Bytes>,
     form: Form,
+    status: Option<Status>,
     state: State,
     _place: WaitPlace,
 }
@@ -217,10 +232,17 @@ impl Deliveries {
 
     /// The next deliveries or a sign of life; nothing when the server stops.
     async fn deliver(&mut self) -> Result<Option<Bytes>, Problem> {
-        let beat = self.call.app.config.heartbeat.0;
+        if let Some(status) = self.due_status()? {
+            return Ok(Some(status));
+        }
+        let until_status = self
+            .status
+            .as_ref()
+            .map_or(Duration::MAX, |status| status.due.saturating_duration_since(Instant::now()));
+        let beat = self.call.app.config.heartbeat.0.min(until_status);
         let room = tokio::select! {
             room = self.room() => room,
-            () = tokio::time::sleep(beat) => return Ok(Some(self.form.heartbeat())),
+            () = tokio::time::sleep(beat) => return self.sign_of_life().map(Some),
             () = self.call.caller.drain.signaled() => return Ok(None),
             problem = self.call.revoked() => return Err(problem),
         };
@@ -230,9 +252,24 @@ impl Deliveries {
             problem = self.call.revoked() => return Err(problem),
         };
         if delivered.is_empty() {
-            return Ok(Some(self.form.heartbeat()));
+            return self.sign_of_life().map(Some);
         }
         self.hand_out(&delivered).map(Some)
+    }
+
+    /// What is said when nothing came for a while.
+    fn sign_of_life(&mut self) -> Result<Bytes, Problem> {
+        Ok(self.due_status()?.unwrap_or_else(|| self.form.heartbeat()))
+    }
+
+    /// Where the group is, if it is time to say so.
+    fn due_status(&mut self) -> Result<Option<Bytes>, Problem> {
+        let now = Instant::now();
+        let Some(status) = self.status.as_mut().filter(|status| status.due <= now) else { return Ok(None) };
+        status.due = now + status.every;
+        let offsets = Offsets::on(&self.call, &self.group, &self.topic)?;
+        let json = serde_json::to_string(&offsets).map_err(|error| Problem::from(Error::internal(error)))?;
+        Ok(Some(self.form.status(&json)))
     }
 
     /// Waits until fewer deliveries are unsettled than the client allows; says how many more it takes.

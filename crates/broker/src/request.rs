@@ -188,7 +188,7 @@ pub struct PullRequest<'a> {
     pub max_bytes: usize,
     /// Which ones.
     pub filter: &'a Filter,
-    /// The group that reads, when one does: it must be allowed to.
+    /// The group that reads, when one does: it must be allowed to, and is not given what has expired.
     pub group: Option<&'a GroupName>,
     /// How long to wait when the offset is the queue's end.
     pub wait: Duration,

@@ -256,8 +256,31 @@ async fn an_expired_message_is_not_delivered() {
     let h = house();
     h.send("t", Message { expires_at: Some(START + 10), ..text("old") }).await;
     h.send("t", text("new")).await;
+    let from = topic("t");
+    let mut cursor = h.broker.cursor(&h.me, &from, Filter::All, StartAt::Earliest, None).await.unwrap();
     h.clock.advance(10);
     assert_eq!(bodies(&h.receive("g", "t", 10).await), ["new"]);
+    // The same for those who read by offset, but not for those who only look.
+    assert_eq!(texts(&h.broker.poll(&h.me, &mut cursor, 10, Duration::ZERO).await.unwrap()), ["new"]);
+    let reader = group("g");
+    let request = PullRequest {
+        topic: &from,
+        queue: QueueId(0),
+        offset: 0,
+        max: 10,
+        max_bytes: 1 << 20,
+        filter: &Filter::All,
+        group: Some(&reader),
+        wait: Duration::ZERO,
+    };
+    let consumed = h.broker.pull(&h.me, &request).await.unwrap();
+    assert_eq!((texts(&consumed.messages), consumed.next), (vec!["new".to_owned()], 2));
+    let looked_at = h.broker.pull(&h.me, &PullRequest { group: None, ..request }).await.unwrap();
+    assert_eq!(texts(&looked_at.messages), ["old", "new"]);
+}
+
+fn texts(messages: &[StoredMessage]) -> Vec<String> {
+    messages.iter().map(|m| String::from_utf8_lossy(m.message.body_bytes()).into_owned()).collect()
 }
 
 #[tokio::test]

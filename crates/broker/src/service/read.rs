@@ -1,4 +1,5 @@
-//! Reading by offset: what queue consumers, browsers and tails do. Nothing is leased and nothing is stored.
+//! Reading by offset: what queue consumers, browsers and tails do. Nothing is leased and nothing is stored. Who consumes
+//! (a group, a cursor) is not given what has expired; who only looks is.
 
 use super::log::stored;
 use super::produce::{cost_of, unknown_topic};
@@ -6,7 +7,7 @@ use super::{Broker, Inner};
 use crate::core::catalog::Topic;
 use crate::{PullRequest, Pulled, StartAt};
 use sluice_auth::{Action, Cost, Session};
-use sluice_model::{Error, Filter, Offset, Result, StoredMessage, TopicName};
+use sluice_model::{Error, Filter, Message, Millis, Offset, Result, StoredMessage, TopicName};
 use sluice_store::{LogQueue, ReadLimits};
 use std::sync::Arc;
 use std::time::Duration;
@@ -158,6 +159,10 @@ impl Broker {
     }
 }
 
+fn expired(message: &Message, now: Millis) -> bool {
+    message.expires_at.is_some_and(|at| at <= now)
+}
+
 impl Inner {
     pub(super) fn topic_of(&self, name: &TopicName) -> Result<Arc<Topic>> {
         self.core.lock().catalog.topic(name).cloned().ok_or_else(|| unknown_topic(name))
@@ -191,6 +196,7 @@ impl Inner {
         let mut room = request.max_bytes.min(self.config.max_fetch_size.bytes());
         let mut messages: Vec<StoredMessage> = Vec::new();
         let (mut next, mut examined) = (offset, 0);
+        let consumed_at = request.group.map(|_| self.clock.now());
         loop {
             let wanted = max - messages.len();
             let inside = request.filter.looks_inside();
@@ -207,7 +213,8 @@ impl Inner {
             for entry in batch.entries {
                 let after = entry.offset + u64::from(entry.count);
                 let message = stored(topic, request.queue, entry)?;
-                if request.filter.matches(&message.message) {
+                let stale = consumed_at.is_some_and(|now| expired(&message.message, now));
+                if !stale && request.filter.matches(&message.message) {
                     room = room.saturating_sub(message.size as usize);
                     messages.push(message);
                     if messages.len() == max {
@@ -234,6 +241,7 @@ impl Inner {
         let hashes = filter.tag_hashes();
         let mut messages: Vec<StoredMessage> = Vec::new();
         let mut room = self.config.max_fetch_size.bytes();
+        let now = self.clock.now();
         // Another queue goes first each time, so that a busy one does not starve the others.
         let turn =
             self.turn.fetch_add(1, std::sync::atomic::Ordering::Relaxed) as usize % topic.queues.len().max(1);
@@ -256,7 +264,7 @@ impl Inner {
             let batch = self.read(queue, *position, &limits).await?;
             for entry in batch.entries {
                 let message = stored(topic, id, entry)?;
-                if filter.matches(&message.message) {
+                if !expired(&message.message, now) && filter.matches(&message.message) {
                     room = room.saturating_sub(message.size as usize);
                     messages.push(message);
                 }

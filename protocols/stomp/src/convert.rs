@@ -3,7 +3,7 @@
 //! The one idea to know: what the sender's headers mean is put where every wire finds it (tag, keys, times), and what
 //! they say stays in the ordered list, so that a STOMP subscriber sees what the STOMP sender wrote. Only the plain
 //! spellings `tag`, `keys`, `message-group`, `expires` and a `timestamp` in milliseconds are taken out of the list: they are written anew
-//! from the message, whichever wire it came by.
+//! from the message, whichever wire it came by. Repeated ones stay in it, behind the first, which counts.
 
 use crate::codec::FrameWriter;
 use crate::destination::SentAs;
@@ -105,9 +105,10 @@ fn headers(frame: &Frame, born: bool) -> Result<Headers, Failure> {
     let mut list = Headers::builder();
     let destination = frame.get("destination").map(|d| &d.as_bytes()[..]);
     list.push(well_known::DESTINATION, destination)?;
-    for (name, value) in &frame.headers {
+    for (at, (name, value)) in frame.headers.iter().enumerate() {
+        let first = || frame.headers.iter().position(|(n, _)| n == name) == Some(at);
         let taken = CONSUMED.contains(&&name[..])
-            || CANONICAL.contains(&&name[..])
+            || (CANONICAL.contains(&&name[..]) && !value.is_empty() && first())
             || *name == well_known::DESTINATION
             || (born && name == "timestamp");
         if !taken {
@@ -245,7 +246,8 @@ fn write_fields(frame: &mut FrameWriter, message: &Message) {
         (GROUP.as_slice(), message.ordering_group.as_deref()),
     ];
     for (names, value) in fields {
-        let said = names.iter().any(|name| message.headers.text(name) == value);
+        // A header of the plain spelling is a second one: the field goes first, as it was sent.
+        let said = names.iter().skip(1).any(|name| message.headers.text(name) == value);
         if let (Some(value), Some(name), false) = (value, names.first(), said) {
             frame.header(name, value);
         }

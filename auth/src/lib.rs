@@ -62,7 +62,7 @@ pub use file::AclFile;
 pub use places::Place;
 pub use plain_acl::PlainAcl;
 pub use policy::{Decision, NamePattern, Policy, ResourceKind, ResourcePattern};
-pub use quota::{Cost, GroupQuota, GroupQuotaSpec, OverQuota, Quota};
+pub use quota::{Cost, GroupQuota, GroupQuotaSpec, Limit, OverQuota, Quota};
 pub use reason::Reason;
 pub use role::{RoleSpec, RoleView};
 pub use secret::{Secret, random_password};

@@ -3,7 +3,7 @@
 //! Connections are always counted, so that a limit set later knows those that are there; requests only while somebody
 //! has a limit, for they are many.
 
-use crate::quota::{OverQuota, Quota};
+use crate::quota::{Limit, OverQuota, Quota};
 use parking_lot::Mutex;
 use sluice_model::{Error, ErrorKind, Millis, Result};
 use std::collections::HashMap;
@@ -25,6 +25,13 @@ impl What {
         match self {
             Self::Connections => quota.connections,
             Self::Requests => quota.in_flight,
+        }
+    }
+
+    fn reached(self, limit: u32) -> Limit {
+        match self {
+            Self::Connections => Limit::Connections(limit),
+            Self::Requests => Limit::InFlight(limit),
         }
     }
 }
@@ -64,7 +71,7 @@ impl Places {
             let taken = counts.get(&key).copied().unwrap_or(0);
             if let Some(limit) = what.limit(quota).filter(|limit| taken >= *limit) {
                 let message = format!("{name} is over its quota of {limit} {what} at once; try again later");
-                let over = OverQuota { retry_after: RETRY_AFTER };
+                let over = OverQuota { limit: what.reached(limit), retry_after: RETRY_AFTER };
                 return Err(Error::new(ErrorKind::Throttled, message).with_source(over));
             }
             names.push(key.1);

@@ -75,9 +75,24 @@ pub struct Cost {
     pub bytes: u64,
 }
 
+/// A limit of a quota.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// Bytes a second.
+    Bytes(u64),
+    /// Messages a second.
+    Messages(u64),
+    /// Connections at once.
+    Connections(u32),
+    /// Requests at once.
+    InFlight(u32),
+}
+
 /// The source of an error of kind `Throttled` that comes from a quota.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OverQuota {
+    /// What is used up.
+    pub limit: Limit,
     /// When to try again, in milliseconds from now.
     pub retry_after: Millis,
 }
@@ -137,12 +152,16 @@ impl Meter {
         if retry_after == 0 {
             return Ok(());
         }
-        let limit = match (bytes >= messages, self.quota.bytes_per_second, self.quota.messages_per_second) {
-            (true, Some(rate), _) => format!("{rate} a second"),
-            (_, _, rate) => format!("{} messages a second", rate.unwrap_or_default()),
-        };
-        let message = format!("{whose} is over its quota of {limit}; try again in {retry_after} ms");
-        Err(Error::new(ErrorKind::Throttled, message).with_source(OverQuota { retry_after }))
+        let (limit, said) =
+            match (bytes >= messages, self.quota.bytes_per_second, self.quota.messages_per_second) {
+                (true, Some(rate), _) => (Limit::Bytes(rate.0), format!("{rate} a second")),
+                (_, _, rate) => {
+                    let rate = rate.unwrap_or_default();
+                    (Limit::Messages(rate), format!("{rate} messages a second"))
+                }
+            };
+        let message = format!("{whose} is over its quota of {said}; try again in {retry_after} ms");
+        Err(Error::new(ErrorKind::Throttled, message).with_source(OverQuota { limit, retry_after }))
     }
 
     pub(crate) fn take(&self, cost: Cost, now: Millis) {

@@ -458,7 +458,7 @@ fn a_session_is_over_when_what_it_was_opened_with_is() {
 
 #[test]
 fn quotas_of_a_user_and_of_its_roles_must_agree() {
-    use crate::{Cost, OverQuota, Quota};
+    use crate::{Cost, Limit, OverQuota, Quota};
     let (auth, clock) = acl();
     let text = r#"
 [[roles]]
@@ -486,7 +486,10 @@ secret = "s"
     assert_eq!(error.kind(), ErrorKind::Throttled);
     assert_eq!(error.message(), "User:a is over its quota of 1KiB a second; try again in 1001 ms");
     let source = std::error::Error::source(&error).unwrap();
-    assert_eq!(source.downcast_ref::<OverQuota>(), Some(&OverQuota { retry_after: 1001 }));
+    assert_eq!(
+        source.downcast_ref::<OverQuota>(),
+        Some(&OverQuota { limit: Limit::Bytes(1024), retry_after: 1001 })
+    );
 
     auth.charge(&b, cost(8, 1 << 20)).expect("its own bytes are not limited");
     clock.advance(1);

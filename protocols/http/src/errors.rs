@@ -7,11 +7,13 @@ use axum::response::{IntoResponse, Response};
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
 use serde_json::{Map, Value, json};
-use sluice_auth::OverQuota;
+use sluice_auth::{Limit, OverQuota};
 use sluice_model::{Error, ErrorKind, Millis};
 use std::error::Error as _;
 
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 /// What a caller should wait before trying again when we cannot say better, in seconds.
 const RETRY_AFTER: &str = "1";
 
@@ -213,8 +215,22 @@ impl Problem {
 
     /// Says when to try again, in milliseconds from now; HTTP has whole seconds.
     pub fn retry_after(mut self, millis: Millis) -> Self {
-        self.more.headers.insert(header::RETRY_AFTER, millis.div_ceil(1000).max(1).into());
+        self.more.headers.insert(header::RETRY_AFTER, seconds(millis).into());
         self
+    }
+
+    /// Says which limit is used up, as the drafts of `RateLimit` headers write it, and when to try again.
+    fn over(self, over: &OverQuota) -> Self {
+        let (name, policy) = match over.limit {
+            Limit::Bytes(rate) => ("bytes", format!("q={rate};w=1;qu=\"content-bytes\"")),
+            Limit::Messages(rate) => ("messages", format!("q={rate};w=1;qu=\"messages\"")),
+            Limit::Connections(most) => ("connections", format!("q={most};qu=\"connections\"")),
+            Limit::InFlight(most) => ("in-flight", format!("q={most};qu=\"concurrent-requests\"")),
+        };
+        let seconds = seconds(over.retry_after);
+        self.header(RATE_LIMIT_POLICY, &format!("\"{name}\";{policy}"))
+            .header(RATE_LIMIT, &format!("\"{name}\";r=0;t={seconds}"))
+            .retry_after(over.retry_after)
     }
 
     /// Says how to authenticate; `invalid_token` when a token was shown and refused.
@@ -284,6 +300,11 @@ impl Problem {
     }
 }
 
+/// At least one, so that nobody tries again at once.
+fn seconds(millis: Millis) -> u64 {
+    millis.div_ceil(1000).max(1)
+}
+
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         if matches!(error.kind(), ErrorKind::Internal | ErrorKind::Corrupt) {
@@ -291,7 +312,7 @@ impl From<Error> for Problem {
         }
         let over = error.source().and_then(|source| source.downcast_ref::<OverQuota>());
         match over {
-            Some(over) => Self::new(Code::QuotaExceeded, error.message()).retry_after(over.retry_after),
+            Some(over) => Self::new(Code::QuotaExceeded, error.message()).over(over),
             None => Self::new(error.kind().into(), error.message()),
         }
     }

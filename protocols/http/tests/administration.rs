@@ -403,4 +403,6 @@ async fn who_is_over_quota_is_told_when_to_come_again() {
     let wait: u64 = refused.header("retry-after").parse().unwrap();
     assert!((90..=101).contains(&wait), "{wait}");
     assert_eq!(refused.headers.get_all("retry-after").iter().count(), 1);
+    assert_eq!(refused.header("ratelimit-policy"), "\"bytes\";q=100;w=1;qu=\"content-bytes\"");
+    assert_eq!(refused.header("ratelimit"), format!("\"bytes\";r=0;t={wait}"));
 }

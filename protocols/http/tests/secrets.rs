@@ -175,6 +175,8 @@ async fn a_group_is_limited_whoever_consumes_for_it() {
     assert_eq!(receive("g").await.expect(200)["messages"].as_array().unwrap().len(), 2);
     let over = receive("g").await;
     assert_eq!(over.header("retry-after"), "1");
+    assert_eq!(over.header("ratelimit-policy"), "\"messages\";q=2;w=1;qu=\"messages\"");
+    assert_eq!(over.header("ratelimit"), "\"messages\";r=0;t=1");
     let detail = over.problem(429, "quota-exceeded")["detail"].clone();
     assert!(
         detail.as_str().unwrap().contains("Group:g is over its quota of 2 messages a second"),
@@ -221,6 +223,7 @@ async fn requests_at_once_are_counted_while_they_wait() {
         detail.as_str().unwrap().contains("User:app is over its quota of 1 requests at once"),
         "{detail}"
     );
+    assert_eq!(over.header("ratelimit-policy"), "\"in-flight\";q=1;qu=\"concurrent-requests\"");
     let topic = "/v1/topics/empty/messages";
     root(&server, "POST", topic, json!("x")).await.expect(201);
     assert_eq!(waiting.await.unwrap(), 200);

@@ -9,7 +9,7 @@ pub mod wires;
 
 pub use server::TestServer;
 pub use tool::Tool;
-pub use wire::{Sample, Seen, Wire};
+pub use wire::{Property, Seen, Wire, now};
 
 use std::path::{Path, PathBuf};
 

@@ -5,7 +5,7 @@
 #   {"op":"send","destination":"/queue/x","bodyBase64":"aGk=","headers":[["tag","a"],["x-y","1"],["x-y","2"]]}
 #     -> {"ok":true}                                                    once the broker's RECEIPT is there
 #   {"op":"receive","destination":"/group/g/x","count":1,"timeoutMs":5000,"headers":[["tag","a"]]}
-#     -> {"ok":true,"messages":[{"bodyBase64":"aGk=","headers":[["destination","/queue/x"],...]}]}
+#     -> {"ok":true,"messages":[{"bodyBase64":"aGk=","headers":[["destination","/queue/x"],...],"receivedAt":1767686400123}]}
 #   {"op":"hello"} -> {"ok":true,"client":"stomp 1.4.10","tls":false}
 #   {"op":"quit"}                                                       as does the end of the input
 #
@@ -63,8 +63,10 @@ class Tool
                         'prefetch-count': command.fetch('count').to_s, **hash(command['headers']))
       got = []
       while got.length < command['count'] && (message = session.message_before(deadline))
+        at = (Time.now.to_f * 1000).to_i
         session.ack_sure(message)
-        got << { bodyBase64: Base64.strict_encode64(message.body), headers: pairs(message.original) }
+        body = Base64.strict_encode64(message.body)
+        got << { bodyBase64: body, headers: pairs(message.original), receivedAt: at }
       end
       got
     end

@@ -1,11 +1,14 @@
 //! curl.
 
-use super::{base64, from_base64};
-use crate::{Sample, Seen, TestServer, Wire};
+use super::from_base64;
+use crate::{Property, Seen, TestServer, Wire, now};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
+
+/// The most messages of one receive.
+const MOST: usize = 100;
 
 /// One curl process for each request.
 pub struct Curl(SocketAddr);
@@ -17,97 +20,115 @@ impl Curl {
         Self(server.address("http"))
     }
 
-    fn post(&self, path: &str, body: &Value) -> Value {
+    /// A POST with these arguments beside it, and what came back.
+    fn post(&self, path: &str, arguments: &[String], body: &[u8]) -> Value {
         let url = format!("http://{}{path}", self.0);
         let mut curl = Command::new("curl")
-            .args([
-                "--silent",
-                "--show-error",
-                "--fail-with-body",
-                "--max-time",
-                "60",
-                "-H",
-                "Content-Type: application/json",
-            ])
+            .args(["--silent", "--show-error", "--fail-with-body", "--max-time", "60"])
+            .args(arguments)
             .args(["--data-binary", "@-", &url])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .expect("curl is installed");
-        curl.stdin.take().expect("piped").write_all(body.to_string().as_bytes()).expect("curl reads");
+        curl.stdin.take().expect("piped").write_all(body).expect("curl reads");
         let output = curl.wait_with_output().expect("curl ends");
         let text = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success(), "POST {url}: {text}");
+        assert!(output.status.success(), "POST {url} {arguments:?}: {text}");
         serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"))
+    }
+
+    fn post_json(&self, path: &str, body: &Value) -> Value {
+        let json = ["-H", "Content-Type: application/json"].map(str::to_owned);
+        self.post(path, &json, body.to_string().as_bytes())
     }
 }
 
+/// A message in either of the two spellings.
+#[derive(Debug, Clone)]
+pub enum Request {
+    /// The body as it is, everything else in headers or query.
+    Raw {
+        /// As after `-H`.
+        headers: Vec<String>,
+        /// What stands behind the `?`.
+        query: String,
+        /// The body.
+        body: Vec<u8>,
+    },
+    /// One entry of a batch.
+    Json(Value),
+}
+
 impl Wire for Curl {
-    fn name(&self) -> &'static str {
-        "http (curl)"
-    }
+    type Message = Request;
 
-    fn cannot_send(&self, _: &Sample) -> Option<&'static str> {
-        None
-    }
-
-    fn shows_duplicates(&self) -> bool {
-        true
-    }
-
-    fn send(&mut self, topic: &str, sample: &Sample) {
-        let headers: Vec<_> = sample.properties.iter().map(|(name, value)| json!([name, value])).collect();
-        let mut message =
-            json!({"bodyBase64": base64(&sample.body), "keys": sample.keys, "headers": headers});
-        if let Some(tag) = sample.tag {
-            message["tag"] = json!(tag);
+    fn send(&mut self, topic: &str, message: &Request) {
+        match message {
+            Request::Raw { headers, query, body } => {
+                let arguments: Vec<_> =
+                    headers.iter().flat_map(|header| ["-H".to_owned(), header.clone()]).collect();
+                self.post(&format!("/v1/topics/{topic}/messages?{query}"), &arguments, body);
+            }
+            Request::Json(message) => {
+                let path = format!("/v1/topics/{topic}/messages:batch");
+                let answer = self.post_json(&path, &json!({"messages": [message]}));
+                assert_eq!(answer["results"][0]["ok"], json!(true), "{message}: {answer}");
+            }
         }
-        if let Some(delay) = sample.delay_ms {
-            message["delay"] = json!(format!("{delay}ms"));
-        }
-        let answer =
-            self.post(&format!("/v1/topics/{topic}/messages:batch"), &json!({"messages": [message]}));
-        assert_eq!(answer["results"][0]["ok"], json!(true), "{answer}");
     }
 
     fn receive(&mut self, topic: &str, group: &str, count: usize) -> Vec<Seen> {
         let mut all = Vec::new();
         while all.len() < count {
-            let path = format!("/v1/groups/{group}/receive?topic={topic}&max={count}&wait=20s&body=base64");
-            let answer = self.post(&path, &json!({}));
+            let max = (count - all.len()).min(MOST);
+            let path = format!("/v1/groups/{group}/receive?topic={topic}&max={max}&wait=20s&body=base64");
+            let answer = self.post_json(&path, &json!({}));
+            let at = now();
             let messages = answer["messages"].as_array().expect("messages");
             if messages.is_empty() {
                 break;
             }
             let handles: Vec<_> = messages.iter().map(|m| m["handle"].clone()).collect();
-            self.post(&format!("/v1/groups/{group}/ack"), &json!({"handles": handles}));
-            all.extend(messages.iter().map(seen));
+            self.post_json(&format!("/v1/groups/{group}/ack"), &json!({"handles": handles}));
+            all.extend(messages.iter().map(|message| seen(message, at)));
         }
         all
     }
 }
 
-fn seen(message: &Value) -> Seen {
+fn seen(message: &Value, at: u64) -> Seen {
     let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
-    let properties = match message["headers"].as_array() {
-        Some(exact) => {
-            let all = exact.iter().map(|pair| (text(&pair[0]), text(&pair[1])));
-            all.filter(|(name, _)| name != "content-type" && !name.starts_with("__")).collect()
-        }
-        None => message["properties"]
-            .as_object()
-            .expect("properties")
+    let bytes = |v: &Value| v.as_str().map(|text| text.as_bytes().to_vec());
+    let properties: Vec<Property> = match message["headers"].as_array() {
+        Some(exact) => exact
             .iter()
-            .map(|(n, v)| (n.clone(), text(v)))
+            .map(|header| match header.as_array() {
+                Some(pair) => (text(&pair[0]), bytes(&pair[1])),
+                None => (text(&header["name"]), Some(from_base64(&header["valueBase64"]))),
+            })
+            .filter(|(name, _)| name != "__STOMP_DESTINATION")
             .collect(),
+        None => {
+            let shown = message["properties"].as_object().expect("properties").iter();
+            let fields = [
+                ("content-type", "contentType"),
+                ("correlation-id", "correlationId"),
+                ("reply-to", "replyTo"),
+            ];
+            let fields = fields.iter().map(|(name, field)| ((*name).to_owned(), bytes(&message[field])));
+            fields.filter(|(_, v)| v.is_some()).chain(shown.map(|(n, v)| (n.clone(), bytes(v)))).collect()
+        }
     };
     Seen {
-        body: from_base64(&message["bodyBase64"]),
+        body: message["bodyBase64"].is_string().then(|| from_base64(&message["bodyBase64"])),
         tag: message["tag"].as_str().map(str::to_owned),
         keys: message["keys"].as_array().map(|k| k.iter().map(text).collect()).unwrap_or_default(),
+        group: message["shardingKey"].as_str().map(str::to_owned),
         properties,
-        born: millis(message["bornAt"].as_str().expect("bornAt")),
-        id: text(&message["messageId"]),
+        born: message["bornAt"].as_str().map(millis),
+        expires: message["expiresAt"].as_str().map(millis),
+        at,
     }
 }
 

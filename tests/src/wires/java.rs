@@ -1,13 +1,13 @@
 //! The Java client of RocketMQ, by `tests/interop/java`.
 
 use super::{base64, from_base64};
-use crate::{Sample, Seen, TestServer, Tool, Wire, repository};
-use serde_json::{Value, json};
+use crate::{Seen, TestServer, Tool, Wire, repository};
+use serde_json::{Map, Value, json};
 use std::process::Command;
 
-/// Properties that the client and the broker add.
-const NOT_THE_USERS: [&str; 15] = [
-    "content-type",
+/// Properties that the client and the broker add, and those that have a place of their own in [`Seen`].
+const NOT_THE_USERS: [&str; 11] = [
+    "__STOMP_DESTINATION",
     "TAGS",
     "KEYS",
     "UNIQ_KEY",
@@ -18,11 +18,23 @@ const NOT_THE_USERS: [&str; 15] = [
     "MIN_OFFSET",
     "MAX_OFFSET",
     "CONSUME_START_TIME",
-    "TIMER_DELAY_MS",
-    "TIMER_DELIVER_MS",
-    "DELAY",
-    "TIMER_OUT_MS",
 ];
+const GROUP: &str = "__SHARDINGKEY";
+
+/// A message of the Java client.
+#[derive(Debug, Clone, Default)]
+pub struct JavaMessage {
+    /// The body.
+    pub body: Vec<u8>,
+    /// `setTags`
+    pub tag: Option<String>,
+    /// `setKeys`
+    pub keys: Vec<String>,
+    /// `putUserProperty`
+    pub properties: Vec<(String, String)>,
+    /// `setDelayTimeMs`
+    pub delay_ms: Option<u64>,
+}
 
 /// One JVM with the stock client.
 pub struct Java(Tool);
@@ -38,38 +50,22 @@ impl Java {
 }
 
 impl Wire for Java {
-    fn name(&self) -> &'static str {
-        "remoting (Java)"
-    }
+    type Message = JavaMessage;
 
-    fn cannot_send(&self, sample: &Sample) -> Option<&'static str> {
-        let mut names: Vec<_> = sample.properties.iter().map(|(name, _)| name).collect();
-        names.dedup();
-        match () {
-            () if sample.body.is_empty() => Some("the client refuses an empty body"),
-            () if names.len() < sample.properties.len() => Some("properties are a map"),
-            () => None,
-        }
-    }
-
-    fn shows_duplicates(&self) -> bool {
-        false
-    }
-
-    fn send(&mut self, topic: &str, sample: &Sample) {
-        let properties: serde_json::Map<String, Value> =
-            sample.properties.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+    fn send(&mut self, topic: &str, message: &JavaMessage) {
+        let properties: Map<String, Value> =
+            message.properties.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
         let mut command =
-            json!({"topic": topic, "bodyBase64": base64(&sample.body), "properties": properties});
+            json!({"topic": topic, "bodyBase64": base64(&message.body), "properties": properties});
         // Noise does not shrink: compressed, it would exceed the limit, on any broker.
-        command["compress"] = json!(sample.body.len() < 1 << 20);
-        if let Some(tag) = sample.tag {
+        command["compress"] = json!(message.body.len() < 1 << 20);
+        if let Some(tag) = &message.tag {
             command["tag"] = json!(tag);
         }
-        if !sample.keys.is_empty() {
-            command["keys"] = json!(sample.keys.join(" "));
+        if !message.keys.is_empty() {
+            command["keys"] = json!(message.keys.join(" "));
         }
-        if let Some(delay) = sample.delay_ms {
+        if let Some(delay) = message.delay_ms {
             command["delayMs"] = json!(delay);
         }
         self.0.ask("send", command);
@@ -83,15 +79,20 @@ impl Wire for Java {
 }
 
 fn seen(message: &Value) -> Seen {
-    let properties = message["properties"].as_object().expect("properties").iter();
-    let users =
-        properties.filter(|(name, _)| !NOT_THE_USERS.contains(&name.as_str()) && !name.starts_with("__"));
+    let all = message["properties"].as_object().expect("properties");
+    // Readers get both spellings of a correlation id.
+    let repeats = |name: &str| name == "CORRELATION_ID" && all.get(name) == all.get("correlation-id");
+    let users = all
+        .iter()
+        .filter(|(name, _)| !NOT_THE_USERS.contains(&&name[..]) && *name != GROUP && !repeats(name));
     Seen {
-        body: from_base64(&message["bodyBase64"]),
+        body: Some(from_base64(&message["bodyBase64"])),
         tag: message["tag"].as_str().map(str::to_owned),
         keys: message["keys"].as_str().unwrap_or_default().split_whitespace().map(str::to_owned).collect(),
-        properties: users.map(|(n, v)| (n.clone(), v.as_str().unwrap_or_default().to_owned())).collect(),
-        born: message["bornTimestamp"].as_u64().expect("bornTimestamp"),
-        id: message["msgId"].as_str().expect("msgId").to_owned(),
+        group: all.get(GROUP).and_then(Value::as_str).map(str::to_owned),
+        properties: users.map(|(n, v)| (n.clone(), v.as_str().map(|v| v.as_bytes().to_vec()))).collect(),
+        born: message["bornTimestamp"].as_u64(),
+        expires: None,
+        at: message["receivedAt"].as_u64().expect("receivedAt"),
     }
 }

@@ -4,9 +4,9 @@ mod curl;
 mod java;
 mod stomp;
 
-pub use curl::Curl;
-pub use java::Java;
-pub use stomp::Stomp;
+pub use curl::{Curl, Request};
+pub use java::{Java, JavaMessage};
+pub use stomp::{Frame, Stomp};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

@@ -1,25 +1,22 @@
 //! The STOMP client of Ruby, by `tests/interop/ruby/stomp_tool.rb`.
 
 use super::{base64, from_base64};
-use crate::{Sample, Seen, TestServer, Tool, Wire, repository};
+use crate::{Seen, TestServer, Tool, Wire, repository};
 use serde_json::{Value, json};
 use std::process::Command;
 
-/// Headers that are not the user's.
-const NOT_THE_USERS: [&str; 12] = [
-    "subscription",
-    "message-id",
-    "destination",
-    "ack",
-    "redelivered",
-    "content-length",
-    "content-type",
-    "timestamp",
-    "tag",
-    "keys",
-    "expires",
-    "message-group",
-];
+/// What the broker says of each delivery.
+const SERVERS: [&str; 6] =
+    ["subscription", "message-id", "destination", "ack", "redelivered", "content-length"];
+
+/// A SEND: headers in their order, and the body.
+#[derive(Debug, Clone, Default)]
+pub struct Frame {
+    /// Names and values; the values of a repeated name stand together, since the client takes them so.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
 
 /// One script with the stock client.
 pub struct Stomp(Tool);
@@ -36,35 +33,13 @@ impl Stomp {
 }
 
 impl Wire for Stomp {
-    fn name(&self) -> &'static str {
-        "stomp (Ruby)"
-    }
+    type Message = Frame;
 
-    fn cannot_send(&self, _: &Sample) -> Option<&'static str> {
-        None
-    }
-
-    fn shows_duplicates(&self) -> bool {
-        true
-    }
-
-    fn send(&mut self, topic: &str, sample: &Sample) {
-        let mut headers: Vec<Value> =
-            sample.properties.iter().map(|(name, value)| json!([name, value])).collect();
-        if let Some(tag) = sample.tag {
-            headers.push(json!(["tag", tag]));
-        }
-        if !sample.keys.is_empty() {
-            headers.push(json!(["keys", sample.keys.join(" ")]));
-        }
-        if let Some(delay) = sample.delay_ms {
-            headers.push(json!(["delay", delay.to_string()]));
-        }
+    fn send(&mut self, topic: &str, frame: &Frame) {
         let destination = format!("/topic/{topic}");
-        self.0.ask(
-            "send",
-            json!({"destination": destination, "bodyBase64": base64(&sample.body), "headers": headers}),
-        );
+        let body = base64(&frame.body);
+        let command = json!({"destination": destination, "bodyBase64": body, "headers": frame.headers});
+        self.0.ask("send", command);
     }
 
     fn receive(&mut self, topic: &str, group: &str, count: usize) -> Vec<Seen> {
@@ -75,22 +50,53 @@ impl Wire for Stomp {
     }
 }
 
+/// Headers that are not taken for a meaning yet.
+struct Rest(Vec<(String, String)>);
+
+impl Rest {
+    /// The first value under one of these names. Only the first name is the broker's word; the others are the sender's
+    /// own and stay.
+    fn meaning(&mut self, names: &[&str]) -> Option<String> {
+        let position = |name: &&str| self.0.iter().position(|(n, _)| n == name);
+        if let Some(at) = names.first().and_then(position) {
+            return Some(self.0.remove(at).1);
+        }
+        names.iter().find_map(position).map(|at| self.0[at].1.clone())
+    }
+
+    /// A number of milliseconds since 1970; what is no such number stays.
+    fn time(&mut self, name: &str) -> Option<u64> {
+        let at = self.0.iter().position(|(n, value)| n == name && value.len() == 13)?;
+        self.0.remove(at).1.parse().ok()
+    }
+}
+
 fn seen(message: &Value) -> Seen {
     let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
-    let headers: Vec<(String, String)> = message["headers"]
-        .as_array()
-        .expect("headers")
-        .iter()
-        .map(|pair| (text(&pair[0]), text(&pair[1])))
-        .collect();
-    let first = |name: &str| headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone());
-    let keys = first("keys").unwrap_or_default();
+    let headers = message["headers"].as_array().expect("headers").iter();
+    let mut rest = Rest(headers.map(|pair| (text(&pair[0]), text(&pair[1]))).collect());
+    for name in SERVERS {
+        assert!(rest.meaning(&[name]).is_some() || name == "ack", "no {name}: {message}");
+    }
     Seen {
-        body: from_base64(&message["bodyBase64"]),
-        tag: first("tag"),
-        keys: keys.split_whitespace().map(str::to_owned).collect(),
-        born: first("timestamp").and_then(|t| t.parse().ok()).expect("a timestamp in milliseconds"),
-        id: first("message-id").expect("a message-id"),
-        properties: headers.into_iter().filter(|(n, _)| !NOT_THE_USERS.contains(&n.as_str())).collect(),
+        body: Some(from_base64(&message["bodyBase64"])),
+        tag: rest.meaning(&["tag", "tags", "x-tag"]),
+        keys: rest
+            .meaning(&["keys", "key", "message-key"])
+            .unwrap_or_default()
+            .split_whitespace()
+            .map(str::to_owned)
+            .collect(),
+        group: rest.meaning(&[
+            "message-group",
+            "sharding-key",
+            "JMSXGroupID",
+            "_AMQ_GROUP_ID",
+            "__SHARDINGKEY",
+        ]),
+        born: rest.time("timestamp"),
+        expires: rest.time("expires"),
+        at: message["receivedAt"].as_u64().expect("receivedAt"),
+        properties: rest.0.into_iter().map(|(name, value)| (name, Some(value.into_bytes()))).collect(),
     }
 }

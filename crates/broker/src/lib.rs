@@ -27,5 +27,7 @@ pub use promise::Promise;
 pub use queries::*;
 pub use queue_names::QueueNames;
 pub use request::*;
-pub use service::{Broker, Client, ClientEvent, Cursor, Holder, SessionWatch, Verb};
+pub use service::{
+    Broker, Client, ClientEvent, ConnectionList, ConnectionView, Cursor, Holder, SessionWatch, Verb,
+};
 pub use sluice_store::Durability;

@@ -79,7 +79,7 @@ impl Acceptor {
 
     fn admit(self: &Arc<Self>, socket: TcpStream, peer: SocketAddr) {
         let open = metrics::gauge!("sluice_net_connections", "listener" => self.name);
-        match self.network.limits.admit(peer.ip(), open) {
+        match self.network.limits.admit(peer, self.name, open) {
             Ok(admission) => {
                 metrics::counter!("sluice_net_accepted_total", "listener" => self.name).increment(1);
                 self.deal(socket, peer, admission);

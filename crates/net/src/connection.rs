@@ -20,6 +20,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 use crate::limits::Admission;
+use crate::open_connections::Spoken;
 
 /// What is known of a connection from its TLS handshake.
 #[derive(Clone, Debug)]
@@ -56,7 +57,7 @@ pub struct Connection {
     pub(crate) bytes_in: Counter,
     pub(crate) bytes_out: Counter,
     /// Gives the place under the connection limits back when dropped.
-    pub(crate) _admission: Option<Admission>,
+    pub(crate) admission: Option<Admission>,
     /// The bytes come in WebSocket messages; how long it may be quiet before it is pinged.
     pub(crate) websocket: Option<Duration>,
 }
@@ -86,7 +87,7 @@ impl Connection {
             stream: Stream::Plain(socket),
             bytes_in: Counter::noop(),
             bytes_out: Counter::noop(),
-            _admission: None,
+            admission: None,
             websocket: None,
         })
     }
@@ -98,6 +99,18 @@ impl Connection {
             if self.prefix.is_empty() { read } else { [&read[..], &self.prefix[..]].concat().into() };
         self.websocket = Some(ping_every);
         self
+    }
+
+    /// Its number among the [open connections](crate::OpenConnections); none outside any listener.
+    pub fn number(&self) -> Option<u64> {
+        self.admission.as_ref().map(Admission::number)
+    }
+
+    /// Another protocol than the one that accepted it has it from now on.
+    pub fn now_speaks(&self, protocol: &'static str) {
+        if let Some(admission) = &self.admission {
+            admission.speaks(Spoken { protocol, tls: self.tls.is_some() });
+        }
     }
 
     /// The client's own certificate, if it showed one.

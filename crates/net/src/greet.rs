@@ -23,6 +23,7 @@ use crate::accept::Acceptor;
 use crate::connection::{Prefixed, Stream};
 use crate::detect::{self, Choice, MAX_PREFIX, TLS_HANDSHAKE};
 use crate::limits::Admission;
+use crate::open_connections::Spoken;
 use crate::{Connection, Protocol, TlsFacts, TlsVersion};
 
 /// After refusing plain bytes we read so long, so that the error reaches the client before the close does.
@@ -103,6 +104,7 @@ pub(crate) async fn greet(
         }
         (protocol, Stream::Plain(socket), prefix, None)
     };
+    admission.speaks(Spoken { protocol: protocol.name(), tls: tls.is_some() });
     let conn = Connection {
         peer,
         local,
@@ -112,7 +114,7 @@ pub(crate) async fn greet(
         stream,
         bytes_in: metrics::counter!("sluice_net_bytes_in_total", "listener" => acceptor.name),
         bytes_out: metrics::counter!("sluice_net_bytes_out_total", "listener" => acceptor.name),
-        _admission: Some(admission),
+        admission: Some(admission),
         websocket: None,
     };
     Ok(Greeted { protocol, conn })

@@ -23,6 +23,7 @@ mod limits;
 mod listen_addr;
 mod log_gate;
 mod network;
+mod open_connections;
 mod protocol;
 mod reactors;
 mod tls;
@@ -43,6 +44,7 @@ pub use framed::{
 pub use futures_util::future::BoxFuture;
 pub use listen_addr::ListenAddr;
 pub use network::{BoundListener, Network};
+pub use open_connections::{OpenConnection, OpenConnections, Spoken};
 pub use protocol::{Detect, Protocol};
 pub use reactors::Reactors;
 pub use websocket::websocket_accept;

@@ -1,11 +1,15 @@
-//! How many connections there may be, in all and from one address.
+//! How many connections there may be, in all and from one address; and which ones there are.
 
-use std::collections::HashMap;
-use std::net::IpAddr;
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Bound;
 use std::sync::Arc;
+use std::time::Instant;
 
 use metrics::Gauge;
 use parking_lot::Mutex;
+
+use crate::open_connections::{OpenConnection, Spoken};
 
 /// Counts connections; what is over a limit is refused.
 pub(crate) struct Limits {
@@ -16,8 +20,10 @@ pub(crate) struct Limits {
 
 #[derive(Default)]
 struct Counts {
-    total: usize,
     per_ip: HashMap<IpAddr, usize>,
+    /// By number.
+    open: BTreeMap<u64, OpenConnection>,
+    last: u64,
 }
 
 /// Which limit was hit.
@@ -40,6 +46,7 @@ impl Refused {
 pub(crate) struct Admission {
     limits: Arc<Limits>,
     ip: IpAddr,
+    number: u64,
     open: Gauge,
 }
 
@@ -48,11 +55,16 @@ impl Limits {
         Arc::new(Self { max_total, max_per_ip, counts: Mutex::default() })
     }
 
-    /// Takes a place for a connection from `ip`; `open` counts it while it lasts.
-    pub(crate) fn admit(self: &Arc<Self>, ip: IpAddr, open: Gauge) -> Result<Admission, Refused> {
-        let ip = ip.to_canonical(); // an IPv4 client of an IPv6 socket is the same client
+    /// Takes a place for a connection from `peer`; `open` counts it while it lasts.
+    pub(crate) fn admit(
+        self: &Arc<Self>,
+        peer: SocketAddr,
+        listener: &'static str,
+        open: Gauge,
+    ) -> Result<Admission, Refused> {
+        let ip = peer.ip().to_canonical(); // an IPv4 client of an IPv6 socket is the same client
         let mut counts = self.counts.lock();
-        if counts.total >= self.max_total {
+        if counts.open.len() >= self.max_total {
             return Err(Refused::Total);
         }
         let from_ip = counts.per_ip.entry(ip).or_default();
@@ -63,17 +75,40 @@ impl Limits {
             return Err(Refused::PerIp);
         }
         *from_ip += 1;
-        counts.total += 1;
+        counts.last += 1;
+        let number = counts.last;
+        let entry = OpenConnection { number, peer, listener, opened: Instant::now(), spoken: None };
+        counts.open.insert(number, entry);
         drop(counts);
         open.increment(1.0);
-        Ok(Admission { limits: Arc::clone(self), ip, open })
+        Ok(Admission { limits: Arc::clone(self), ip, number, open })
+    }
+
+    pub(crate) fn open_after(&self, number: u64, limit: usize) -> Vec<OpenConnection> {
+        let counts = self.counts.lock();
+        let later = counts.open.range((Bound::Excluded(number), Bound::Unbounded));
+        later.take(limit).map(|(_, open)| open.clone()).collect()
+    }
+}
+
+impl Admission {
+    /// The connection's number in the list of those that are open.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// It is known what the connection speaks.
+    pub(crate) fn speaks(&self, spoken: Spoken) {
+        if let Some(open) = self.limits.counts.lock().open.get_mut(&self.number) {
+            open.spoken = Some(spoken);
+        }
     }
 }
 
 impl Drop for Admission {
     fn drop(&mut self) {
         let mut counts = self.limits.counts.lock();
-        counts.total -= 1;
+        counts.open.remove(&self.number);
         if let Some(from_ip) = counts.per_ip.get_mut(&self.ip) {
             *from_ip -= 1;
             if *from_ip == 0 {
@@ -87,23 +122,51 @@ impl Drop for Admission {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{IpAddr, Ipv4Addr};
+    use std::net::{Ipv4Addr, SocketAddr};
 
     use metrics::Gauge;
 
     use super::{Limits, Refused};
+    use crate::open_connections::{OpenConnections, Spoken};
 
     #[test]
     fn a_place_is_given_back() {
         let limits = Limits::new(2, 1);
-        let ip = |n| IpAddr::V4(Ipv4Addr::new(10, 0, 0, n));
-        let first = limits.admit(ip(1), Gauge::noop()).ok().unwrap();
-        assert_eq!(limits.admit(ip(1), Gauge::noop()).err(), Some(Refused::PerIp));
-        let second = limits.admit(ip(2), Gauge::noop()).ok().unwrap();
-        assert_eq!(limits.admit(ip(3), Gauge::noop()).err(), Some(Refused::Total));
+        let admit = |n| limits.admit(from(n), "test", Gauge::noop());
+        let first = admit(1).ok().unwrap();
+        assert_eq!(admit(1).err(), Some(Refused::PerIp));
+        let second = admit(2).ok().unwrap();
+        assert_eq!(admit(3).err(), Some(Refused::Total));
         drop(first);
-        assert!(limits.admit(ip(1), Gauge::noop()).is_ok());
+        assert!(admit(1).is_ok());
         drop(second);
         assert!(limits.counts.lock().per_ip.is_empty());
+    }
+
+    #[test]
+    fn what_is_open_is_listed_by_numbers_that_never_come_again() {
+        let limits = Limits::new(9, 9);
+        let list = OpenConnections(limits.clone());
+        let numbers =
+            |after, limit| list.after(after, limit).iter().map(|open| open.number).collect::<Vec<_>>();
+        assert_eq!(numbers(0, 9), []);
+        let mut admitted: Vec<_> =
+            (1..=3).map(|n| limits.admit(from(n), "test", Gauge::noop()).ok().unwrap()).collect();
+        assert_eq!((numbers(0, 2), numbers(2, 2), numbers(3, 2)), (vec![1, 2], vec![3], vec![]));
+        drop(admitted.remove(1));
+        assert_eq!(numbers(0, 9), [1, 3]);
+        admitted.push(limits.admit(from(2), "test", Gauge::noop()).ok().unwrap());
+        assert_eq!(numbers(0, 9), [1, 3, 4]);
+        let spoken = Spoken { protocol: "stomp", tls: true };
+        admitted[1].speaks(spoken);
+        let shown = list.after(1, 2);
+        assert_eq!((shown[0].peer, shown[0].listener, shown[0].spoken), (from(3), "test", Some(spoken)));
+        assert_eq!(shown[1].spoken, None, "it has said nothing yet");
+        drop(admitted);
+        assert_eq!(numbers(0, 9), []);
+    }
+
+    fn from(n: u8) -> SocketAddr {
+        (Ipv4Addr::new(10, 0, 0, n), 5_000).into()
     }
 }

@@ -21,7 +21,7 @@ use crate::counts;
 use crate::limits::Limits;
 use crate::tls::Tls;
 use crate::turns::Turns;
-use crate::{Config, Drain, Error, ListenAddr, Protocol, Reactors, TlsConfig};
+use crate::{Config, Drain, Error, ListenAddr, OpenConnections, Protocol, Reactors, TlsConfig};
 
 /// The network side of a running server.
 #[derive(Clone)]
@@ -95,6 +95,11 @@ impl Network {
     /// The signal that connections hold; also for tasks of a front-end that belong to no connection.
     pub fn drain(&self) -> &Drain {
         &self.shared.drain
+    }
+
+    /// The list of the connections that are open.
+    pub fn open_connections(&self) -> OpenConnections {
+        OpenConnections(Arc::clone(&self.shared.limits))
     }
 
     /// Whether listeners take TLS.

@@ -14,6 +14,7 @@
 pub mod access;
 pub mod cli;
 pub mod config;
+mod connections;
 pub mod dev_cert;
 pub mod doctor;
 pub mod failure;

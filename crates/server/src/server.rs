@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::access::{self, AccessFile};
 use crate::config::Config;
+use crate::connections;
 use crate::failure::Failure;
 use crate::recorder;
 
@@ -75,6 +76,7 @@ impl Server {
         let listeners = bind(&config, &network)?;
         let (auth, broker, log) = open_broker(&config, open_log).await?;
         commit_on_reactor(&network, &*log);
+        broker.set_connections(connections::list(network.open_connections(), broker.now()));
         let server = Self {
             access_file: config.auth.file.clone().map(|path| Arc::new(AccessFile::new(path))),
             addresses: listeners.iter().map(|listener| (listener.name(), listener.address())).collect(),

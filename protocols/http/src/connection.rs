@@ -41,7 +41,7 @@ pub(crate) async fn serve(app: &Arc<App>, router: &Arc<Router>, conn: Connection
         peer: conn.peer,
         secure: conn.tls.is_some(),
         certificate: conn.client_cert().map(|der| Bytes::copy_from_slice(der)),
-        identity: Arc::default(),
+        identity: Arc::new(Identity::of(conn.number())),
         drain: drain.clone(),
         tracker: tracker.clone(),
         handover: Handover::default(),

@@ -15,6 +15,8 @@ use tokio_util::sync::CancellationToken;
 /// One connection's.
 #[derive(Default)]
 pub struct Identity {
+    /// Its number in the list of open connections, when it is there.
+    connection: Option<u64>,
     seen: Mutex<Seen>,
     over: CancellationToken,
 }
@@ -28,6 +30,11 @@ enum Seen {
 }
 
 impl Identity {
+    /// Of the connection with this number.
+    pub fn of(connection: Option<u64>) -> Self {
+        Self { connection, ..Self::default() }
+    }
+
     /// A request of this session has come.
     ///
     /// # Errors
@@ -38,7 +45,7 @@ impl Identity {
         }
         let mut seen = self.seen.lock();
         if matches!(*seen, Seen::Nobody) {
-            *seen = Seen::One(SessionWatch::default());
+            *seen = Seen::One(SessionWatch::of(self.connection));
         }
         let Seen::One(watch) = &mut *seen else { return Ok(()) };
         if watch.session().is_some_and(|known| known.principal() != session.principal()) {

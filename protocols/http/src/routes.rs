@@ -460,6 +460,8 @@ routes! {
         &[], &[], &[(200, JSON, "Cluster")] => cluster::get;
     GET "/v1/cluster/nodes" "Its one node." login
         PAGE, &[], &[(200, JSON, "Nodes")] => cluster::nodes;
+    GET "/v1/connections" "Open connections of every listener, in the order in which they came." login
+        PAGE, &[], &[(200, JSON, "Connections")] => connections::list;
 
     GET "/livez" "Whether the process can serve." public
         &[VERBOSE], &[], HEALTH => operations::live;

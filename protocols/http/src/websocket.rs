@@ -64,6 +64,7 @@ impl Next {
         let (conn, first) = parts.io.into_inner().into_inner();
         let read =
             if first.is_empty() { parts.read_buf } else { [&parts.read_buf[..], &first].concat().into() };
+        conn.now_speaks(self.wire.name());
         self.wire.serve(conn.into_websocket(read, self.ping_every), drain).await;
     }
 }

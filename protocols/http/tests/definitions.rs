@@ -4,6 +4,8 @@
 mod support;
 
 use serde_json::{Value, json};
+use sluice_broker::{ConnectionList, ConnectionView};
+use std::sync::Arc;
 use support::{Server, server};
 
 async fn make_something(server: &Server) {
@@ -195,6 +197,44 @@ async fn the_interface_is_described_in_three_forms() {
     assert!(!policy.contains("script-src") && !policy.contains("unsafe"), "{policy}");
     let text = std::str::from_utf8(&page.body).unwrap();
     assert!(text.starts_with("<!doctype html>") && text.contains("/v1/topics/{topic}/messages"));
+}
+
+/// Three connections of one client, the first of which has said nothing yet.
+struct Open;
+
+impl ConnectionList for Open {
+    fn after(&self, number: u64, limit: usize) -> Vec<ConnectionView> {
+        let view = |number: u64| ConnectionView {
+            number,
+            peer: ([127, 0, 0, 1], 5_000 + number as u16).into(),
+            listener: "all",
+            protocol: (number > 1).then_some("stomp"),
+            tls: (number > 1).then_some(true),
+            since: 1_700_000_000_000,
+            user: None,
+        };
+        (1..=3).filter(|n| *n > number).map(view).take(limit).collect()
+    }
+}
+
+#[tokio::test]
+async fn open_connections_come_in_pages() {
+    let server = server();
+    server.get("/v1/connections").await.problem(501, "unsupported");
+    server.broker.set_connections(Arc::new(Open));
+    let page = server.get("/v1/connections?limit=2").await.expect(200);
+    let (first, second) = (&page["items"][0], &page["items"][1]);
+    let silent = json!({
+        "id": "1", "peer": "127.0.0.1:5001", "listener": "all", "protocol": null, "tls": null,
+        "since": "2023-11-14T22:13:20.000Z", "user": null,
+    });
+    assert_eq!((first, &page["next"]), (&silent, &json!("2")));
+    assert_eq!((&second["protocol"], &second["tls"]), (&json!("stomp"), &json!(true)));
+    let page = server.get("/v1/connections?limit=2&cursor=2").await.expect(200);
+    assert_eq!((&page["items"][0]["id"], &page["next"]), (&json!("3"), &Value::Null));
+    assert_eq!(page["items"].as_array().map(Vec::len), Some(1));
+    server.get("/v1/connections?cursor=-").await.problem(400, "invalid-parameter");
+    server.get("/v1/connections?limit=0").await.problem(400, "invalid-parameter");
 }
 
 #[tokio::test]

@@ -140,7 +140,7 @@ impl RemotingSession {
         Self {
             link: Arc::new(Link::new(conn.peer, here)),
             authenticator: Authenticator::new(conn.peer, conn.client_cert().map(|c| c.to_vec())),
-            watch: SessionWatch::default(),
+            watch: SessionWatch::of(conn.number()),
             max_frame: node.config.connection.max_frame,
             events: JoinSet::new(),
             node,

@@ -71,8 +71,7 @@ impl Protocol for Stomp {
     }
 
     fn serve(self: Arc<Self>, conn: Connection, drain: Drain) -> BoxFuture<'static, ()> {
-        let certificate = conn.client_cert().map(|der| Bytes::copy_from_slice(der));
-        let session = session::StompSession::new(self.wire.clone(), conn.peer, certificate);
+        let session = session::StompSession::new(self.wire.clone(), &conn);
         let limits = self.wire.config.connection.clone();
         Box::pin(serve_framed(conn, session, Order::InOrder, limits, drain))
     }

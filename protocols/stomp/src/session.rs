@@ -20,7 +20,7 @@ use bytestring::ByteString;
 use parking_lot::Mutex;
 use sluice_auth::Session;
 use sluice_broker::SessionWatch;
-use sluice_net::{Closing, Decoded, Flow, FramedHandler, Outbox, Outcome, Output, Reply};
+use sluice_net::{Closing, Connection, Decoded, Flow, FramedHandler, Outbox, Outcome, Output, Reply};
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use tokio::time::Instant;
@@ -61,7 +61,7 @@ enum State {
 }
 
 impl StompSession {
-    pub fn new(wire: Arc<Wire>, peer: SocketAddr, certificate: Option<Bytes>) -> Self {
+    pub fn new(wire: Arc<Wire>, conn: &Connection) -> Self {
         let before_login = wire.config.max_frame_before_login.bytes();
         let limits = limits(&wire);
         let limits = DecodeLimits {
@@ -74,11 +74,11 @@ impl StompSession {
         Self {
             decoder: Decoder::new(limits),
             wire,
-            peer,
-            certificate,
+            peer: conn.peer,
+            certificate: conn.client_cert().map(|der| Bytes::copy_from_slice(der)),
             out: None,
             state: State::Unknown { until },
-            watch: Arc::default(),
+            watch: Arc::new(Mutex::new(SessionWatch::of(conn.number()))),
             over: false,
             close_code: websocket::REFUSED,
         }

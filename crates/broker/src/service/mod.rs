@@ -23,6 +23,7 @@
 //! | `groups` | client (join, leave, events), members, subscription, queue locks |
 //! | `admin` | topics, groups, access |
 //! | `access` | users, user, roles, policies; put_user, delete_user, put_role, delete_role, delete_policies |
+//! | `connections` | connections |
 //! | `sessions` | session_ended; [`SessionWatch`] |
 //! | `verbs` | their names, for whoever must not forget one |
 //! | `duties` | what runs by itself: timers, checkpoints, retention, silent members |
@@ -30,6 +31,7 @@
 mod access;
 mod admin;
 mod checks;
+mod connections;
 mod duties;
 mod fifo;
 mod find;
@@ -52,6 +54,7 @@ mod transactions;
 mod truncate;
 mod verbs;
 
+pub use connections::{ConnectionList, ConnectionView};
 pub use groups::{Client, ClientEvent};
 pub use read::Cursor;
 pub use receive::Holder;
@@ -101,6 +104,7 @@ pub(crate) struct Inner {
     opened_at: sluice_store::Lsn,
     filters: Filters,
     ids: Ids,
+    connections: connections::Connections,
     counts: Counts,
     next_number: AtomicU64,
     turn: AtomicU32,

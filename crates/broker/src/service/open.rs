@@ -1,5 +1,6 @@
 //! Opening the service on a log, and closing it.
 
+use super::connections::Connections;
 use super::gate::Gate;
 use super::{Broker, Inner};
 use crate::Config;
@@ -55,6 +56,7 @@ impl Broker {
             opened_at,
             filters,
             ids: Ids::new(random),
+            connections: Connections::default(),
             counts: Counts::new(),
             next_number: AtomicU64::new(1),
             turn: AtomicU32::new(0),

@@ -4,6 +4,7 @@
 //! sessions again and again; a change of users wakes those that wait, and a token has a timer.
 
 use super::Broker;
+use super::connections::Named;
 use sluice_auth::{Cost, OverQuota, Place, Session};
 use sluice_model::{GroupName, Result};
 use std::error::Error as _;
@@ -74,14 +75,24 @@ impl Broker {
 /// Whose connection this is: waits for the end of the session that the connection acted under last.
 #[derive(Debug, Default)]
 pub struct SessionWatch {
+    /// Its number in the list of open connections, when it is there.
+    connection: Option<u64>,
     session: Option<Session>,
     /// Among the connections of its user.
     place: Option<Place>,
+    /// In the list of open connections.
+    named: Option<Named>,
     /// One task, which ends with this value.
     waiting: JoinSet<()>,
 }
 
 impl SessionWatch {
+    /// For the connection with this number: it is listed with the user whose session is followed, see
+    /// [`Broker::connections`].
+    pub fn of(connection: Option<u64>) -> Self {
+        Self { connection, ..Self::default() }
+    }
+
     /// Whether there is something to [`follow`](Self::follow): the session is not the one that is waited for, and not
     /// that of nobody, which has no end.
     pub fn is_news(&self, session: &Session) -> bool {
@@ -102,8 +113,11 @@ impl SessionWatch {
         let same_user = self.session.as_ref().is_some_and(|known| known.principal() == session.principal());
         if !same_user || self.place.is_none() {
             // Who changes the user gives up the other's place in any case.
-            self.place = None;
-            self.place = broker.0.by_itself().auth.connect(session)?; // about one's own quota nobody needs a permit
+            (self.place, self.named) = (None, None);
+            let inner = broker.0.by_itself(); // about one's own quota nobody needs a permit
+            self.place = inner.auth.connect(session)?;
+            let users = &inner.connections.users;
+            self.named = self.connection.map(|number| users.name(number, session.principal().clone()));
         }
         let (broker, watched) = (broker.clone(), session.clone());
         self.session = Some(session.clone());

@@ -92,5 +92,6 @@ verbs! {
     ExplainAccess explain_access,
     Audit audit,
     PermitCluster permit_cluster,
+    Connections connections,
     SessionEnded session_ended,
 }

@@ -163,6 +163,7 @@ pub fn row(verb: Verb) -> Row {
             "POST /v1/acls:explain\n\n{\"user\":\"{v}\",\"action\":\"Pub\",\"resource\":\"Topic:{t}\"}",
         ),
         PermitCluster => looking("GET /v1/cluster"),
+        Connections => looking("GET /v1/connections"),
         SessionEnded => Row::Unsaid(OWN_END),
     }
 }

@@ -13,6 +13,7 @@ const ONE_BY_ONE: &str = "each request over remoting does one thing: see send";
 const ON_THE_WAY: &str = "a topic is made on the way, by the first send: see send";
 const NO_ROLES: &str = "ACL 2.0 has no request that makes or deletes roles";
 const NO_TOKENS: &str = "ACL 2.0 has neither tokens nor an audit trail; HTTP has";
+const NO_CONNECTIONS: &str = "RocketMQ lists the connections of one group; all of them HTTP lists";
 const NO_EXPLAIN: &str = "ACL 2.0 has no request that explains";
 const AT_JOINING: &str = "a connection becomes a client by joining, which is what is permitted: see join";
 
@@ -108,6 +109,7 @@ pub fn row(verb: Verb) -> Row {
         CreateToken | Audit => Row::Unsaid(NO_TOKENS),
         ExplainAccess => Row::Unsaid(NO_EXPLAIN),
         PermitCluster => looking("328"),
+        Connections => Row::Unsaid(NO_CONNECTIONS),
         SessionEnded => Row::Unsaid(OWN_END),
     }
 }

@@ -58,7 +58,9 @@ pub fn row(verb: Verb) -> Row {
         ),
         PutGroup | Group | Groups => Row::Unsaid(NO_ADMIN),
         GroupQuotas | Users | User | PutUser | DeleteUser | Roles | PutRole | DeleteRole | Policies
-        | DeletePolicies | ChangeAccess | ExplainAccess | PermitCluster => Row::Unsaid(NO_ADMIN),
+        | DeletePolicies | ChangeAccess | ExplainAccess | PermitCluster | Connections => {
+            Row::Unsaid(NO_ADMIN)
+        }
         CreateToken | Audit => Row::Unsaid(NO_ADMIN),
         SessionEnded => Row::Unsaid(OWN_END),
     }

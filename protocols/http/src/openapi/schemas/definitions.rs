@@ -19,6 +19,11 @@ pub(super) fn all() -> Schemas {
         "name": text(), "version": text(), "commit": nullable("string"), "startedAt": time(), "ready": flag(),
         "draining": flag(), "acceptsMessages": flag(),
     });
+    let connection = json!({
+        "id": text(), "peer": text(), "listener": text(), "protocol": nullable("string"),
+        "tls": nullable("boolean"), "since": time(), "user": nullable("string"),
+    });
+    let always = ["id", "peer", "listener", "protocol", "tls", "since", "user"];
     vec![
         ("Definitions", definitions()),
         ("ImportLine", object(line, &["kind", "name", "action"])),
@@ -29,6 +34,8 @@ pub(super) fn all() -> Schemas {
         ("Cluster", object(cluster, &["nodes", "ready", "acceptsMessages"])),
         ("Node", object(node, &["name", "version", "startedAt", "ready", "draining", "acceptsMessages"])),
         ("Nodes", list("items", "Node")),
+        ("Connection", object(connection, &always)),
+        ("Connections", list("items", "Connection")),
     ]
 }
 

@@ -14,10 +14,10 @@ use http::{Method, StatusCode};
 
 const METHODS: &str = "DELETE, GET, HEAD, PATCH, POST, PUT";
 /// What a page may read of an answer's head.
-const EXPOSED: &str = "content-encoding, etag, idempotency-replayed, link, location, ratelimit, ratelimit-policy, retry-after, x-mq-body, x-mq-born-at, \
-     x-mq-correlation-id, x-mq-deliver-at, x-mq-deliveries, x-mq-handle, x-mq-key, x-mq-lease-until, x-mq-message-id, \
-     x-mq-offset, x-mq-omitted, x-mq-protocol, x-mq-queue, x-mq-reply-to, x-mq-sharding-key, x-mq-stored-at, x-mq-tag, \
-     x-mq-topic, x-request-id";
+const EXPOSED: &str = "content-encoding, etag, idempotency-replayed, link, location, ratelimit, ratelimit-policy, retry-after, \
+     x-mq-body, x-mq-born-at, x-mq-correlation-id, x-mq-deliver-at, x-mq-deliveries, x-mq-handle, x-mq-key, \
+     x-mq-lease-until, x-mq-message-id, x-mq-offset, x-mq-omitted, x-mq-protocol, x-mq-queue, x-mq-reply-to, \
+     x-mq-sharding-key, x-mq-stored-at, x-mq-tag, x-mq-topic, x-request-id";
 /// How long a browser remembers an answer, in seconds; Chromium does not go beyond two hours.
 const MAX_AGE: &str = "600";
 /// Headers of a request beyond those that browsers always allow, and every `x-mq-` one.

@@ -42,6 +42,10 @@ pub(crate) fn document() -> Value {
             },
             "responses": {"Problem": {
                 "description": "What was wrong, with a stable `code`.",
+                "headers": {
+                    "RateLimit-Policy": of_a_quota("The limit of a quota that is used up."),
+                    "RateLimit": of_a_quota("Nothing is left of it, and for how many seconds."),
+                },
                 "content": {PROBLEM_JSON: {"schema": reference("Problem")}},
             }},
             "schemas": schemas::all(),
@@ -52,6 +56,11 @@ pub(crate) fn document() -> Value {
 /// A scheme of the header `Authorization` for which OpenAPI has no word.
 fn signed(description: &str) -> Value {
     json!({"type": "apiKey", "in": "header", "name": "Authorization", "description": description})
+}
+
+/// A header of an answer with the code `quota-exceeded`.
+fn of_a_quota(description: &str) -> Value {
+    json!({"description": description, "schema": {"type": "string"}})
 }
 
 fn operation(route: &Route) -> Value {

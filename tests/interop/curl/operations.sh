@@ -84,7 +84,7 @@ if [ -n "${AUTH_USER:-}" ]; then
     anonymous POST "/v1/topics/$T/messages" "${sign[@]}" -T operations.sh
     problem 401 bad-signature
     anonymous GET /v1/topics "${sign[@]}" -H 'X-Amz-Date: 20200101T000000Z'
-    problem 401 clock-skew
+    problem 401 unauthenticated # curl sends the date twice
   }
 
   it_knows_users_by_the_signature_of_the_cloud() {

@@ -412,6 +412,14 @@ impl Auth {
         self.read(|directory| directory.roles().values().map(|entry| entry.role.view()).collect())
     }
 
+    /// The roles whose policies and quotas count for a session: those of its user, and those that its token adds.
+    pub fn roles_of(&self, session: &Session) -> Vec<String> {
+        self.read(|directory| {
+            let roles = directory.roles_of(Acl::record_of(directory, session), &session.roles);
+            roles.map(|entry| entry.role.name.clone()).collect()
+        })
+    }
+
     /// The quotas of consumer groups, by name.
     pub fn group_quotas(&self) -> Vec<GroupQuota> {
         self.read(|directory| directory.groups().values().map(|entry| entry.quota.clone()).collect())

@@ -176,7 +176,7 @@ impl Directory {
         self.meters > 0 || !self.groups.is_empty()
     }
 
-    fn roles_of<'s>(
+    pub(crate) fn roles_of<'s>(
         &'s self,
         entry: Option<&'s Entry>,
         more_roles: &'s [String],

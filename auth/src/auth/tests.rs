@@ -357,8 +357,10 @@ fn a_user_has_the_rules_of_its_roles_and_a_deny_of_any_wins() {
     };
     put(&auth, roles(&["writers", "extra"]));
     let bob = auth.login(password("bob", "s"), peer()).unwrap();
+    assert_eq!(auth.roles_of(&bob), ["extra", "writers"]);
     assert!(may(&auth, &bob, "ab") && may(&auth, &bob, "b") && !may(&auth, &bob, "c"));
     put(&auth, roles(&["writers", "guests"]));
+    assert_eq!(auth.roles_of(&bob), ["guests", "writers"]);
     assert!(!may(&auth, &bob, "ab") && may(&auth, &bob, "ac") && !may(&auth, &bob, "b"));
     let topic = TopicName::new("ab").unwrap();
     let answer = auth.explain("bob", Action::Pub, Resource::Topic(&topic), peer().ip());

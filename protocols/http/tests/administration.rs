@@ -120,6 +120,8 @@ async fn a_role_lends_its_policies_to_who_has_it() {
     let user = root(&server, "PUT", "/v1/users/app", user).await.expect(201);
     assert_eq!((&user["roles"], &user["quota"]), (&json!(["senders"]), &json!({"messagesPerSecond": 7})));
     call(&server, "app", "POST", "/v1/topics/t/messages", json!("x")).await.expect(201);
+    let whoami = call(&server, "app", "GET", "/v1/whoami", Value::Null).await.expect(200);
+    assert_eq!((&whoami["principal"], &whoami["roles"]), (&json!("app"), &json!(["senders"])));
     root(&server, "DELETE", "/v1/roles/senders", Value::Null).await.problem(409, "conflict");
     let unlimited =
         root(&server, "PUT", "/v1/users/app", json!({"roles": [], "quota": {}})).await.expect(200);

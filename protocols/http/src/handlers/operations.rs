@@ -82,7 +82,12 @@ pub(crate) async fn whoami(call: Call) -> Result<Response, Problem> {
     let address = session.peer().ip().to_string();
     json_response(
         StatusCode::OK,
-        &json!({"principal": name, "anonymous": session.is_anonymous(), "address": address}),
+        &json!({
+            "principal": name,
+            "anonymous": session.is_anonymous(),
+            "roles": call.broker().auth().roles_of(session),
+            "address": address,
+        }),
     )
 }
 

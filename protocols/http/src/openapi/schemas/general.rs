@@ -9,7 +9,9 @@ pub(super) fn all() -> Schemas {
     let version = json!({
         "name": text(), "version": text(), "commit": nullable("string"), "api": text(), "features": texts(),
     });
-    let whoami = json!({"principal": nullable("string"), "anonymous": flag(), "address": text()});
+    let whoami = json!({
+        "principal": nullable("string"), "anonymous": flag(), "roles": texts(), "address": text(),
+    });
     vec![
         ("Any", json!({})),
         ("Bytes", json!({"description": "Any bytes."})),
@@ -39,7 +41,7 @@ pub(super) fn all() -> Schemas {
         ),
         ("Health", object(json!({"status": text(), "checks": checks}), &["status", "checks"])),
         ("Version", object(version, &["name", "version", "api", "features"])),
-        ("Whoami", object(whoami, &["principal", "anonymous", "address"])),
+        ("Whoami", object(whoami, &["principal", "anonymous", "roles", "address"])),
     ]
 }
 

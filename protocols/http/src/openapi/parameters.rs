@@ -54,13 +54,16 @@ pub(super) fn of_query(route: &Route) -> impl Iterator<Item = Value> + '_ {
 /// `*`, or a list.
 const ENTITY_TAGS: &str = r#"^(\*|(W/)?"[!#-+\--~]*"( *, *(W/)?"[!#-+\--~]*")*)$"#;
 
+/// A key as it is, or as a structured field string.
+const KEY: &str = r#"^[\t ]*([!#-~]([\t -~]{0,253}[!-~])?|"([\t !#-\[\]-~]|\\["\\]){1,255}")[\t ]*$"#;
+
 /// The headers that mean something to a call, besides those of its body.
 pub(super) fn of_headers(route: &Route) -> impl Iterator<Item = Value> + use<> {
     let key = route.takes_key() && !route.path.ends_with('}');
     let key = key.then(|| {
         json!({
             "name": "Idempotency-Key", "in": "header", "description": "The same key stores the same only once.",
-            "schema": {"type": "string", "pattern": "^[\\x21-\\x7e]{1,255}$", "format": "idempotency-key"},
+            "schema": {"type": "string", "pattern": KEY, "format": "idempotency-key"},
         })
     });
     let tagged = crate::etag::is_tagged(route);

@@ -45,7 +45,7 @@ public final class Orders {
             return ConsumeConcurrentlyStatus.CONSUME_SUCCESS;
         });
         consumer.start();
-        boolean complete = expected.await(30, TimeUnit.SECONDS);
+        boolean complete = expected.await(60, TimeUnit.SECONDS);
         consumer.shutdown();
         System.exit(complete ? 0 : 1);
     }

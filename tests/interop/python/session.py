@@ -6,6 +6,7 @@ STOMP_LOGIN and STOMP_PASSCODE, STOMP_VHOST (the `host` header).
 """
 
 import contextlib
+import importlib.metadata
 import inspect
 import logging
 import os
@@ -27,12 +28,13 @@ CONNECTIONS = {
 CLOSED = "closed"
 # Before 8.2 it sends texts only, and takes nothing else.
 BYTES_OVER_WEBSOCKET = "binary_mode" in inspect.signature(stomp.WSConnection.__init__).parameters
+VERSION = importlib.metadata.version("stomp.py")
 carrier = "tcp"
 
 
 def notices_close():
     """9.0.0 takes the end of a TLS stream for nothing to read yet."""
-    return carrier != "tcp" or os.environ.get("TLS") != "1" or not stomp.__version__.startswith("9.")
+    return carrier != "tcp" or os.environ.get("TLS") != "1" or not VERSION.startswith("9.")
 
 
 @contextlib.contextmanager

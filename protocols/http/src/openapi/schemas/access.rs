@@ -82,7 +82,7 @@ fn of_group() -> Value {
 
 fn quota() -> Value {
     let size = json!({"anyOf": [
-        {"type": "string", "pattern": "^[1-9][0-9]{0,9}(B|KiB|MiB|GiB)?$|^[1-9][0-9]{0,19}B?$", "format": "size"}, limit(64),
+        {"type": "string", "pattern": "^[1-9][0-9]{0,19}(B|KiB|MiB|GiB)?$", "format": "size"}, limit(64),
     ]});
     let members = json!({
         "bytesPerSecond": size, "messagesPerSecond": limit(64), "connections": limit(32), "inFlight": limit(32),

@@ -6,8 +6,10 @@
 //!
 //! How credentials become an identity is in `prove.rs` beside this file, how a command becomes a change in `plan.rs`.
 
+mod again;
 mod plan;
 mod prove;
+mod sasl;
 
 use crate::audit::Audit;
 use crate::certificate::CertificateRules;
@@ -15,22 +17,24 @@ use crate::change::{Change, Kind};
 use crate::data_key::{self, DataKey};
 use crate::diff;
 use crate::directory::{Directory, Entry};
-use crate::judge::{Asker, Verdict, judge, standing};
+use crate::judge::{Asker, Verdict, is_about_address, judge, standing};
 use crate::password::Passwords;
 use crate::places::{Places, What};
-use crate::reason::Reason;
+use crate::reason::{AddressDenied, Reason};
+use crate::scram::Salts;
 use crate::slowdown::Slowdown;
 use crate::token::Issuers;
 use crate::{
     Action, AuditEvent, AuditKind, Command, Config, Cost, Credentials, Explanation, GroupQuota, Mode, Permit,
-    Place, Policy, Principal, Resource, RoleView, Session, UserView,
+    Place, Policy, Principal, Resource, ResourcePattern, RoleView, Session, UserView,
 };
+pub use again::Proven;
 use parking_lot::{Mutex, RwLock};
 use prove::{Proof, kind_of, name_of};
 use sluice_model::{Clock, Error, ErrorKind, GroupName, Millis, Result};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::watch;
 
 /// Users, policies and how identities are proven. Shared by `Arc`; everything takes `&self`.
@@ -50,6 +54,7 @@ struct Acl {
     issuers: Issuers,
     certificates: CertificateRules,
     passwords: Passwords,
+    salts: Salts,
     slowdown: Slowdown,
     audit: Audit,
     directory: RwLock<Directory>,
@@ -58,6 +63,8 @@ struct Acl {
     accept_lost_secrets: bool,
     signature_window: Millis,
     places: Arc<Places>,
+    /// Counts changes, while the directory is locked for them.
+    version: AtomicU64,
     /// False while nobody has a quota: then charging costs nothing.
     has_quotas: AtomicBool,
 }
@@ -79,6 +86,7 @@ impl Auth {
             issuers: Issuers::new(&config)?,
             certificates: CertificateRules::new(&config.certificates)?,
             passwords: Passwords::new(),
+            salts: Salts::random(),
             slowdown: Slowdown::default(),
             audit: Audit::default(),
             directory: RwLock::default(),
@@ -86,6 +94,7 @@ impl Auth {
             accept_lost_secrets: config.accept_lost_secrets,
             signature_window: config.signature_window.as_millis(),
             places: Arc::default(),
+            version: AtomicU64::new(0),
             has_quotas: AtomicBool::new(false),
         };
         Ok(Self::with(Some(acl)))
@@ -94,6 +103,7 @@ impl Auth {
     /// Seals signing secrets in changes and snapshots with this key, and opens them with it. Before anything is applied.
     pub fn with_data_key(mut self, key: DataKey) -> Self {
         if let Some(acl) = &mut self.acl {
+            acl.salts = key.salts();
             acl.data_key = Some(key);
         }
         self
@@ -148,25 +158,7 @@ impl Auth {
         let Some(acl) = &self.acl else {
             return Ok(Proof::of(self.anonymous.clone()).session(peer));
         };
-        let (name, from, now) = (name_of(&credentials), peer.ip().to_canonical(), acl.clock.now());
-        match acl.slowdown.check(from, name, now).and_then(|()| acl.prove(credentials)) {
-            Ok(proof) => {
-                let session = proof.session(peer);
-                acl.audit.login(&session, now);
-                Ok(session)
-            }
-            Err(error) => {
-                let reason = Reason::of(&error);
-                if !matches!(reason, Reason::Throttled | Reason::NoCredentials) {
-                    acl.slowdown.failed(from, name, now);
-                }
-                let labels = [("credentials", kind_of(&credentials)), ("reason", reason.label())];
-                metrics::counter!("sluice_login_failures_total", &labels).increment(1);
-                let detail = format!("{}: {reason}", kind_of(&credentials));
-                acl.audit.note(AuditKind::LoginFailed, name, Some(from), &detail, now);
-                Err(error)
-            }
-        }
+        acl.attempt(name_of(&credentials), kind_of(&credentials), peer, || acl.prove(credentials))
     }
 
     /// Checks whether the session may do `action` to `resource`, as things are now.
@@ -385,6 +377,7 @@ impl Auth {
         let kind = acl.opened(change);
         let mut directory = acl.directory.write();
         directory.apply(&kind);
+        acl.version.fetch_add(1, Ordering::Release);
         if kind.may_change_quotas() {
             acl.has_quotas.store(directory.has_meters(), Ordering::Relaxed);
         }
@@ -430,12 +423,51 @@ impl Auth {
         self.read(|directory| directory.all_rules().flat_map(|rules| rules.iter().cloned()).collect())
     }
 
+    /// How many policies of a subject there are, all of them or those with this very pattern: those that can be removed,
+    /// and those of the operator's file.
+    pub fn count_policies(&self, subject: &str, resource: Option<&ResourcePattern>) -> (usize, usize) {
+        self.read(|directory| {
+            let meant = |policy: &&Policy| resource.is_none_or(|pattern| policy.resource == *pattern);
+            directory.rules_about(subject).map_or((0, 0), |rules| {
+                (rules.own.iter().filter(meant).count(), rules.file.iter().filter(meant).count())
+            })
+        })
+    }
+
     fn read<T: Default>(&self, look: impl FnOnce(&Directory) -> T) -> T {
         self.acl.as_ref().map_or_else(T::default, |acl| look(&acl.directory.read()))
     }
 }
 
 impl Acl {
+    /// Lets someone try to prove an identity, unless they have failed too often, and notes what came of it.
+    fn attempt(
+        &self,
+        name: &str,
+        kind: &'static str,
+        peer: SocketAddr,
+        prove: impl FnOnce() -> Result<Proof>,
+    ) -> Result<Session> {
+        let (from, now) = (peer.ip().to_canonical(), self.clock.now());
+        match self.slowdown.check(from, name, now).and_then(|()| prove()) {
+            Ok(proof) => {
+                let session = proof.session(peer);
+                self.audit.login(&session, now);
+                Ok(session)
+            }
+            Err(error) => {
+                let reason = Reason::of(&error);
+                if !matches!(reason, Reason::Throttled | Reason::NoCredentials) {
+                    self.slowdown.failed(from, name, now);
+                }
+                let labels = [("credentials", kind), ("reason", reason.label())];
+                metrics::counter!("sluice_login_failures_total", &labels).increment(1);
+                self.audit.note(AuditKind::LoginFailed, name, Some(from), &format!("{kind}: {reason}"), now);
+                Err(error)
+            }
+        }
+    }
+
     /// A change with its secrets readable.
     fn opened(&self, change: &Change) -> Kind {
         let mut kind = change.0.clone();
@@ -454,8 +486,16 @@ impl Acl {
         if session.expires.is_some_and(|expires| self.clock.now() >= expires) {
             return Err(Denial::Expired);
         }
-        match judge(&self.directory.read(), Asker::of(session), action, resource) {
+        let (directory, asker) = (self.directory.read(), Asker::of(session));
+        match judge(&directory, asker, action, resource) {
             verdict if verdict.permits() => Ok(()),
+            verdict if is_about_address(&directory, asker, action, resource, verdict) => {
+                Err(if matches!(verdict, Verdict::Denied(_)) {
+                    Denial::DeniedThere
+                } else {
+                    Denial::NoMatchThere
+                })
+            }
             Verdict::Denied(_) => Err(Denial::Denied),
             Verdict::Disabled | Verdict::Unknown => Err(Denial::NoUser),
             Verdict::Withdrawn => Err(Denial::Withdrawn),
@@ -472,6 +512,9 @@ impl Acl {
         self.audit.note(AuditKind::Denied, name, Some(from), &message, self.clock.now());
         match denial {
             Denial::Expired | Denial::Withdrawn => Error::new(ErrorKind::Unauthenticated, why),
+            Denial::DeniedThere | Denial::NoMatchThere => {
+                Error::new(ErrorKind::PermissionDenied, message).with_source(AddressDenied)
+            }
             _ => Error::new(ErrorKind::PermissionDenied, message),
         }
     }
@@ -487,6 +530,9 @@ fn count_throttled(quota: &'static str) -> impl Fn(&Error) {
 enum Denial {
     Denied,
     NoMatch,
+    /// As above, and the address is why.
+    DeniedThere,
+    NoMatchThere,
     NoUser,
     Expired,
     Withdrawn,
@@ -498,6 +544,8 @@ impl Denial {
         match self {
             Self::Denied => ("policy", "the decision is deny"),
             Self::NoMatch => ("no_policy", "no matched policies"),
+            Self::DeniedThere => ("address", "the decision is deny"),
+            Self::NoMatchThere => ("address", "no matched policies"),
             Self::NoUser => ("no_user", "the user is disabled or deleted"),
             Self::Expired => ("expired", "the token of this connection has expired"),
             Self::Withdrawn => {

@@ -7,7 +7,9 @@ use crate::quota::{GroupQuota, GroupQuotaSpec};
 use crate::record::UserV1;
 use crate::role::{Role, Subject};
 use crate::user::User;
-use crate::{AclFile, NewToken, Policy, ResourcePattern, RoleSpec, Secret, UserSpec};
+use crate::{
+    AclFile, NewScram, NewToken, Policy, ResourcePattern, RoleSpec, ScramMechanism, Secret, UserSpec,
+};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -25,7 +27,7 @@ pub enum Command {
         /// The new secret.
         secret: Secret,
     },
-    /// Ends one of a user's two secrets at once.
+    /// Ends one of a user's two secrets, or its password, at once.
     RemoveSecret {
         /// The user's name.
         user: String,
@@ -40,6 +42,15 @@ pub enum Command {
         user: String,
         /// The token's id, as it is listed.
         id: String,
+    },
+    /// Lets a user log in by SCRAM with a password of its own; makes the user when there is none.
+    PutScram(NewScram),
+    /// Ends that.
+    DeleteScram {
+        /// The user's name.
+        user: String,
+        /// Of which mechanism.
+        mechanism: ScramMechanism,
     },
     /// Makes a role, or changes one.
     PutRole(RoleSpec),
@@ -65,14 +76,16 @@ pub enum Command {
     },
 }
 
-/// One of the two secrets of a user.
+/// What a user proves itself with, besides tokens and certificates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum WhichSecret {
-    /// The newer one. If there is another, that one takes its place.
+    /// The newer secret. If there is another, that one takes its place.
     Current,
-    /// The older one.
+    /// The older secret.
     Previous,
+    /// The password.
+    Password,
 }
 
 /// A decided command, to be written to the log and then applied.

@@ -11,6 +11,7 @@
 //! that the operator's file gives the same change every time, and different ones never share a nonce.
 
 use crate::Secret;
+use crate::scram::Salts;
 use crate::user::User;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
@@ -31,6 +32,7 @@ pub struct DataKey {
     path: PathBuf,
     id: [u8; ID],
     nonces: Hmac<Sha256>,
+    salts: [u8; 32],
     cipher: XChaCha20Poly1305,
 }
 
@@ -71,7 +73,13 @@ impl DataKey {
         id.iter_mut().zip(derive(b"sluice data key id")).for_each(|(to, from)| *to = from);
         let cipher = XChaCha20Poly1305::new(&derive(b"sluice data key cipher").into());
         let nonces = Hmac::new(&derive_block(&derive(b"sluice data key nonce")));
-        Self { path: path.to_owned(), id, nonces, cipher }
+        let salts = derive(b"sluice data key scram salts");
+        Self { path: path.to_owned(), id, nonces, salts, cipher }
+    }
+
+    /// Salts for the names of which nothing is kept, the same with every start.
+    pub(crate) fn salts(&self) -> Salts {
+        Salts::keyed(self.salts)
     }
 
     /// Seals every secret of a user.

@@ -64,6 +64,7 @@ fn parts(old: &User, new: &User) -> String {
         ("superuser", old.superuser != new.superuser),
         ("enabled", old.enabled != new.enabled),
         ("password", old.password_hash != new.password_hash),
+        ("scram", old.scram != new.scram && old.password_hash == new.password_hash),
         ("secret", (&old.secret, &old.previous_secret) != (&new.secret, &new.previous_secret)),
         ("access keys", old.access_keys != new.access_keys),
         ("tokens", old.tokens != new.tokens),

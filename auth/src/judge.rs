@@ -4,9 +4,9 @@
 //! happens. The verdict carries the rule that decided; the one who checks drops it, the one who explains shows it.
 
 use crate::directory::{Directory, Entry};
-use crate::policy::{Outcome, Target, decide, follows_from};
+use crate::policy::{Mismatch, Outcome, Target, decide, follows_from};
 use crate::session::EXTERNAL;
-use crate::{Action, Policy, Resource, Session};
+use crate::{Action, Decision, Policy, Resource, Session};
 use std::net::IpAddr;
 
 /// Who asks: someone who has logged in, or a name that someone wonders about.
@@ -75,6 +75,29 @@ pub(crate) fn judge<'d>(
         Outcome::NoMatch => {
             follows(directory, entry, asker, action, target).map_or(Verdict::NoMatch, Verdict::Follows)
         }
+    }
+}
+
+/// Whether the address is why something is denied: another one might have done it.
+pub(crate) fn is_about_address(
+    directory: &Directory,
+    asker: Asker<'_>,
+    action: Action,
+    resource: Resource<'_>,
+    verdict: Verdict<'_>,
+) -> bool {
+    let target = Target::from(resource);
+    match verdict {
+        Verdict::Denied(policy) => !policy.source_ips.is_empty(),
+        Verdict::NoMatch => {
+            let entry = standing(directory, asker).ok().flatten();
+            let mut rules = directory.rules_of(entry, asker.roles).flat_map(|rules| rules.candidates(target));
+            rules.any(|rule| {
+                rule.decision == Decision::Allow
+                    && rule.mismatch(action, target, asker.from) == Some(Mismatch::Source)
+            })
+        }
+        _ => false,
     }
 }
 

@@ -11,7 +11,8 @@
 //! - `user`, `role`, `policy`, `source` — what is remembered; `record` — the same as bytes
 //! - `rules`, `directory` — all of it, indexed; `change` — how it changes
 //! - `judge` — the one decision; `explain` — the same decision in words
-//! - `password`, `signature`, `token`, `api_token`, `certificate` — one kind of proof each
+//! - `password`, `signature`, `token`, `api_token`, `certificate`, `scram` — one kind of proof each; `sasl` — several of
+//!   them as an exchange of messages
 //! - `secret`, `data_key` — how secrets are kept from being shown, and how they rest
 //! - `audit`, `reason` — what happened, for whoever must know; `slowdown` — what failing costs
 //! - `quota`, `places` — how much, not what
@@ -40,6 +41,8 @@ mod reason;
 mod record;
 mod role;
 mod rules;
+mod sasl;
+mod scram;
 mod secret;
 mod session;
 mod signature;
@@ -51,7 +54,7 @@ mod user;
 pub use access::{Action, Actions, Permit, Resource};
 pub use api_token::{ApiTokenView, NewToken};
 pub use audit::{AuditEvent, AuditKind};
-pub use auth::Auth;
+pub use auth::{Auth, Proven};
 pub use certificate::{CertificatePart, CertificateRule};
 pub use change::{Change, Command, WhichSecret};
 pub use config::{Config, JwtAlgorithm, JwtIssuer, Mode};
@@ -63,8 +66,10 @@ pub use places::Place;
 pub use plain_acl::PlainAcl;
 pub use policy::{Decision, NamePattern, Policy, ResourceKind, ResourcePattern};
 pub use quota::{Cost, GroupQuota, GroupQuotaSpec, Limit, OverQuota, Quota};
-pub use reason::Reason;
+pub use reason::{AddressDenied, Reason};
 pub use role::{RoleSpec, RoleView};
+pub use sasl::{SaslExchange, SaslMechanism, SaslStep};
+pub use scram::{NewScram, ScramMechanism, ScramView};
 pub use secret::{Secret, random_password};
 pub use session::{Principal, Session};
 pub use source::SourceNet;

@@ -70,6 +70,11 @@ impl Passwords {
         }
     }
 
+    /// A turn among those that hash, for what costs as much as a password.
+    pub(crate) fn turn(&self) -> Result<Turn<'_>> {
+        self.hashing.enter()
+    }
+
     fn remember(&self, user: &str, hash: &str, password: &str, now: Millis) {
         let Some(digest) = self.digest(user, hash, password) else { return };
         let mut verified = self.verified.lock();
@@ -126,7 +131,7 @@ pub(crate) fn check_hash(hash: &str) -> Result<()> {
 
 /// Lets a few hash at a time, a few more wait, and turns the rest away.
 #[derive(Default)]
-struct Gate {
+pub(crate) struct Gate {
     state: Mutex<GateState>,
     free: Condvar,
 }
@@ -137,7 +142,7 @@ struct GateState {
     waiting: usize,
 }
 
-struct Turn<'a>(&'a Gate);
+pub(crate) struct Turn<'a>(&'a Gate);
 
 impl Gate {
     fn enter(&self) -> Result<Turn<'_>> {

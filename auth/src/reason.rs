@@ -22,6 +22,8 @@ pub enum Reason {
     Skewed,
     /// A token that cannot be believed.
     InvalidToken,
+    /// A message that cannot be read.
+    Malformed,
     /// A certificate that names no user.
     InvalidCertificate,
     /// Refused unseen: too many failures, or too many at once.
@@ -46,11 +48,25 @@ impl Reason {
             Self::Expired => "expired",
             Self::Skewed => "clock_skew",
             Self::InvalidToken => "invalid_token",
+            Self::Malformed => "malformed",
             Self::InvalidCertificate => "invalid_certificate",
             Self::Throttled => "throttled",
         }
     }
 }
+
+/// The source of a `PermissionDenied` that another address of the same user would not have met: a policy that allows it
+/// speaks of other addresses, or one that denies it of this one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AddressDenied;
+
+impl fmt::Display for AddressDenied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("policies speak of other addresses")
+    }
+}
+
+impl std::error::Error for AddressDenied {}
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

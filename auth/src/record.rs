@@ -7,6 +7,7 @@
 use crate::api_token::ApiToken;
 use crate::quota::{GroupQuota, Quota};
 use crate::role::Role;
+use crate::scram::{Scram, ScramMechanism};
 use crate::user::User;
 use crate::{AccessKey, Secret};
 use serde::{Deserialize, Serialize};
@@ -38,6 +39,8 @@ enum UserFact {
     MessagesPerSecond(u64),
     Connections(u32),
     InFlight(u32),
+    Scram(ScramMechanism, u32, Vec<u8>, Secret),
+    SealedScram(ScramMechanism, u32, Vec<u8>, Vec<u8>),
 }
 
 impl From<User> for UserRecord {
@@ -58,6 +61,10 @@ impl From<User> for UserRecord {
         facts.extend(user.access_keys.into_iter().map(|own| match own.secret.sealed_bytes() {
             Some(bytes) => UserFact::SealedAccessKey { secret: bytes.to_vec(), key: own.key },
             None => UserFact::AccessKey(own),
+        }));
+        facts.extend(user.scram.into_iter().map(|kept| match kept.keys.sealed_bytes() {
+            Some(bytes) => UserFact::SealedScram(kept.mechanism, kept.iterations, kept.salt, bytes.to_vec()),
+            None => UserFact::Scram(kept.mechanism, kept.iterations, kept.salt, kept.keys),
         }));
         facts.extend(user.tokens.into_iter().map(UserFact::Token));
         facts.extend(user.quota.bytes_per_second.map(|rate| UserFact::BytesPerSecond(rate.0)));
@@ -86,6 +93,13 @@ impl From<UserRecord> for User {
                 UserFact::SealedPreviousSecret(bytes) => user.previous_secret = Some(Secret::sealed(bytes)),
                 UserFact::SealedAccessKey { key, secret } => {
                     user.access_keys.push(AccessKey { key, secret: Secret::sealed(secret) });
+                }
+                UserFact::Scram(mechanism, iterations, salt, keys) => {
+                    user.scram.push(Scram { mechanism, iterations, salt, keys });
+                }
+                UserFact::SealedScram(mechanism, iterations, salt, bytes) => {
+                    let keys = Secret::sealed(bytes);
+                    user.scram.push(Scram { mechanism, iterations, salt, keys });
                 }
                 UserFact::Token(token) => user.tokens.push(token),
                 UserFact::BytesPerSecond(rate) => user.quota.bytes_per_second = Some(ByteSize(rate)),

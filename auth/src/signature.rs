@@ -13,6 +13,24 @@ pub(crate) fn verify(algorithm: HmacAlgorithm, secret: &Secret, content: &[&[u8]
     }
 }
 
+/// A secret, ready to check signatures with: what its own two blocks of the hash give is kept.
+#[derive(Clone)]
+pub(crate) struct Keyed(Hmac<Sha1>);
+
+impl Keyed {
+    /// None for a sealed secret.
+    pub(crate) fn sha1(secret: &Secret) -> Option<Self> {
+        <Hmac<Sha1> as KeyInit>::new_from_slice(secret.expose()?.as_bytes()).ok().map(Self)
+    }
+
+    /// As [`verify`].
+    pub(crate) fn verifies(&self, content: &[&[u8]], signature: &[u8]) -> bool {
+        let mut mac = self.0.clone();
+        content.iter().for_each(|piece| mac.update(piece));
+        mac.verify_slice(signature).is_ok()
+    }
+}
+
 /// True when `signature` signs one of the texts. All of them are tried, so that a refusal always costs the same.
 pub(crate) fn verify_any(key: SigningKey<'_>, secret: &Secret, texts: &[String], signature: &[u8]) -> bool {
     let signs: fn(&[u8], &str, &[u8]) -> bool = match key {
@@ -63,6 +81,10 @@ mod tests {
         assert!(verify(HmacAlgorithm::Sha1, &secret, &content, &sha1));
         assert!(verify(HmacAlgorithm::Sha256, &secret, &content, &sha256));
         assert!(!verify(HmacAlgorithm::Sha256, &secret, &content, &sha1));
+        let keyed = Keyed::sha1(&secret).unwrap();
+        assert!(keyed.verifies(&content, &sha1) && keyed.verifies(&content, &sha1));
+        assert!(!keyed.verifies(&content, &sha1[..19]) && !keyed.verifies(&content[..1], &sha1));
+        assert!(Keyed::sha1(&Secret::sealed(b"Jefe".to_vec())).is_none());
         assert!(!verify(HmacAlgorithm::Sha1, &secret, &content, &sha1[..19]));
         assert!(!verify(HmacAlgorithm::Sha1, &secret, &content, b""));
         assert!(!verify(HmacAlgorithm::Sha1, &Secret::new("jefe"), &content, &sha1));

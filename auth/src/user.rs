@@ -4,6 +4,7 @@ use crate::Secret;
 use crate::api_token::{ApiToken, ApiTokenView};
 use crate::quota::Quota;
 use crate::record::UserRecord;
+use crate::scram::{Scram, ScramMechanism, ScramView};
 use serde::{Deserialize, Serialize};
 use sluice_model::{Error, Result};
 
@@ -60,6 +61,8 @@ pub(crate) struct User {
     pub superuser: bool,
     pub enabled: bool,
     pub password_hash: Option<String>,
+    /// What is kept of a password for SCRAM, at most one for each mechanism.
+    pub scram: Vec<Scram>,
     pub secret: Option<Secret>,
     /// Accepted like `secret` until it is removed.
     pub previous_secret: Option<Secret>,
@@ -83,6 +86,8 @@ pub struct UserView {
     pub enabled: bool,
     /// Has a password.
     pub has_password: bool,
+    /// The SCRAM mechanisms that it can log in with by password.
+    pub scram: Vec<ScramView>,
     /// The access keys, without their secrets; the name is among them when it has a secret.
     pub access_keys: Vec<String>,
     /// A rotation is under way: two secrets of the name are accepted.
@@ -104,6 +109,7 @@ impl User {
             superuser: false,
             enabled: true,
             password_hash: None,
+            scram: Vec::new(),
             secret: None,
             previous_secret: None,
             access_keys: Vec::new(),
@@ -131,14 +137,21 @@ impl User {
     /// Every secret.
     pub(crate) fn secrets(&self) -> impl Iterator<Item = &Secret> {
         let own = [&self.secret, &self.previous_secret].into_iter().flatten();
-        own.chain(self.access_keys.iter().map(|own| &own.secret))
+        let kept = self.scram.iter().map(|scram| &scram.keys);
+        own.chain(self.access_keys.iter().map(|own| &own.secret)).chain(kept)
+    }
+
+    /// What is kept of a password for this mechanism.
+    pub(crate) fn scram_of(&self, mechanism: ScramMechanism) -> Option<&Scram> {
+        self.scram.iter().find(|scram| scram.mechanism == mechanism)
     }
 
     /// Every secret with what it is sealed for.
     pub(crate) fn secrets_mut(&mut self) -> impl Iterator<Item = (&str, &mut Secret)> {
         let own = [&mut self.secret, &mut self.previous_secret].into_iter().flatten();
         let own = own.map(|secret| ("", secret));
-        own.chain(self.access_keys.iter_mut().map(|own| (own.key.as_str(), &mut own.secret)))
+        let keys = self.access_keys.iter_mut().map(|own| (own.key.as_str(), &mut own.secret));
+        own.chain(keys).chain(self.scram.iter_mut().map(|scram| (scram.mechanism.seal(), &mut scram.keys)))
     }
 
     pub(crate) fn view(&self) -> UserView {
@@ -147,6 +160,7 @@ impl User {
             superuser: self.superuser,
             enabled: self.enabled,
             has_password: self.password_hash.is_some(),
+            scram: self.scram.iter().map(Scram::view).collect(),
             has_previous_secret: self.previous_secret.is_some(),
             access_keys: self.keys().map(str::to_owned).collect(),
             tokens: self.tokens.iter().map(ApiToken::view).collect(),

@@ -3,10 +3,11 @@
 use crate::change::{Command, FileContent, Kind};
 use crate::directory::Directory;
 use crate::role::{Role, Subject};
-use crate::user::{User, check_secret};
+use crate::scram::Scram;
+use crate::user::{User, check_name, check_secret};
 use crate::{
-    AclFile, GroupQuota, GroupQuotaSpec, NewToken, Policy, ResourcePattern, RoleSpec, Secret, UserSpec,
-    WhichSecret, password,
+    AclFile, GroupQuota, GroupQuotaSpec, NewScram, NewToken, Policy, ResourcePattern, RoleSpec,
+    ScramMechanism, Secret, UserSpec, WhichSecret, password,
 };
 use parking_lot::RwLock;
 use sluice_model::{Error, ErrorKind, Result};
@@ -35,6 +36,8 @@ pub(super) fn plan(directory: &RwLock<Directory>, command: Command) -> Result<Ki
         Command::RemoveSecret { user, which } => remove_secret(&directory.read(), &user, which),
         Command::PutToken(token) => put_token(&directory.read(), token),
         Command::DeleteToken { user, id } => delete_token(&directory.read(), &user, &id),
+        Command::PutScram(new) => put_scram(&directory.read(), new),
+        Command::DeleteScram { user, mechanism } => delete_scram(&directory.read(), &user, mechanism),
         Command::PutRole(spec) => put_role(&directory.read(), spec),
         Command::DeleteRole(name) => delete_role(&directory.read(), name),
         Command::PutGroupQuota(spec) => put_group_quota(&directory.read(), spec),
@@ -53,7 +56,7 @@ fn put_user(directory: &RwLock<Directory>, spec: UserSpec) -> Result<Kind> {
         if let Some(old) = &old {
             not_from_file(old)?;
         } else if directory.len() >= MAX_USERS {
-            return Err(Error::new(ErrorKind::TooLarge, format!("there are {MAX_USERS} users already")));
+            return Err(too_many_users());
         }
         old
     };
@@ -73,16 +76,24 @@ fn merge(mut user: User, spec: UserSpec) -> Result<User> {
     user.enabled = spec.enabled.unwrap_or(user.enabled);
     if let Some(password) = &spec.password {
         // The operator's file is applied at every start; the same password keeps its hash, and the log its size.
-        let same = user
-            .password_hash
-            .as_deref()
-            .is_some_and(|hash| password::matches(hash, password.expose().unwrap_or_default()));
+        let text = password.expose().unwrap_or_default();
+        let same = user.password_hash.as_deref().is_some_and(|hash| password::matches(hash, text));
         if !same {
-            user.password_hash = Some(password::hash(password.expose().unwrap_or_default())?);
+            user.password_hash = Some(password::hash(text)?);
+            user.scram.clear();
+        }
+        for mechanism in ScramMechanism::ALL {
+            if user.scram_of(mechanism).is_none() {
+                user.scram.push(Scram::new(mechanism, text));
+            }
         }
     }
     if let Some(hash) = spec.password_hash {
         password::check_hash(&hash)?;
+        if user.password_hash.as_ref() != Some(&hash) {
+            // What is kept is of another password; of this one there is only the hash.
+            user.scram.clear();
+        }
         user.password_hash = Some(hash);
     }
     user.secret = spec.secret.or(user.secret);
@@ -124,12 +135,17 @@ fn rotate_secret(directory: &Directory, name: &str, secret: Secret) -> Result<Ki
 
 fn remove_secret(directory: &Directory, name: &str, which: WhichSecret) -> Result<Kind> {
     let mut user = own_user(directory, name)?;
-    let removed = match which {
-        WhichSecret::Current => std::mem::replace(&mut user.secret, user.previous_secret.take()),
-        WhichSecret::Previous => user.previous_secret.take(),
+    let had = match which {
+        WhichSecret::Current => std::mem::replace(&mut user.secret, user.previous_secret.take()).is_some(),
+        WhichSecret::Previous => user.previous_secret.take().is_some(),
+        WhichSecret::Password => {
+            user.scram.clear();
+            user.password_hash.take().is_some()
+        }
     };
-    if removed.is_none() {
-        return Err(Error::invalid(format!("User:{name} has no such secret")));
+    if !had {
+        let what = if which == WhichSecret::Password { "password" } else { "such secret" };
+        return Err(Error::invalid(format!("User:{name} has no {what}")));
     }
     Ok(Kind::PutUser(user))
 }
@@ -151,6 +167,31 @@ fn delete_token(directory: &Directory, name: &str, id: &str) -> Result<Kind> {
     user.tokens.retain(|token| token.id() != id);
     if user.tokens.len() == before {
         return Err(Error::invalid(format!("User:{name} has no token {id:?}")));
+    }
+    Ok(Kind::PutUser(user))
+}
+
+fn put_scram(directory: &Directory, new: NewScram) -> Result<Kind> {
+    let kept = new.credential()?;
+    check_name("user", &new.user)?;
+    let mut user = match directory.entry(&new.user) {
+        Some(_) => own_user(directory, &new.user)?,
+        None if directory.len() >= MAX_USERS => return Err(too_many_users()),
+        None => User::new(&new.user),
+    };
+    user.scram.retain(|old| old.mechanism != kept.mechanism);
+    user.scram.push(kept);
+    user.scram.sort_by_key(|kept| kept.mechanism);
+    keys_are_free(directory, &user)?;
+    Ok(Kind::PutUser(user))
+}
+
+fn delete_scram(directory: &Directory, name: &str, mechanism: ScramMechanism) -> Result<Kind> {
+    let mut user = own_user(directory, name)?;
+    let before = user.scram.len();
+    user.scram.retain(|kept| kept.mechanism != mechanism);
+    if user.scram.len() == before {
+        return Err(Error::invalid(format!("User:{name} has nothing for {mechanism}")));
     }
     Ok(Kind::PutUser(user))
 }
@@ -230,20 +271,24 @@ fn replace_file(directory: &RwLock<Directory>, file: AclFile) -> Result<Kind> {
     let mut users = Vec::with_capacity(file.users.len());
     for spec in file.users {
         spec.check()?;
-        // The file says all there is about its users; only the hash is carried over, see `merge`.
+        // The file says all there is about its users; only what was hashed is carried over, see `merge`.
         let mut user = User::new(&spec.name);
         user.from_file = true;
-        user.password_hash =
-            directory.read().entry(&spec.name).and_then(|entry| entry.user.password_hash.clone());
+        if let Some(entry) = directory.read().entry(&spec.name) {
+            user.password_hash = entry.user.password_hash.clone();
+            user.scram = entry.user.scram.clone();
+        }
         let has_password = spec.password.is_some() || spec.password_hash.is_some();
         let mut user = merge(user, spec)?;
-        user.password_hash = user.password_hash.filter(|_| has_password);
+        if !has_password {
+            (user.password_hash, user.scram) = (None, Vec::new());
+        }
         users.push(user);
     }
     let directory = directory.read();
     let others = directory.entries().filter(|entry| !entry.user.from_file).count();
     if others + users.len() > MAX_USERS {
-        return Err(Error::new(ErrorKind::TooLarge, format!("there may be {MAX_USERS} users at most")));
+        return Err(too_many_users());
     }
     file_keys_are_free(&directory, &users)?;
     let names: HashSet<&str> = users.iter().map(|user| user.name.as_str()).collect();
@@ -394,6 +439,10 @@ fn role_not_from_file(role: &Role) -> Result<()> {
 
 fn unknown_subject(subject: &str) -> Error {
     Error::invalid(format!("the subject does not exist: {}", Subject::of(subject)))
+}
+
+fn too_many_users() -> Error {
+    Error::new(ErrorKind::TooLarge, format!("there may be {MAX_USERS} users at most"))
 }
 
 fn too_many_roles() -> Error {

@@ -14,14 +14,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// How many secrets one access key can have.
-const MAX_SECRETS: usize = 2;
+pub(super) const MAX_SECRETS: usize = 2;
 
 /// Whose proof it is, copied out of the directory so that no lock is held while a password is hashed.
-struct Claimed {
+pub(super) struct Claimed {
     principal: Arc<Principal>,
     enabled: bool,
     password_hash: Option<String>,
-    secrets: Vec<Secret>,
+    pub(super) secrets: Vec<Secret>,
 }
 
 impl Acl {
@@ -99,7 +99,7 @@ impl Acl {
     }
 
     /// The user that a login by password is about: by name, or by access key, with that key's secret alone.
-    fn claimed(&self, name: &str) -> Option<Claimed> {
+    pub(super) fn claimed(&self, name: &str) -> Option<Claimed> {
         let directory = self.directory.read();
         if let Some(entry) = directory.entry(name) {
             let secrets = entry.user.secrets_of(name).cloned().collect();
@@ -129,12 +129,12 @@ impl Acl {
         let claimed = self.claimed(user);
         if let Some(secret) = claimed.as_ref().and_then(|claimed| claimed.secret(password)) {
             let print = self.directory.read().prints.secret(secret);
-            return accept(claimed, true).map(|principal| Proof::with(principal, print));
+            return accept(claimed, true).map(|principal| Proof::new(principal, Some(print)));
         }
         let hash = claimed.as_ref().and_then(|claimed| claimed.password_hash.as_deref());
         let right = self.passwords.verify(user, hash, password, self.clock.now())?;
         let print = self.directory.read().prints.password(hash.unwrap_or_default());
-        accept(claimed, right).map(|principal| Proof::with(principal, print))
+        accept(claimed, right).map(|principal| Proof::new(principal, Some(print)))
     }
 
     /// What was signed long ago may have been overheard since.
@@ -166,7 +166,7 @@ impl Acl {
         }
         let right = print.is_some();
         accept(entry.map(|entry| Claimed::new(entry, None, Vec::new())), right)
-            .map(|principal| Proof { print, ..Proof::of(principal) })
+            .map(|principal| Proof::new(principal, print))
     }
 
     /// The first of these users that exists.
@@ -190,8 +190,8 @@ impl Proof {
         Self { principal, expires: None, print: None, roles: Arc::default() }
     }
 
-    fn with(principal: Arc<Principal>, print: u64) -> Self {
-        Self { print: Some(print), ..Self::of(principal) }
+    pub(super) fn new(principal: Arc<Principal>, print: Option<u64>) -> Self {
+        Self { print, ..Self::of(principal) }
     }
 
     pub(super) fn session(self, peer: SocketAddr) -> Session {
@@ -216,7 +216,7 @@ impl Claimed {
     }
 }
 
-fn accept(claimed: Option<Claimed>, right: bool) -> Result<Arc<Principal>> {
+pub(super) fn accept(claimed: Option<Claimed>, right: bool) -> Result<Arc<Principal>> {
     match claimed {
         Some(claimed) if right && claimed.enabled => Ok(claimed.principal),
         Some(_) if right => Err(refused(Reason::Disabled)),
@@ -226,7 +226,7 @@ fn accept(claimed: Option<Claimed>, right: bool) -> Result<Arc<Principal>> {
 }
 
 /// One text for everything that can be wrong: it must not tell which users there are.
-fn refused(reason: Reason) -> Error {
+pub(super) fn refused(reason: Reason) -> Error {
     Error::new(ErrorKind::Unauthenticated, "unknown user, or wrong password or signature").with_source(reason)
 }
 

@@ -1,3 +1,4 @@
+mod sasl;
 mod secrets;
 mod trail;
 

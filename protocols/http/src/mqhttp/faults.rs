@@ -164,7 +164,11 @@ fn refused(error: &Error) -> Code {
         Reason::UnknownUser | Reason::Disabled | Reason::Expired => Code::InvalidAccessKeyId,
         Reason::Skewed => Code::TimeExpired,
         Reason::Throttled => Code::QpsLimitExceeded,
-        Reason::NoCredentials | Reason::WrongSecret | Reason::InvalidToken | Reason::InvalidCertificate => {
+        Reason::NoCredentials
+        | Reason::WrongSecret
+        | Reason::InvalidToken
+        | Reason::Malformed
+        | Reason::InvalidCertificate => {
             Code::SignatureDoesNotMatch
         }
     }

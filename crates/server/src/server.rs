@@ -11,6 +11,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use sluice_auth::{Auth, DataKey, Mode};
 use sluice_broker::Broker;
 use sluice_http::Http;
+use sluice_kafka::Kafka;
 use sluice_model::{Clock, SystemClock};
 use sluice_net::{BoundListener, Network, Protocol, raise_descriptor_limit};
 use sluice_remoting::Remoting;
@@ -200,17 +201,28 @@ impl Server {
             Arc::new(Remoting::new(broker(), self.config.remoting.clone(), advertised));
         let http = Http::new(broker(), self.config.http.clone(), metrics).with_commit(env!("BUILD_COMMIT"));
         let stomp: Arc<dyn Protocol> = Arc::new(Stomp::new(broker(), self.config.stomp.clone()));
+        let kafka: Arc<dyn Protocol> = Arc::new(self.kafka()?);
         let http: Arc<dyn Protocol> = Arc::new(http.with_websocket(WEBSOCKET_PATHS, Arc::clone(&stomp)));
         for listener in listeners {
             let protocols = match listener.name() {
                 "namesrv" | "remoting" => vec![Arc::clone(&remoting)],
                 "http" => vec![Arc::clone(&http)],
                 "stomp" => vec![Arc::clone(&stomp)],
-                _ => vec![Arc::clone(&remoting), Arc::clone(&http), Arc::clone(&stomp)],
+                "kafka" => vec![Arc::clone(&kafka)],
+                // Kafka before RocketMQ: both begin with a length, and its own rule is the narrower one.
+                _ => [&kafka, &remoting, &http, &stomp].map(Arc::clone).to_vec(),
             };
             listener.serve(protocols)?;
         }
         Ok(())
+    }
+
+    fn kafka(&self) -> Result<Kafka, Failure> {
+        let advertised = Arc::new(self.config.advertise.kafka()?);
+        if let Some(address) = self.address("kafka").or(self.address("all")) {
+            advertised.set_port(address.port());
+        }
+        Ok(Kafka::new(self.broker.clone(), self.config.kafka.clone(), advertised))
     }
 }
 

@@ -69,6 +69,7 @@ use crate::counts::Counts;
 use crate::filters::Filters;
 use crate::ids::Ids;
 use parking_lot::Mutex;
+use sha2::{Digest as _, Sha256};
 use sluice_auth::{Auth, Credentials, Session};
 use sluice_model::{Clock, Dialect, Filter, Millis, Result};
 use sluice_store::Log;
@@ -154,6 +155,16 @@ impl Broker {
     /// `InvalidArgument`, with the column of the fault, for what is no expression.
     pub fn sql_filter(&self, expression: &str, dialect: Dialect) -> Result<Filter> {
         self.0.by_itself().filters.parsed(expression, dialect).map(Filter::Sql) // nobody's data: no permit
+    }
+
+    /// What this store is called among all stores, for wires whose clients want to know: for ever the same, and made of
+    /// a secret that it does not give away.
+    pub fn store_id(&self) -> [u8; 16] {
+        let key = self.0.by_itself().core.lock().receipt_key; // nobody's data: no permit
+        let digest = Sha256::new().chain_update(b"store id").chain_update(key).finalize();
+        let mut id = [0; 16];
+        id.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
+        id
     }
 
     /// True while requests are served; false once the log has failed.

@@ -64,4 +64,10 @@ impl Advertise {
         Advertised::new(self.remoting.as_deref(), self.host.as_deref())
             .map_err(|why| ConfigError::Contradiction(format!("advertise: {why}")))
     }
+
+    /// What Kafka clients are told of the broker.
+    pub fn kafka(&self) -> Result<Advertised, ConfigError> {
+        Advertised::new(self.kafka.as_deref(), self.host.as_deref())
+            .map_err(|why| ConfigError::Contradiction(format!("advertise: {why}")))
+    }
 }

@@ -36,6 +36,7 @@ pub struct Config {
     pub remoting: sluice_remoting::Config,
     pub http: sluice_http::Config,
     pub stomp: sluice_stomp::Config,
+    pub kafka: sluice_kafka::Config,
     pub net: sluice_net::Config,
     pub shutdown: Shutdown,
     pub log: Log,
@@ -55,6 +56,7 @@ impl Default for Config {
             remoting: Default::default(),
             http: Default::default(),
             stomp: Default::default(),
+            kafka: Default::default(),
             net: Default::default(),
             shutdown: Shutdown::default(),
             log: Log::default(),
@@ -79,6 +81,7 @@ pub struct Listen {
     pub remoting: ListenAddr,
     pub http: ListenAddr,
     pub stomp: ListenAddr,
+    pub kafka: ListenAddr,
     /// One port that detects all of them.
     pub all: ListenAddr,
 }
@@ -90,6 +93,7 @@ impl Default for Listen {
             remoting: ListenAddr::loopback(10_911),
             http: ListenAddr::loopback(8080),
             stomp: ListenAddr::loopback(61_613),
+            kafka: ListenAddr::loopback(9092),
             all: ListenAddr::Off,
         }
     }
@@ -97,12 +101,13 @@ impl Default for Listen {
 
 impl Listen {
     /// Every listener with its name.
-    pub fn named(&self) -> [(&'static str, &ListenAddr); 5] {
+    pub fn named(&self) -> [(&'static str, &ListenAddr); 6] {
         [
             ("namesrv", &self.namesrv),
             ("remoting", &self.remoting),
             ("http", &self.http),
             ("stomp", &self.stomp),
+            ("kafka", &self.kafka),
             ("all", &self.all),
         ]
     }
@@ -116,6 +121,8 @@ pub struct Advertise {
     pub host: Option<String>,
     /// `host:port` of the RocketMQ broker as clients reach it.
     pub remoting: Option<String>,
+    /// `host:port` of the Kafka broker as clients reach it.
+    pub kafka: Option<String>,
 }
 
 /// What topics are by default.

@@ -1,0 +1,64 @@
+//! Kafka: the wire that streams are read and written by.
+//!
+//! It turns requests into verbs of [`sluice_broker::Broker`], so that a Kafka topic is a topic of every other wire, with
+//! the same offsets. The one idea to know: an API is a row of a table (`api`): its key, its versions, the shape of its
+//! request and an async function from the decoded request to the response; header, bounds, order and errors are the
+//! connection's (`session`), the same for every row.
+//!
+//! - `codec` — bytes to requests and responses to bytes; `shape` — no count is believed before it is counted
+//! - `session` — one connection's state, from its first request to its end; `client` — what a handler sees of it
+//! - `handlers` — one file per request; `groups` — the requests of consumer groups
+//! - `batch` — record batches, our own reader and writer; `convert`, `names`, `errors`, `topic_ids` — to and from the model
+//! - `config`
+//!
+//! There is no message rule here (broker), no socket and no TLS (net).
+
+mod api;
+mod client;
+mod codec;
+mod config;
+mod errors;
+mod groups;
+mod handlers;
+mod names;
+mod session;
+mod shape;
+mod topic_ids;
+
+pub use config::Config;
+
+use client::Wire;
+use sluice_broker::Broker;
+use sluice_net::{Advertised, BoxFuture, Connection, Detect, Drain, Order, Protocol, serve_framed};
+use std::sync::Arc;
+
+/// The front-end.
+pub struct Kafka {
+    wire: Arc<Wire>,
+}
+
+impl Kafka {
+    /// A front-end to this broker; clients are told to connect to `advertised`.
+    pub fn new(broker: Broker, mut config: Config, advertised: Arc<Advertised>) -> Self {
+        // The decoder refuses first; the loop's own guard must not come before it.
+        let frame = config.max_request.bytes().saturating_add(64 << 10);
+        config.connection.max_frame = config.connection.max_frame.max(frame);
+        Self { wire: Arc::new(Wire::new(broker, config, advertised)) }
+    }
+}
+
+impl Protocol for Kafka {
+    fn name(&self) -> &'static str {
+        "kafka"
+    }
+
+    fn detect(&self, prefix: &[u8]) -> Detect {
+        codec::detect(prefix)
+    }
+
+    fn serve(self: Arc<Self>, conn: Connection, drain: Drain) -> BoxFuture<'static, ()> {
+        let limits = self.wire.config.connection.clone();
+        let session = session::KafkaSession::new(Arc::clone(&self.wire), &conn);
+        Box::pin(serve_framed(conn, session, Order::InOrder, limits, drain))
+    }
+}

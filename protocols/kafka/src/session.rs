@@ -1,0 +1,166 @@
+//! One connection, from its first request to its end.
+//!
+//! ```text
+//! Stranger --SASL, a certificate, or nothing where nobody has to be known--> Known --end of stream--> (the loop closes)
+//! ```
+//! The one idea to know: requests are carried out as they come and answered in their order, whatever is ready first. What
+//! Kafka has no error for (an unknown API, a body that is none) closes the connection, as it does there.
+
+use crate::api::{self, Answer};
+use crate::client::{Client, Wire};
+use crate::codec::{Call, Step, take_frame};
+use crate::handlers;
+use bytes::{Bytes, BytesMut};
+use kafka_protocol::messages::ApiKey;
+use parking_lot::Mutex;
+use sluice_auth::Credentials;
+use sluice_broker::SessionWatch;
+use sluice_net::{Asked, Closing, Connection, Decoded, Flow, FramedHandler, Outbox, Outcome, Output, Reply};
+use std::sync::Arc;
+use tokio::time::Instant;
+
+/// What may be asked before login.
+const BEFORE_LOGIN: [i16; 3] =
+    [ApiKey::ApiVersions as i16, ApiKey::SaslHandshake as i16, ApiKey::SaslAuthenticate as i16];
+
+/// The handler of one connection.
+pub(crate) struct KafkaSession {
+    client: Arc<Client>,
+    /// The client's own, verified in the TLS handshake: DER.
+    certificate: Option<Bytes>,
+    /// The login has to be done by then.
+    until: Instant,
+    /// The connection ends with the session it was opened with.
+    watch: Arc<Mutex<SessionWatch>>,
+}
+
+impl KafkaSession {
+    pub fn new(wire: Arc<Wire>, conn: &Connection) -> Self {
+        let address = wire.advertised.address(Asked::from(conn));
+        let until = Instant::now() + wire.config.login_timeout.0;
+        Self {
+            client: Arc::new(Client::new(wire, conn.peer, address)),
+            certificate: conn.client_cert().map(|der| Bytes::copy_from_slice(der)),
+            until,
+            watch: Arc::new(Mutex::new(SessionWatch::of(conn.number()))),
+        }
+    }
+
+    /// Whoever asks for something without a login is its certificate, or nobody, if that may be.
+    fn come_in(&self, out: &Outbox) -> bool {
+        let credentials = match &self.certificate {
+            Some(der) => Credentials::Certificate { der },
+            None => Credentials::Anonymous,
+        };
+        let broker = self.client.broker();
+        match broker.login_now(credentials, self.client.peer) {
+            Ok(session) => {
+                let out = out.clone();
+                if self.watch.lock().follow(broker, &session, move || out.revoke()).is_err() {
+                    return false;
+                }
+                self.client.set_session(session);
+                true
+            }
+            Err(error) => {
+                tracing::debug!(peer = %self.client.peer, %error, "kafka client refused");
+                false
+            }
+        }
+    }
+
+    fn carry_out(&self, call: Call, out: &Outbox) -> Outcome {
+        let Some(api) = api::find(call.key) else {
+            return refuse(&call, "an api that is not offered");
+        };
+        if call.key == ApiKey::ApiVersions as i16 && call.version > api.max {
+            return finish(&call, handlers::too_new(&call, api.max));
+        }
+        if !(api.min..=api.max).contains(&call.version) {
+            return refuse(&call, "a version that is not offered");
+        }
+        if !BEFORE_LOGIN.contains(&call.key) && !self.client.has_session() && !self.come_in(out) {
+            return refuse(&call, "not logged in");
+        }
+        metrics::counter!("sluice_kafka_requests_total", "api" => name_of(call.key)).increment(1);
+        let (client, named) = (Arc::clone(&self.client), call.clone());
+        let work = (api.run)(client, call, api.shape);
+        Outcome::pending(async move { reply(&named, work.await) })
+    }
+}
+
+/// What the answer does to the connection.
+fn reply(call: &Call, answer: Answer) -> Reply {
+    match answer {
+        Answer::Respond(output) => Reply::new(output),
+        Answer::Silence => Reply::nothing(),
+        Answer::Close(output, why) => {
+            note(call, why);
+            Reply::new(output.unwrap_or_else(Output::empty)).then_close()
+        }
+    }
+}
+
+fn finish(call: &Call, answer: Answer) -> Outcome {
+    Outcome::Reply(reply(call, answer))
+}
+
+fn refuse(call: &Call, why: &'static str) -> Outcome {
+    note(call, why);
+    Outcome::Reply(Reply::nothing().then_close())
+}
+
+fn note(call: &Call, why: &'static str) {
+    metrics::counter!("sluice_kafka_closes_total", "reason" => why).increment(1);
+    tracing::debug!(
+        client = call.client_name(),
+        api = call.key,
+        version = call.version,
+        why,
+        "kafka connection closes"
+    );
+}
+
+/// For people and metrics; a small set, whatever clients send.
+fn name_of(key: i16) -> String {
+    ApiKey::try_from(key).map_or_else(|()| "unknown".to_owned(), |key| format!("{key:?}"))
+}
+
+impl FramedHandler for KafkaSession {
+    type Frame = Call;
+
+    fn decode(&mut self, buf: &mut BytesMut) -> Decoded<Call> {
+        let config = self.client.config();
+        let max = match self.client.has_session()
+            || self.client.broker().auth().mode() == sluice_auth::Mode::Open
+        {
+            true => config.max_request.bytes(),
+            false => config.max_request_before_login.bytes(),
+        };
+        match take_frame(buf, max) {
+            Step::Incomplete => Decoded::Incomplete,
+            Step::Malformed => Decoded::Malformed(None),
+            Step::Frame(frame) => match Call::parse(frame) {
+                Some(call) => Decoded::Frame(call),
+                None => Decoded::Malformed(None),
+            },
+        }
+    }
+
+    fn handle(&mut self, call: Call, out: &Outbox) -> Outcome {
+        self.carry_out(call, out)
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        (!self.client.has_session()).then_some(self.until)
+    }
+
+    fn on_deadline(&mut self, _: Instant, _: &Outbox) -> Flow {
+        Flow::Close(None)
+    }
+
+    fn closing(&mut self, why: &Closing) {
+        let _ = why;
+        self.client.close();
+    }
+}

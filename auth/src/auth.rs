@@ -14,12 +14,13 @@ mod sasl;
 use crate::audit::Audit;
 use crate::certificate::CertificateRules;
 use crate::change::{Change, Kind};
+use crate::consumers::Consumers;
 use crate::data_key::{self, DataKey};
 use crate::diff;
-use crate::directory::{Directory, Entry};
+use crate::directory::{Directory, Entry, GroupEntry};
 use crate::judge::{Asker, Verdict, is_about_address, judge, standing};
 use crate::password::Passwords;
-use crate::places::{Places, What};
+use crate::places::{self, Places, What};
 use crate::reason::{AddressDenied, Reason};
 use crate::scram::Salts;
 use crate::slowdown::Slowdown;
@@ -63,6 +64,7 @@ struct Acl {
     accept_lost_secrets: bool,
     signature_window: Millis,
     places: Arc<Places>,
+    consumers: Consumers,
     /// Counts changes, while the directory is locked for them.
     version: AtomicU64,
     /// False while nobody has a quota: then charging costs nothing.
@@ -94,6 +96,7 @@ impl Auth {
             accept_lost_secrets: config.accept_lost_secrets,
             signature_window: config.signature_window.as_millis(),
             places: Arc::default(),
+            consumers: Consumers::default(),
             version: AtomicU64::new(0),
             has_quotas: AtomicBool::new(false),
         };
@@ -286,6 +289,7 @@ impl Auth {
             let own = directory.quotas_of(&session.principal.name, entry, &session.roles);
             let own = own.map(|(whose, quota)| (whose.to_string(), quota));
             let group = group.and_then(|group| directory.groups().get(group.as_str()));
+            group.map_or(Ok(()), |entry| self.enter(entry, session))?;
             let group = group.map(|entry| (format!("Group:{}", entry.quota.group), entry.quota.quota));
             let limited: Vec<_> = own.chain(group).filter(|(_, quota)| quota.in_flight.is_some()).collect();
             let Some(acl) = self.acl.as_ref().filter(|_| !limited.is_empty()) else { return Ok(None) };
@@ -295,6 +299,41 @@ impl Auth {
                 .inspect_err(count_throttled("in_flight"))
         })
         .unwrap_or(Ok(None))
+    }
+
+    /// Counts the session's connection among those that consume in a group.
+    ///
+    /// # Errors
+    /// As for [`Auth::connect`].
+    pub fn consume(&self, session: &Session, group: &GroupName) -> Result<()> {
+        let entered = self.metered(|directory, _| {
+            directory.groups().get(group.as_str()).map_or(Ok(()), |entry| self.enter(entry, session))
+        });
+        entered.unwrap_or(Ok(()))
+    }
+
+    fn enter(&self, group: &GroupEntry, session: &Session) -> Result<()> {
+        let GroupQuota { group, quota, .. } = &group.quota;
+        let Some((acl, limit)) = self.acl.as_ref().zip(quota.connections) else { return Ok(()) };
+        if acl.consumers.enter(group, session.peer, limit) {
+            return Ok(());
+        }
+        Err(places::over(&format!("Group:{group}"), What::Connections, limit))
+            .inspect_err(count_throttled("connections"))
+    }
+
+    /// The connection from this address consumes in the group no longer.
+    pub fn leave(&self, from: SocketAddr, group: &GroupName) {
+        if let Some(acl) = &self.acl {
+            acl.consumers.leave(group.as_str(), from);
+        }
+    }
+
+    /// The connection from this address has ended.
+    pub fn gone(&self, from: SocketAddr) {
+        if let Some(acl) = &self.acl {
+            acl.consumers.gone(from);
+        }
     }
 
     fn metered<T>(&self, with: impl FnOnce(&Directory, Millis) -> T) -> Option<T> {

@@ -89,7 +89,7 @@ mod tests {
             (format!("{user}password = 7"), "line 3: invalid type: integer `7`"),
             ("[[roles]]\nname = \"r\"\n".repeat(2), "role \"r\" is given twice"),
             ("[[groups]]\ngroup = \"g\"\nquota = { in_flight = 1 }\n".repeat(2), "group \"g\" is given twice"),
-            ("[[groups]]\ngroup = \"g\"\nquota = { connections = 1 }\n".to_owned(), "no connections of its own"),
+            ("[[groups]]\ngroup = \"g\"\nquota = { connections = 0 }\n".to_owned(), "a quota of 0"),
             (format!("{user}{user}"), "user \"a\" is given twice"),
             (format!("{user}password = \"p\"\npassword_hash = \"h\""), "not both"),
             ("[[policies]]\nsubject = \"a\"\nresource = \"Topic:a*b\"\nactions = [\"Pub\"]".to_owned(), "line 3: resource"),

@@ -15,7 +15,7 @@
 //!   them as an exchange of messages
 //! - `secret`, `data_key` — how secrets are kept from being shown, and how they rest
 //! - `audit`, `reason` — what happened, for whoever must know; `slowdown` — what failing costs
-//! - `quota`, `places` — how much, not what
+//! - `quota`, `places`, `consumers` — how much, not what
 //! - `config`, `file` — what the operator writes; `diff` — what of it is new; `plain_acl` — what they wrote for RocketMQ's ACL 1.0
 
 mod access;
@@ -25,6 +25,7 @@ mod auth;
 mod certificate;
 mod change;
 mod config;
+mod consumers;
 mod credentials;
 mod data_key;
 mod diff;

@@ -70,9 +70,7 @@ impl Places {
             let key = (what, name.to_string());
             let taken = counts.get(&key).copied().unwrap_or(0);
             if let Some(limit) = what.limit(quota).filter(|limit| taken >= *limit) {
-                let message = format!("{name} is over its quota of {limit} {what} at once; try again later");
-                let over = OverQuota { limit: what.reached(limit), retry_after: RETRY_AFTER };
-                return Err(Error::new(ErrorKind::Throttled, message).with_source(over));
+                return Err(over(&name, what, limit));
             }
             names.push(key.1);
         }
@@ -81,6 +79,13 @@ impl Places {
         }
         Ok(Place { places: Arc::clone(self), what, whose: names })
     }
+}
+
+/// What to say to whoever comes too late.
+pub(crate) fn over(whose: &dyn fmt::Display, what: What, limit: u32) -> Error {
+    let message = format!("{whose} is over its quota of {limit} {what} at once; try again later");
+    let over = OverQuota { limit: what.reached(limit), retry_after: RETRY_AFTER };
+    Error::new(ErrorKind::Throttled, message).with_source(over)
 }
 
 impl Drop for Place {

@@ -26,7 +26,8 @@ pub struct Quota {
     /// Messages a second.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub messages_per_second: Option<u64>,
-    /// Connections at once. A connection that carries requests of several users, a proxy's, counts for none.
+    /// Connections at once; of a group, those that consume in it. A connection that carries requests of several users, a
+    /// proxy's, counts for none of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connections: Option<u32>,
     /// Requests to send or receive at once, those that wait for messages included.
@@ -47,9 +48,6 @@ pub struct GroupQuotaSpec {
 impl GroupQuotaSpec {
     pub(crate) fn check(&self) -> Result<()> {
         GroupName::new(self.group.as_str())?;
-        if self.quota.connections.is_some() {
-            return Err(Error::invalid("a group has no connections of its own; limit those of its users"));
-        }
         self.quota.check()
     }
 }

@@ -1,3 +1,4 @@
+mod again;
 mod sasl;
 mod secrets;
 mod trail;

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 use sluice_auth::{
-    AclFile, Action, Auth, Command, Config as AuthConfig, Credentials, DataKey, Decision, Policy, Quota,
-    Resource, Session, UserSpec,
+    AclFile, Action, Auth, Command, Config as AuthConfig, Credentials, DataKey, Decision, GroupQuotaSpec,
+    Policy, Quota, Resource, Session, UserSpec,
 };
 use sluice_broker::*;
 use sluice_model::*;
@@ -248,6 +248,63 @@ async fn a_user_has_so_many_connections_at_once() {
     follow(1, &root).unwrap();
     follow(2, &app).expect("one of them acts for someone else now");
     assert!(follow(1, &app).is_err());
+}
+
+/// Whoever joins, receives or pulls counts, once for each connection, until the connection ends.
+#[tokio::test]
+async fn a_group_has_so_many_connections_at_once() {
+    let broker = open(&Arc::new(MemoryLog::new()), None).unwrap();
+    let (root, _) = with_users(&broker).await;
+    let (topic, group) = (TopicName::new("t").unwrap(), GroupName::new("g").unwrap());
+    broker.put_topic(&root, &topic, TopicSpec::with_queues(1)).await.unwrap();
+    let from = |port: u16| {
+        let peer = ([127, 0, 0, 1], port).into();
+        broker.login_now(Credentials::Password { user: "root", password: "secret" }, peer).unwrap()
+    };
+    let receive = async |session: &Session| {
+        let request = ReceiveRequest {
+            group: &group,
+            topic: &topic,
+            filter: &Filter::All,
+            max: 1,
+            lease: Lease::For(Duration::from_secs(60)),
+            wait: Duration::ZERO,
+            start: StartAt::Earliest,
+            create: None,
+        };
+        broker.receive(session, &request).await.map(drop)
+    };
+    let join = |session: &Session| {
+        let client = broker.client(session);
+        let membership = Membership {
+            group: group.clone(),
+            client_id: "c".into(),
+            sharing: Sharing::Clustering,
+            fetching: Fetching::Lease,
+            start: StartAt::Earliest,
+            subscriptions: None,
+            agent: Default::default(),
+        };
+        client.join(session, membership).map(|_| client)
+    };
+    let quota = Quota { connections: Some(2), ..Quota::default() };
+    let limited = GroupQuotaSpec { group: "g".into(), quota };
+    broker.change_access(&root, Command::PutGroupQuota(limited)).await.unwrap();
+    let [one, two, three] = [1, 2, 3].map(from);
+    let mut watch = SessionWatch::default();
+    watch.follow(&broker, &one, || ()).unwrap();
+    receive(&one).await.unwrap();
+    let client = join(&two).unwrap();
+    let error = receive(&three).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Throttled);
+    assert!(error.to_string().contains("Group:g is over its quota of 2 connections at once"), "{error}");
+    assert!(join(&three).is_err());
+    receive(&one).await.expect("it counts already");
+    drop(client);
+    receive(&three).await.expect("the member is gone");
+    assert!(receive(&two).await.is_err());
+    drop(watch);
+    receive(&two).await.expect("the connection is gone");
 }
 
 #[tokio::test]

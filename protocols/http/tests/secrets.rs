@@ -185,9 +185,12 @@ async fn a_group_is_limited_whoever_consumes_for_it() {
     receive("h").await.expect(200);
     clock.advance(1_000);
     receive("g").await.expect(200);
+    root(&server, "PUT", "/v1/groups/g/quota", json!({"connections": 1})).await.expect(200);
+    let over = receive("g").await.problem(429, "quota-exceeded")["detail"].clone();
+    assert!(over.as_str().unwrap().contains("Group:g is over its quota of 1 connections at once"), "{over}");
     assert_eq!(root(&server, "DELETE", "/v1/groups/g/quota", Value::Null).await.status, 204);
     root(&server, "GET", "/v1/groups/g/quota", Value::Null).await.problem(404, "quota-not-found");
-    for wrong in [json!({"connections": 1}), json!({"inFlight": 0})] {
+    for wrong in [json!({"connections": 0}), json!({"inFlight": 0})] {
         root(&server, "PUT", "/v1/groups/g/quota", wrong).await.problem(400, "invalid-parameter");
     }
     root(&server, "PUT", "/v1/groups/g/quota", json!({"inFlight": null})).await.problem(400, "invalid-json");

@@ -7,7 +7,7 @@ use crate::codec::Frame;
 use crate::errors::Failure;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use sluice_auth::{Credentials, HmacAlgorithm, Session};
+use sluice_auth::{Credentials, HmacAlgorithm, Proven, Session};
 use sluice_broker::Broker;
 use std::cmp::Ordering;
 use std::net::SocketAddr;
@@ -17,20 +17,23 @@ const SIGNATURE: &str = "Signature";
 /// Clients up to V4_9_3 add this field after they have signed.
 const UNIQUE_KEY_QUERY: &str = "_UNIQUE_KEY_QUERY";
 const LAST_TO_ADD_IT_LATE: i32 = 399;
+/// Longer than any signature that could be right, a SHA-1's.
+const MAX_SIGNATURE: usize = 64;
 
 /// One connection's way of telling who sends.
-#[derive(Debug)]
 pub(crate) struct Authenticator {
     peer: SocketAddr,
     /// The verified certificate of the TLS handshake.
     certificate: Option<Vec<u8>>,
     /// Set once a request without proof was let in, which only an open broker does.
     anonymous: Option<Session>,
+    /// Of the last request that was signed.
+    proven: Proven,
 }
 
 impl Authenticator {
     pub(crate) fn new(peer: SocketAddr, certificate: Option<Vec<u8>>) -> Self {
-        Self { peer, certificate, anonymous: None }
+        Self { peer, certificate, anonymous: None, proven: Proven::default() }
     }
 
     /// Proves who sent this request.
@@ -49,28 +52,35 @@ impl Authenticator {
         Ok(session)
     }
 
-    fn prove_signature(&self, broker: &Broker, frame: &Frame, access_key: &str) -> Result<Session, Failure> {
+    fn prove_signature(
+        &mut self,
+        broker: &Broker,
+        frame: &Frame,
+        access_key: &str,
+    ) -> Result<Session, Failure> {
         let signature = frame.ext.get(SIGNATURE).map(|s| &s[..]).unwrap_or_default();
+        let mut room = [0; MAX_SIGNATURE];
         // What is no base64 is a wrong signature, and is answered as one.
-        let signature = STANDARD.decode(signature).unwrap_or_default();
+        let length = STANDARD.decode_slice(signature, &mut room).unwrap_or_default();
+        let signature = room.get(..length).unwrap_or_default();
         let content = signed_content(frame);
         let algorithm = HmacAlgorithm::Sha1;
-        let credentials =
-            Credentials::Hmac { access_key, algorithm, content: &content, signature: &signature };
-        Ok(broker.login_now(credentials, self.peer)?)
+        let credentials = Credentials::Hmac { access_key, algorithm, content: &content, signature };
+        Ok(broker.login_again(&mut self.proven, credentials, self.peer)?)
     }
 }
 
 /// The pieces that a client signs, in order.
 pub(crate) fn signed_content(frame: &Frame) -> Vec<&[u8]> {
     let signed_late = frame.head.version <= LAST_TO_ADD_IT_LATE;
-    let mut fields: Vec<(&str, &str)> = frame
-        .ext
-        .iter()
-        .map(|(name, value)| (&name[..], &value[..]))
-        .filter(|(name, _)| *name != SIGNATURE && !(signed_late && *name == UNIQUE_KEY_QUERY))
-        .collect();
-    fields.sort_by(|(a, _), (b, _)| as_java_orders(a, b));
+    let all = frame.ext.iter().map(|(name, value)| (&name[..], &value[..]));
+    let mut fields: Vec<(&str, &str)> = Vec::with_capacity(frame.ext.len());
+    fields.extend(all.filter(|(name, _)| *name != SIGNATURE && !(signed_late && *name == UNIQUE_KEY_QUERY)));
+    if fields.iter().all(|(name, _)| is_plain(name)) {
+        fields.sort_by(|(a, _), (b, _)| a.cmp(b));
+    } else {
+        fields.sort_by(|(a, _), (b, _)| as_java_orders(a, b));
+    }
     // A signed request in the compact spelling carries the fields of its header twice; the client signed a map.
     fields.dedup_by(|later, kept| {
         let again = later.0 == kept.0;
@@ -82,11 +92,15 @@ pub(crate) fn signed_content(frame: &Frame) -> Vec<&[u8]> {
     fields.into_iter().map(|(_, value)| value.as_bytes()).chain([&frame.body[..]]).collect()
 }
 
-/// By UTF-16 code units, which for all but the rarest characters is the order of the bytes too.
+/// By UTF-16 code units.
 fn as_java_orders(a: &str, b: &str) -> Ordering {
+    a.encode_utf16().cmp(b.encode_utf16())
+}
+
+/// Whether a name has none of the rarest characters: without them the order of the code units is that of the bytes.
+fn is_plain(name: &str) -> bool {
     const FIRST_BYTE_OF_THE_RAREST: u8 = 0xEE;
-    let is_plain = |text: &str| text.bytes().all(|byte| byte < FIRST_BYTE_OF_THE_RAREST);
-    if is_plain(a) && is_plain(b) { a.cmp(b) } else { a.encode_utf16().cmp(b.encode_utf16()) }
+    name.bytes().all(|byte| byte < FIRST_BYTE_OF_THE_RAREST)
 }
 
 #[cfg(test)]
@@ -124,6 +138,9 @@ mod tests {
         for pair in names.windows(2) {
             assert_eq!(as_java_orders(pair[0], pair[1]), Ordering::Less, "{pair:?}");
             assert_eq!(as_java_orders(pair[1], pair[0]), Ordering::Greater, "{pair:?}");
+            if is_plain(pair[0]) && is_plain(pair[1]) {
+                assert!(pair[0] < pair[1], "{pair:?}");
+            }
         }
     }
 

@@ -108,7 +108,8 @@ impl Ext {
         self.0.push((name.into(), value.into()));
     }
 
-    fn len(&self) -> usize {
+    /// How many fields there are.
+    pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 }

@@ -66,7 +66,8 @@ impl Client {
     /// Permits: Sub on the group and on each topic.
     ///
     /// # Errors
-    /// `PermissionDenied`, also for broadcasting in a group that forbids it; `Throttled` when the group is full.
+    /// `PermissionDenied`, also for broadcasting in a group that forbids it; `Throttled` when the group is full, or over its
+    /// quota of connections.
     pub fn join(&self, session: &Session, membership: Membership) -> Result<Joined> {
         let broker = &self.broker;
         broker.permit(session, &[Action::Sub], Resource::Group(&membership.group))?;
@@ -74,6 +75,7 @@ impl Client {
             broker.permit(session, &[Action::Sub], Resource::Topic(&subscription.topic))?;
         }
         let group = membership.group.clone();
+        broker.auth.consume(session, &group)?;
         let joined = {
             let mut core = broker.core.lock();
             let known = broker.group_or_new(&mut core, &group, membership.start)?;
@@ -93,6 +95,7 @@ impl Client {
 
     /// Leaves a group; the others are told.
     pub fn leave(&self, group: &GroupName) {
+        self.broker.auth.leave(self.peer, group);
         let left = self.broker.core.lock().members.leave(self.connection, Some(group));
         left.iter().for_each(|g| self.broker.tell_group(g));
     }
@@ -157,6 +160,7 @@ impl Client {
 impl Drop for Client {
     fn drop(&mut self) {
         self.broker.clients.lock().remove(&self.connection);
+        self.broker.auth.gone(self.peer);
         let produced = self.mailbox.producer.lock().take();
         let left = {
             let mut core = self.broker.core.lock();

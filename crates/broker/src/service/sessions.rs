@@ -1,13 +1,15 @@
-//! What a session has to wait for: its own end, and its quota.
+//! What a session has to wait for: its own end, and its quota; and how one begins that takes more than a login.
 //!
 //! A connection that must not outlive its session keeps a [`SessionWatch`]. The one idea to know: nobody looks at
 //! sessions again and again; a change of users wakes those that wait, and a token has a timer.
 
-use super::Broker;
 use super::connections::Named;
-use sluice_auth::{Cost, OverQuota, Place, Session};
+use super::{Broker, log};
+use sluice_auth::{Auth, Cost, Credentials, OverQuota, Place, Proven, SaslExchange, SaslStep, Session};
 use sluice_model::{GroupName, Result};
 use std::error::Error as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -19,6 +21,37 @@ const LOOK_AGAIN: Duration = Duration::from_secs(60);
 const MAX_PAUSE: u64 = 1_000;
 
 impl Broker {
+    /// Like [`Broker::login_now`] for one connection that shows its credentials with every request.
+    ///
+    /// # Errors
+    /// `Unauthenticated` when the credentials are not right.
+    pub fn login_again(
+        &self,
+        proven: &mut Proven,
+        credentials: Credentials<'_>,
+        peer: SocketAddr,
+    ) -> Result<Session> {
+        self.0.by_itself().auth.login_again(proven, credentials, peer)
+    }
+
+    /// Takes a client's token in an exchange that proves an identity; it is over after an error. What hashes a password
+    /// is done where blocking is allowed.
+    ///
+    /// # Errors
+    /// `Unauthenticated` when the token is not right, `Throttled` when this source has failed too often.
+    pub async fn sasl_step(
+        &self,
+        exchange: SaslExchange,
+        token: &[u8],
+        peer: SocketAddr,
+    ) -> Result<SaslStep> {
+        if !exchange.is_costly() {
+            return self.0.by_itself().auth.sasl_step(exchange, token, peer);
+        }
+        let (auth, token) = (Arc::clone(&self.0.by_itself().auth), token.to_vec());
+        log::blocking(move || auth.sasl_step(exchange, &token, peer)).await
+    }
+
     /// Resolves when the session is over: its user was deleted or disabled, what it was opened with changed or removed,
     /// or its token has expired. The connection should be closed then. Cancel-safe.
     pub async fn session_ended(&self, session: &Session) {
@@ -73,17 +106,31 @@ impl Broker {
 }
 
 /// Whose connection this is: waits for the end of the session that the connection acted under last.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct SessionWatch {
     /// Its number in the list of open connections, when it is there.
     connection: Option<u64>,
     session: Option<Session>,
     /// Among the connections of its user.
     place: Option<Place>,
+    /// Among the connections of groups that limit them.
+    consumer: Option<Consumer>,
     /// In the list of open connections.
     named: Option<Named>,
     /// One task, which ends with this value.
     waiting: JoinSet<()>,
+}
+
+/// A connection that may consume in groups; dropping it ends that.
+struct Consumer {
+    auth: Arc<Auth>,
+    from: SocketAddr,
+}
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        self.auth.gone(self.from);
+    }
 }
 
 impl SessionWatch {
@@ -116,6 +163,7 @@ impl SessionWatch {
             (self.place, self.named) = (None, None);
             let inner = broker.0.by_itself(); // about one's own quota nobody needs a permit
             self.place = inner.auth.connect(session)?;
+            self.consumer = Some(Consumer { auth: Arc::clone(&inner.auth), from: session.peer() });
             let users = &inner.connections.users;
             self.named = self.connection.map(|number| users.name(number, session.principal().clone()));
         }

@@ -43,7 +43,7 @@ pub(super) fn all() -> Schemas {
         ("User", object(user, &["name"])),
         ("Users", list("items", "User")),
         ("Quota", quota()),
-        ("GroupQuotaSettings", of_group()),
+        ("GroupQuotaSettings", quota()),
         ("RoleSettings", strict(json!({"quota": reference("Quota")}), &[])),
         ("Role", object(role, &["name"])),
         ("Roles", list("items", "Role")),
@@ -69,15 +69,6 @@ fn limit(bits: u32) -> Value {
     let mut limit = super::bits(bits);
     limit["minimum"] = 1.into();
     limit
-}
-
-/// What a group's consumers may do together, which have connections of their own users.
-fn of_group() -> Value {
-    let mut quota = quota();
-    if let Some(members) = quota["properties"].as_object_mut() {
-        members.shift_remove("connections");
-    }
-    quota
 }
 
 fn quota() -> Value {

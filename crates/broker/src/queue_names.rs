@@ -33,10 +33,17 @@ impl QueueNames {
     pub fn name(&self, queue: u32) -> String {
         match self.0.get(&queue) {
             Some(name) => name.clone(),
-            None if queue == TIMER_QUEUE.0 => "delayed messages".to_owned(),
-            None if queue == HALF_QUEUE.0 => "messages of open transactions".to_owned(),
-            None if queue < FIRST_QUEUE => format!("the broker's own queue {queue}"),
-            None => format!("log queue {queue} of an unknown topic"),
+            None => own_name(queue),
         }
+    }
+}
+
+/// What a queue is called that is no topic's, or not any more.
+pub(crate) fn own_name(queue: u32) -> String {
+    match queue {
+        _ if queue == TIMER_QUEUE.0 => "delayed messages".to_owned(),
+        _ if queue == HALF_QUEUE.0 => "messages of open transactions".to_owned(),
+        _ if queue < FIRST_QUEUE => format!("the broker's own queue {queue}"),
+        _ => format!("log queue {queue} of an unknown topic"),
     }
 }

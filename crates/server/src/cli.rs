@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use sluice_model::units::ByteSize;
 
 use crate::config::{ConfigError, Loaded, Loader, Source};
 
@@ -39,6 +40,12 @@ pub enum Verb {
     ///
     /// Ends with code 4 when something is damaged. Changes nothing.
     Doctor,
+    /// Copies the data folder, also while a broker runs on it: everything acknowledged before the command began
+    ///
+    /// The broker deletes no old messages meanwhile. Whoever may read the data folder may do this.
+    Backup(Copying),
+    /// Makes the data folder, which must be empty or not be there, from a backup
+    Restore(Copying),
     /// Makes a damaged data folder usable again
     ///
     /// Changed files are copied to damaged/ in the data folder first. What is lost is said, by topic, queue and offsets.
@@ -88,6 +95,20 @@ pub struct DevCert {
     /// Also a certificate for a client of this name (`tls.client_auth`); may be repeated
     #[arg(long, value_name = "USER")]
     pub client: Vec<String>,
+}
+
+/// A backup, and how it is copied.
+#[derive(Clone, Debug, Args)]
+pub struct Copying {
+    /// The folder of the backup
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Reads both sides again afterwards and compares them
+    #[arg(long)]
+    pub verify: bool,
+    /// At most so many bytes a second, as in 50MiB
+    #[arg(long, value_name = "SIZE")]
+    pub rate: Option<ByteSize>,
 }
 
 /// Flags of every verb.

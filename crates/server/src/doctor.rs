@@ -17,6 +17,19 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+/// What a data folder holds.
+const OURS: &[&str] = &[
+    "store.meta",
+    "store.meta.tmp",
+    "LOCK",
+    "BACKUP",
+    "log",
+    "ckpt",
+    "pool",
+    "timer",
+    "damaged",
+    crate::server::DATA_KEY_FILE,
+];
 /// Syncs that are timed; the median counts.
 const PROBES: usize = 21;
 /// No disk is faster: a sync that is does nothing.
@@ -39,6 +52,7 @@ pub fn doctor(config: &Config, print: &mut dyn FnMut(&str) -> Result<(), Failure
     let found = look(dir, &mut names)?;
     print(&machine(dir).map_err(|source| OpenError::Io { path: dir.clone(), source })?)?;
     print(&told(&found, &names))?;
+    print(&strangers(dir).map_err(|source| OpenError::Io { path: dir.clone(), source })?)?;
     match found.damages.len() {
         0 => Ok(()),
         n => Err(Failure::Damaged(format!(
@@ -109,6 +123,18 @@ fn one(damage: &Damage, names: &QueueNames) -> String {
         let _ = writeln!(text, "  lost: {name}, offsets {} to {last}", lost.from);
     }
     text
+}
+
+/// What lies in the folder and is none of ours.
+fn strangers(dir: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    for entry in fs::read_dir(dir)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if !OURS.contains(&&*name) {
+            let _ = writeln!(text, "note: {name} is none of the broker's files"); // writing to a String cannot fail
+        }
+    }
+    Ok(text)
 }
 
 /// What the machine has to say.

@@ -5,13 +5,14 @@
 //!
 //! - `config` — the settings, their layers, their history; `cli` — flags and verbs
 //! - `server` — [`Server`]: start, reload, shut down; `access` — the first users; `failure` — exit codes
-//! - `doctor` — looking after a data folder while no broker runs
+//! - `doctor` — looking after a data folder while no broker runs; `backup` — a copy of it, also of a running one
 //! - `dev_cert` — certificates for a first try
 //! - `logging`, `recorder`, `signals` — what a process shares: its log, its numbers, its signals
 //!
 //! What a message is and what may be done with it is the business of `broker` and below.
 
 pub mod access;
+pub mod backup;
 pub mod cli;
 pub mod config;
 mod connections;

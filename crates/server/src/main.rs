@@ -9,7 +9,7 @@ use sluice_server::cli::{AclVerb, CertVerb, Cli, Verb};
 use sluice_server::config::{self, Config, Loader};
 use sluice_server::failure::Failure;
 use sluice_server::signals::{Asked, Signals};
-use sluice_server::{Server, access, dev_cert, doctor, logging};
+use sluice_server::{Server, access, backup, dev_cert, doctor, logging};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -32,6 +32,16 @@ fn main() -> ExitCode {
         Some(Verb::Doctor) => {
             cli.options.load().map_err(Failure::from).and_then(|l| doctor::doctor(&l.config, &mut print))
         }
+        Some(Verb::Backup(wanted)) => cli
+            .options
+            .load()
+            .map_err(Failure::from)
+            .and_then(|l| backup::backup(&l.config, wanted, &mut print)),
+        Some(Verb::Restore(wanted)) => cli
+            .options
+            .load()
+            .map_err(Failure::from)
+            .and_then(|l| backup::restore(&l.config, wanted, &mut print)),
         Some(Verb::Repair { .. }) => {
             cli.options.load().map_err(Failure::from).and_then(|l| doctor::mend(&l.config, &mut print))
         }

@@ -34,7 +34,7 @@ const CLIENTS_SHARE: f64 = 0.9;
 const WEBSOCKET_PATHS: &[&str] = &["/ws", "/stomp", "/ws/websocket", "/stomp/websocket"];
 
 /// In the data folder: the key that signing secrets in the log are sealed with.
-const DATA_KEY_FILE: &str = "secrets.key";
+pub(crate) const DATA_KEY_FILE: &str = "secrets.key";
 
 /// A server that accepts clients.
 pub struct Server {

@@ -55,6 +55,15 @@ async fn a_sound_folder_is_said_to_be_sound() {
         assert!(text.contains(part), "{text}");
     }
     assert!(!dir.path().join("doctor.probe").exists());
+    assert!(!text.contains("note: "), "{text}");
+    for stray in ["stray", "log/stray", "ckpt/stray", "pool/stray"] {
+        fs::write(dir.path().join(stray), "x").unwrap();
+    }
+    let (text, outcome) = run(doctor, dir.path());
+    outcome.unwrap();
+    for part in ["stray is none", "log/stray is no segment", "ckpt/stray is no checkpoint", "pool/stray is no"] {
+        assert!(text.contains(part), "{text}");
+    }
     let (text, outcome) = run(mend, dir.path());
     outcome.unwrap();
     assert!(text.contains("nothing was changed"), "{text}");

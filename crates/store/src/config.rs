@@ -1,7 +1,7 @@
 //! The settings of the log on disk, each with its default and its reason.
 
 use serde::{Deserialize, Serialize};
-use sluice_model::units::ByteSize;
+use sluice_model::units::{ByteSize, Span};
 
 /// Smaller segments would hold more headers than messages.
 const MIN_SEGMENT: u64 = 64 << 10;
@@ -40,6 +40,11 @@ pub struct Config {
     /// How full the file system may become, in per cent, before messages are refused. What is left is for
     /// acknowledgements and deletions, which free space, and for everyone else on the disk.
     pub disk_guard: u8,
+    /// How long after the beginning of one look at everything stored the next one begins. Disks lose data that nobody reads;
+    /// what is found is in the log, in `/metrics` and at `/v1/damages`.
+    pub scrub_interval: Span,
+    /// Bytes a second that such a look may read; 0 never looks. Little beside what a disk can do, so that nobody notices.
+    pub scrub_rate: ByteSize,
 }
 
 impl Default for Config {
@@ -52,6 +57,8 @@ impl Default for Config {
             max_pending: ByteSize::mib(64),
             max_entry: ByteSize::mib(17),
             disk_guard: 90,
+            scrub_interval: Span::secs(24 * 60 * 60),
+            scrub_rate: ByteSize::mib(8),
         }
     }
 }

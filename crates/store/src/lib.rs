@@ -6,12 +6,14 @@
 //!
 //! What a message means is the broker's business, who may append is `auth`'s; the store speaks logs and queue numbers.
 
+pub mod backup;
 mod block_on;
 mod bytes_at;
 mod checkpoint;
 mod committer;
 mod config;
 mod crc;
+mod damage;
 pub mod doctor;
 mod entry;
 mod error;
@@ -28,6 +30,7 @@ mod read;
 pub mod record;
 mod recovery;
 mod scan;
+mod scrub;
 mod seal;
 mod sealed;
 mod segment;
@@ -38,6 +41,7 @@ pub mod suite;
 mod tail;
 pub mod vfs;
 mod wake;
+mod walk;
 mod writer;
 
 pub use config::{Config, Flush};

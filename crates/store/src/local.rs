@@ -5,17 +5,19 @@
 //! parts: appends are staged (`staging`), the log's thread writes them (`writer`), another one prepares and seals files
 //! (`keeper`), readers are served from memory or files (`read`), and a start finds out what is there (`recovery`).
 
+use crate::backup::pin;
 use crate::checkpoint::{self, QueueEnd};
 use crate::committer::{self, Committer};
 use crate::config::{Config, Flush};
 use crate::entry::{EntryKind, flag};
-use crate::error::OpenError;
+use crate::error::{Damage, OpenError};
 use crate::keeper::{self, Keeper};
 use crate::log::{
-    Append, Bounds, Done, Durability, Entry, Found, Listener, Log, LogQueue, Lsn, Read, ReadLimits, Search,
+    Append, Bounds, DamageListener, Done, Durability, Entry, Found, Listener, Log, LogQueue, Lsn, Read, ReadLimits, Scrubbed, Search,
     Space, StateEntry, Ticket,
 };
 use crate::open::Opened;
+use crate::scrub::Scrubber;
 use crate::shared::Shared;
 use crate::staging::Phase;
 use crate::vfs::{OsVfs, Vfs};
@@ -46,6 +48,7 @@ pub struct LocalLog {
     threads: Mutex<Vec<JoinHandle<()>>>,
     lock: Mutex<Option<Box<dyn Send + Sync>>>,
     looked: AtomicU64,
+    scrubber: Mutex<Scrubber>,
     /// No threads: see `by_hand`.
     by_hand: bool,
 }
@@ -81,6 +84,7 @@ impl LocalLog {
         let shared = Arc::new(opened.shared);
         let keeper = Arc::new(keeper);
         let looked = AtomicU64::new(shared.clock.now());
+        let scrubber = Mutex::new(Scrubber::new(shared.clock.now()));
         let segment = Arc::clone(&shared.staging.lock().active.segment);
         let writer = Writer::new(Arc::clone(&shared), Arc::clone(&keeper), segment);
         Self {
@@ -90,6 +94,7 @@ impl LocalLog {
             threads: Mutex::default(),
             lock: Mutex::new(Some(opened.lock)),
             looked,
+            scrubber,
             by_hand,
         }
     }
@@ -339,6 +344,11 @@ impl Log for LocalLog {
             let Some((start, known)) = first else { return Ok(0) };
             let gone = known.footer.filter(|footer| footer.end <= limit && footer.max_stored < older_than);
             let Some(footer) = gone else { return Ok(start) };
+            let pin = pin::Pin::try_take(&*shared.vfs, &shared.dir).map_err(|e| self.fail("delete a segment", e))?;
+            if pin.is_none() {
+                tracing::info!(start, "a backup is being made: nothing is deleted meanwhile");
+                return Ok(start);
+            }
             shared.segments.write().remove(&start);
             shared.queues.write().drop_segment(start, footer.end);
             seal::recycle(shared, known).map_err(|error| self.fail("delete a segment", error))?;
@@ -354,6 +364,18 @@ impl Log for LocalLog {
             used_per_mille: shared.disk.lock().used_per_mille(),
             accepts_messages,
         }
+    }
+
+    fn scrub(&self) -> Result<Scrubbed> {
+        self.scrubber.lock().step(&self.shared).map_err(read::unreadable)
+    }
+
+    fn damages(&self) -> Vec<Damage> {
+        self.shared.damages.all(&self.shared)
+    }
+
+    fn listen_to_damage(&self, listener: DamageListener) {
+        self.shared.damages.listen(listener);
     }
 
     fn committer(&self) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {

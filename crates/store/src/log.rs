@@ -2,6 +2,7 @@
 //!
 //! It is all that differs between one machine and many. Every log passes `store::suite`.
 
+use crate::error::Damage;
 pub use crate::wake::Done;
 use bytes::Bytes;
 use sluice_model::{Message, Millis, Offset, Result};
@@ -252,6 +253,20 @@ pub struct StateEntry<'a> {
     pub bytes: &'a [u8],
 }
 
+/// What a look at what is stored came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Scrubbed {
+    /// Bytes that were read.
+    pub bytes: u64,
+    /// 1 when with them everything has been read once.
+    pub passes: u64,
+    /// When to call again; nothing when there is never anything to do.
+    pub again: Option<Millis>,
+}
+
+/// Told of damage that was not known before, on the thread that came upon it. It must be quick, and must not call the log.
+pub type DamageListener = Arc<dyn Fn(&Damage) + Send + Sync>;
+
 /// How full the disk is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Space {
@@ -348,6 +363,22 @@ pub trait Log: Send + Sync + 'static {
 
     /// How full the disk is.
     fn space(&self) -> Space;
+
+    /// Reads again a little of what is finished, when it is time for that, and looks whether it is as it was written. What
+    ///
+    /// # Errors
+    /// `Unavailable` when the disk cannot be read.
+    fn scrub(&self) -> Result<Scrubbed> {
+        Ok(Scrubbed::default())
+    }
+
+    /// What is known to be damaged, by reading or by [`Log::scrub`], in the order in which it was found.
+    fn damages(&self) -> Vec<Damage> {
+        Vec::new()
+    }
+
+    /// Registers the one listener for damage.
+    fn listen_to_damage(&self, _listener: DamageListener) {}
 
     /// A task for a thread that runs tasks and appends: it commits on that thread, after its other tasks have had their
     /// turn, what they appended, so that no other thread need be woken. It never ends by itself. A log is to have one:

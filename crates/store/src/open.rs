@@ -5,6 +5,7 @@
 
 use crate::checkpoint;
 use crate::config::Config;
+use crate::damage::Damages;
 use crate::error::OpenError;
 use crate::keeper;
 use crate::log::Lsn;
@@ -92,6 +93,7 @@ pub(crate) fn open(
         checkpoints: Mutex::new(survey.checkpoints),
         next_writer: Mutex::default(),
         is_slow: AtomicBool::new(false),
+        damages: Damages::default(),
         disk: Mutex::new(disk),
         dir: dir.to_path_buf(),
         vfs,

@@ -4,13 +4,14 @@
 //! its place in the queue are right; anything else is `Corrupt`, never an empty answer.
 
 use crate::crc::crc32c;
+use crate::error::{Damage, LostOffsets};
 use crate::entry::{EntryHeader, EntryKind, HEADER, flag};
 use crate::index::{IndexEntry, Selection, select};
 use crate::live::Place;
 use crate::log::{Batch, Content, Entry, Kind, LogQueue, Lsn, Read, ReadLimits, StateEntry};
 use crate::record;
 use crate::scan::Scan;
-use crate::sealed::{Range, RangeReader};
+use crate::sealed::{self, Range, RangeReader};
 use crate::segment::Segment;
 use crate::shared::Shared;
 use bytes::Bytes;
@@ -92,7 +93,10 @@ fn from_tail(shared: &Shared, entries: &[IndexEntry]) -> Option<Vec<Bytes>> {
 /// An entry whose bytes have never left memory: its header is read, its checksums are our own.
 fn in_memory(queue: LogQueue, index: &IndexEntry, bytes: &Bytes) -> Result<Entry> {
     let header = bytes.first_chunk().and_then(EntryHeader::decode);
-    let header = header.ok_or_else(|| corrupt(queue, index.offset, "its header in memory is wrong"))?;
+    let header = header.ok_or_else(|| {
+        let what = format!("queue {} offset {}: its header in memory is wrong", queue.0, index.offset);
+        Error::new(ErrorKind::Corrupt, "a stored message is damaged").with_source(what)
+    })?;
     entry(&header, bytes)
 }
 
@@ -157,8 +161,9 @@ fn with_range<T>(
     match work(&mut RangeReader::new(&*file, footer.blocks_at, range)) {
         Ok(value) => Ok(Some(value)),
         Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-            let what = format!("{error} of {} fails its checksum", segment.path.display());
-            Err(corrupt(queue, range.base, &what))
+            let at = sealed::bad_block(&*file, &footer).map_err(unreadable)?.unwrap_or(footer.blocks_at);
+            let lost = vec![LostOffsets { queue: queue.0, from: range.base, to: range.end }];
+            Err(corrupt(shared, Damage { lost, ..damage(&segment, at, &format!("{error} is not readable")) }))
         }
         Err(error) => Err(unreadable(error)),
     }
@@ -230,8 +235,9 @@ fn fetch_run(
         checked(segment, index.lsn, &bytes)
             .filter(|header| header.queue == queue.0 && header.offset == index.offset)
             .ok_or_else(|| {
-                let place = format!("at byte {} of {}", segment.position(index.lsn), segment.path.display());
-                corrupt(queue, index.offset, &place)
+                let lost = vec![LostOffsets { queue: queue.0, from: index.offset, to: index.end() }];
+                let place = damage(segment, segment.position(index.lsn), "the entry there is not readable");
+                corrupt(shared, Damage { lsn: Some(index.lsn), lost, ..place })
             })
             .and_then(|header| entry(&header, &bytes))
     };
@@ -275,13 +281,13 @@ fn look_at(shared: &Shared, lsn: Lsn, is_known: bool) -> Result<Option<Entry>> {
     let header = header.filter(|h| h.lsn == lsn && h.epoch == segment.epoch && h.end() <= end);
     let Some(header) = header else {
         return if is_known || head.starts_with(&crate::entry::SIGNATURE) {
-            Err(corrupt_at(segment, lsn))
+            Err(corrupt_at(shared, segment, lsn))
         } else {
             Ok(None)
         };
     };
     if header.has(flag::LOST) {
-        return Err(corrupt_at(segment, lsn));
+        return Err(corrupt_at(shared, segment, lsn));
     }
     let hidden = match header.kind {
         EntryKind::Message => shared.queues.read().is_hidden(header.queue, header.offset),
@@ -292,7 +298,7 @@ fn look_at(shared: &Shared, lsn: Lsn, is_known: bool) -> Result<Option<Entry>> {
         return Ok(None);
     }
     let Some(bytes) = bytes(header.len as usize)? else { return Ok(None) };
-    let header = checked(segment, lsn, &bytes).ok_or_else(|| corrupt_at(segment, lsn))?;
+    let header = checked(segment, lsn, &bytes).ok_or_else(|| corrupt_at(shared, segment, lsn))?;
     entry(&header, &bytes).map(Some)
 }
 
@@ -356,7 +362,7 @@ pub(crate) fn replay(shared: &Shared, from: Lsn, visit: &mut dyn FnMut(Entry)) -
             });
         }
         if scan.lsn() != end {
-            return Err(corrupt_at(&segment, scan.lsn()));
+            return Err(corrupt_at(shared, &segment, scan.lsn()));
         }
     }
     Ok(())
@@ -404,7 +410,7 @@ pub(crate) fn states(
             }
         }
         if scan.lsn() != end {
-            return Err(corrupt_at(&segment, scan.lsn()));
+            return Err(corrupt_at(shared, &segment, scan.lsn()));
         }
         left = left.saturating_sub(end - begun);
         seen = end;
@@ -412,21 +418,25 @@ pub(crate) fn states(
     Ok(seen)
 }
 
-fn corrupt(queue: LogQueue, offset: Offset, what: &str) -> Error {
-    tracing::error!(queue = queue.0, offset, what, "a stored message is damaged");
-    Error::new(ErrorKind::Corrupt, "a stored message is damaged").with_source(what)
+/// Damage that was come upon: told to whoever listens, and to who asked for what is damaged.
+fn corrupt(shared: &Shared, damage: Damage) -> Error {
+    shared.damages.tell(&damage);
+    Error::new(ErrorKind::Corrupt, "a stored message is damaged").with_source(damage.to_string())
 }
 
-fn corrupt_at(segment: &Segment, lsn: Lsn) -> Error {
-    let place = format!("byte {} of {}", segment.position(lsn), segment.path.display());
-    tracing::error!(lsn, place, "a stored entry is damaged");
-    Error::new(ErrorKind::Corrupt, "a stored message is damaged").with_source(place)
+fn corrupt_at(shared: &Shared, segment: &Segment, lsn: Lsn) -> Error {
+    let place = damage(segment, segment.position(lsn), "the entry there is not readable");
+    corrupt(shared, Damage { lsn: Some(lsn), ..place })
 }
 
-pub(crate) fn corrupt_index(segment: &Segment, what: &io::Error) -> Error {
-    let place = format!("{what} of {} fails its checksum", segment.path.display());
-    tracing::error!(place, "an index of stored messages is damaged");
-    Error::new(ErrorKind::Corrupt, "an index of stored messages is damaged").with_source(place)
+pub(crate) fn corrupt_index(shared: &Shared, segment: &Segment, at: u64, what: &io::Error) -> Error {
+    let damage = damage(segment, at, &format!("{what} is not readable"));
+    shared.damages.tell(&damage);
+    Error::new(ErrorKind::Corrupt, "an index of stored messages is damaged").with_source(damage.to_string())
+}
+
+fn damage(segment: &Segment, position: u64, what: &str) -> Damage {
+    Damage { file: segment.path.clone(), position, lsn: None, what: what.into(), lost: Vec::new() }
 }
 
 pub(crate) fn unreadable(error: io::Error) -> Error {

@@ -376,6 +376,14 @@ impl Footer {
     }
 }
 
+/// Where the blocks lie that hold a queue's part of an index.
+pub(crate) fn blocks_of(footer: &Footer, range: &Range) -> std::ops::Range<u64> {
+    let block = |n: u64| footer.blocks_at + n * BLOCK;
+    let (first, end) = (u64::from(range.first), u64::from(range.first) + u64::from(range.count));
+    let first = first / u64::from(PER_BLOCK);
+    block(first)..block(if range.count == 0 { first } else { end.div_ceil(u64::from(PER_BLOCK)) })
+}
+
 /// The position of the first block of an index that is not as it was written.
 pub(crate) fn bad_block(file: &dyn VfsFile, footer: &Footer) -> io::Result<Option<u64>> {
     let mut bytes = vec![0; BLOCK as usize];

@@ -5,6 +5,7 @@
 //! all of them and is the exception: it serialises checkpoints and trimming, files and all.
 
 use crate::config::Config;
+use crate::damage::Damages;
 use crate::live::QueueIndexes;
 use crate::log::{Listener, Lsn};
 use crate::sealed::Footer;
@@ -53,6 +54,8 @@ pub(crate) struct Shared {
     pub next_writer: Mutex<Option<Waker>>,
     /// Syncs take long: only the log's thread is to commit.
     pub is_slow: AtomicBool,
+    /// What is known to be damaged. Locked by itself, for a few lines.
+    pub damages: Damages,
     /// The last look at the file system.
     pub disk: Mutex<DiskSpace>,
 }

@@ -3,10 +3,13 @@
 //! It exists so that a whole log can run over [`crate::sim::SimVfs`], which loses unsynced writes, tears them and fails
 //! on demand. The one idea to know: nothing outside this file touches a file, and every call may fail with any error.
 
-use rustix::fs::{FallocateFlags, FlockOperation, OFlags, fallocate, fdatasync, flock, statvfs};
+use rustix::fs::{
+    Advice, FallocateFlags, FlockOperation, OFlags, fadvise, fallocate, fdatasync, flock, statvfs,
+};
 use rustix::io::Errno;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
+use std::num::NonZeroU64;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -99,6 +102,9 @@ pub trait VfsFile: Send + Sync {
     fn write_zeros(&self, from: u64, to: u64) -> io::Result<()> {
         write_zeros_through(self, from, to)
     }
+    /// Lets the system forget what it has of these bytes in its cache, so that the next read is of the disk, and so that
+    /// those who read everything once do not drive out what others read often. Without effect where there is no cache.
+    fn drop_cached(&self, _from: u64, _len: u64) {}
 }
 
 /// Writes zeros as everything else is written.
@@ -268,6 +274,11 @@ impl VfsFile for OsFile {
             Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
             outcome => Ok(outcome?),
         }
+    }
+
+    fn drop_cached(&self, from: u64, len: u64) {
+        // A wish: where it is not granted, the cache is read.
+        let _ = fadvise(&self.file, from, NonZeroU64::new(len), Advice::DontNeed);
     }
 
     fn write_zeros(&self, from: u64, to: u64) -> io::Result<()> {

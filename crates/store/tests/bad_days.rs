@@ -280,9 +280,19 @@ fn a_refusal_of_the_system_is_told_from_other_failures() {
 
 #[test]
 fn another_format_is_not_touched() {
+    let vfs = SimVfs::new();
+    open(&vfs).close().unwrap();
+    let known = u32::from_le_bytes(vfs.files()[Path::new("data/store.meta")][8..12].try_into().unwrap());
+    // The one before, and one of a time to come.
+    for version in [known - 1, known + 7] {
+        of_another_format(known, version);
+    }
+}
+
+fn of_another_format(known: u32, version: u32) {
     let other = |bytes: &mut Vec<u8>, page: std::ops::Range<usize>| {
         let page = &mut bytes[page];
-        page[8] = 9;
+        page[8..12].copy_from_slice(&version.to_le_bytes());
         page[12..16].fill(0);
         let crc = checksum(CrcAlgorithm::Crc32Iscsi, page) as u32;
         page[12..16].copy_from_slice(&crc.to_le_bytes());
@@ -305,7 +315,11 @@ fn another_format_is_not_touched() {
         });
         let before = copy.files();
         match try_open(&copy, &clock()) {
-            Err(OpenError::OtherFormat { found, known, .. }) => assert_eq!((found, known), (9, 2)),
+            Err(error @ OpenError::OtherFormat { found, known: told, .. }) => {
+                assert_eq!((found, told), (version, known));
+                let said = format!("has format version {version}; this program reads and writes format version {known} only");
+                assert!(error.to_string().contains(&said), "{error}");
+            }
             Err(other) => panic!("{}: {other}", path.display()),
             Ok(_) => panic!("{}: opened", path.display()),
         }

@@ -462,6 +462,8 @@ routes! {
         PAGE, &[], &[(200, JSON, "Nodes")] => cluster::nodes;
     GET "/v1/connections" "Open connections of every listener, in the order in which they came." login
         PAGE, &[], &[(200, JSON, "Connections")] => connections::list;
+    GET "/v1/damages" "What is known to be damaged of what is stored, in the order in which it was found." login
+        PAGE, &[], &[(200, JSON, "Damages")] => damages::list;
 
     GET "/livez" "Whether the process can serve." public
         &[VERBOSE], &[], HEALTH => operations::live;

@@ -24,6 +24,7 @@
 //! | `admin` | topics, groups, access |
 //! | `access` | users, user, roles, policies; put_user, delete_user, put_role, delete_role, delete_policies |
 //! | `connections` | connections |
+//! | `scrub` | damages; what looks for them |
 //! | `sessions` | session_ended; [`SessionWatch`] |
 //! | `verbs` | their names, for whoever must not forget one |
 //! | `duties` | what runs by itself: timers, checkpoints, retention, silent members |
@@ -47,6 +48,7 @@ mod recall;
 mod receive;
 mod redrive;
 mod retry;
+mod scrub;
 mod sessions;
 mod settle;
 mod trace;
@@ -58,6 +60,7 @@ pub use connections::{ConnectionList, ConnectionView};
 pub use groups::{Client, ClientEvent};
 pub use read::Cursor;
 pub use receive::Holder;
+pub use scrub::{DamageView, LostView};
 pub use sessions::SessionWatch;
 pub use verbs::Verb;
 

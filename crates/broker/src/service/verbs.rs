@@ -92,6 +92,7 @@ verbs! {
     ExplainAccess explain_access,
     Audit audit,
     PermitCluster permit_cluster,
+    Damages damages,
     Connections connections,
     SessionEnded session_ended,
 }

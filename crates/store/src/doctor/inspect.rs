@@ -31,7 +31,7 @@ pub enum Seen<'a> {
     State(&'a [u8]),
 }
 
-pub(super) fn lock(vfs: &dyn Vfs, dir: &Path) -> Result<Box<dyn Send + Sync>, OpenError> {
+pub(crate) fn lock(vfs: &dyn Vfs, dir: &Path) -> Result<Box<dyn Send + Sync>, OpenError> {
     // The name is that of `open`.
     let path = dir.join("LOCK");
     vfs.lock(&path).map_err(|error| match error {
@@ -40,7 +40,7 @@ pub(super) fn lock(vfs: &dyn Vfs, dir: &Path) -> Result<Box<dyn Send + Sync>, Op
     })
 }
 
-pub(super) fn look(
+pub(crate) fn look(
     vfs: &dyn Vfs,
     dir: &Path,
     visit: &mut dyn FnMut(Seen<'_>),

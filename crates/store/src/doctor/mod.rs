@@ -13,6 +13,8 @@ mod segments;
 pub use inspect::{Seen, inspect};
 pub use repair::{Repaired, repair};
 
+pub(crate) use inspect::{lock, look};
+
 use crate::error::Damage;
 use crate::log::Lsn;
 use crate::segment::StoreId;

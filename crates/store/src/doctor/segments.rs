@@ -3,8 +3,8 @@
 use super::inspect::{Seen, damage};
 use super::{Inspection, Wound};
 use crate::checkpoint::Checkpoint;
-use crate::entry::{EntryHeader, EntryKind, flag};
-use crate::error::{LostOffsets, OpenError};
+use crate::entry::{EntryKind, flag};
+use crate::error::OpenError;
 use crate::keys;
 use crate::log::Lsn;
 use crate::recovery::{SealedParts, page, sealed_parts};
@@ -12,8 +12,8 @@ use crate::scan::{Scan, Scanned};
 use crate::sealed::{self, Contents, Footer, Range};
 use crate::segment::{Page, Segment, SegmentHeader, StoreId, VERSION, log_dir, segment_path};
 use crate::vfs::{Vfs, VfsFile};
-use sluice_model::{Millis, Offset};
-use std::collections::HashMap;
+use crate::walk::{Hole, Reached, Walk};
+use sluice_model::Millis;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -25,21 +25,13 @@ pub(super) struct Segments<'a> {
     checkpoint: Option<Checkpoint>,
     visit: &'a mut dyn FnMut(Seen<'_>),
     /// The offset after the last one seen, for each queue.
-    reached: HashMap<u32, Offset>,
+    reached: Reached,
     /// The newest store time seen.
     stored: Millis,
     /// Nothing has been trimmed: every queue begins at 0.
     is_whole: bool,
     /// Where the segment before ends.
     end: Option<Lsn>,
-}
-
-/// A run of bytes without a good entry.
-struct Hole {
-    from: Lsn,
-    to: Lsn,
-    lost: Vec<LostOffsets>,
-    stored: Millis,
 }
 
 impl<'a> Segments<'a> {
@@ -50,7 +42,7 @@ impl<'a> Segments<'a> {
         checkpoint: Option<Checkpoint>,
         visit: &'a mut dyn FnMut(Seen<'_>),
     ) -> Self {
-        let reached = HashMap::new();
+        let reached = Reached::new();
         Self { vfs, dir, store, checkpoint, visit, reached, stored: 0, is_whole: false, end: None }
     }
 
@@ -151,52 +143,28 @@ impl<'a> Segments<'a> {
         let failed = |e| OpenError::io(&segment.path, e);
         let known_end = sealed.map(|(footer, _)| footer.end).or(next);
         let limit = known_end.map_or(segment.len, |end| segment.position(end).min(segment.len));
-        let mut scan = Scan::new(Arc::clone(file), segment.start, Some(segment.epoch), limit);
-        let mut holes: Vec<Hole> = Vec::new();
         let mut contents = Contents::default();
         for (queue, range) in sealed.iter().flat_map(|(_, ranges)| ranges) {
             self.reached.entry(*queue).or_insert(range.base);
         }
-        // Everything before was known to be safe, as the newest entry says.
-        let mut safe = 0;
-        let mut end = scan.lsn();
-        loop {
-            let mut next = scan.next().map_err(failed)?;
-            if next.is_none() {
-                let from = scan.lsn();
-                // Where only what follows the header is wrong, the header says what it was.
-                if let Some(header) = scan.header().map_err(failed)? {
-                    let lost = self.lost(&header);
-                    holes.push(Hole { from, to: header.end(), lost, stored: self.stored });
-                    scan.seek(header.end());
-                    continue;
-                }
-                next = scan.search().map_err(failed)?;
-                let to = next.as_ref().map_or(known_end.unwrap_or(from), |entry| entry.header.lsn);
-                if to > from {
-                    holes.push(Hole { from, to, lost: Vec::new(), stored: self.stored });
-                }
-            }
-            let Some(entry) = next else { break };
-            end = entry.header.end();
-            safe = safe.max(entry.header.durable);
+        let reached = std::mem::take(&mut self.reached);
+        let mut walk =
+            Walk::new(segment, Arc::clone(file), known_end, limit, self.is_whole, reached, self.stored);
+        while let Some(entry) = walk.next().map_err(failed)? {
             found.entries += 1;
-            self.entry(segment, &entry, &mut holes, found);
+            self.entry(segment, &entry, found);
             if entry.header.kind == EntryKind::Message {
                 contents.add(&entry.header);
                 contents.add_keys(segment.start, &entry.header, &entry.payload);
             }
         }
         found.bytes += limit;
-        // In a segment that is not sealed, what nothing behind it knows to be safe is a torn end.
-        holes.retain(|hole| known_end.is_some() || hole.from < safe);
-        self.lost_at_the_end(sealed, &mut holes);
-        self.end = Some(known_end.unwrap_or(end));
+        walk.finish(sealed.map(|(_, ranges)| &ranges[..]));
+        let Walk { reached, stored, holes, end, .. } = walk;
+        (self.reached, self.stored, self.end) = (reached, stored, Some(known_end.unwrap_or(end)));
         let is_whole = holes.is_empty();
         for hole in holes {
-            let what = format!("the entries up to log position {} are not readable", hole.to);
-            let mut damage = damage(&segment.path, segment.position(hole.from), Some(hole.from), what);
-            damage.lost = hole.lost;
+            let damage = hole.damage(segment);
             let (path, start, epoch) = (segment.path.clone(), segment.start, segment.epoch);
             let Hole { from, to, stored, .. } = hole;
             found.hurt(damage, Wound::Entries { path, start, epoch, from, to, stored });
@@ -207,55 +175,19 @@ impl<'a> Segments<'a> {
         }
     }
 
-    fn entry(&mut self, segment: &Segment, entry: &Scanned, holes: &mut [Hole], found: &mut Inspection) {
-        let EntryHeader { lsn, kind, queue, offset, .. } = entry.header;
-        self.stored = self.stored.max(entry.header.stored);
-        let place = || format!("{} at byte {}", segment.path.display(), segment.position(lsn));
+    fn entry(&mut self, segment: &Segment, entry: &Scanned, found: &mut Inspection) {
+        let place = || format!("{} at byte {}", segment.path.display(), segment.position(entry.header.lsn));
         if !entry.is_padded_right {
             found
                 .notes
                 .push(format!("{}: the padding behind the entry is not zero, which costs nothing", place()));
         }
         if entry.header.has(flag::LOST) {
-            found.notes.push(format!("{}: {} bytes were given up by a repair", place(), entry.header.size()));
+            let size = entry.header.size();
+            found.notes.push(format!("{}: {size} bytes were given up by a repair", place()));
         }
-        let to = match kind {
-            EntryKind::State => {
-                (self.visit)(Seen::State(&entry.payload));
-                return;
-            }
-            EntryKind::Mark => return,
-            EntryKind::Message => entry.header.index_entry().end(),
-            EntryKind::Gap => offset,
-        };
-        let before = self.reached.insert(queue, to).or(self.is_whole.then_some(0));
-        if let (EntryKind::Message, Some(hole), Some(from)) = (kind, holes.last_mut(), before)
-            && from < offset
-        {
-            hole.lost.push(LostOffsets { queue, from, to: offset });
-        }
-    }
-
-    /// What an entry was, of which only the header is good.
-    fn lost(&mut self, header: &EntryHeader) -> Vec<LostOffsets> {
-        if header.kind != EntryKind::Message {
-            return Vec::new();
-        }
-        let (queue, from, to) = (header.queue, header.offset, header.index_entry().end());
-        self.reached.insert(queue, to);
-        vec![LostOffsets { queue, from, to }]
-    }
-
-    /// What the index knows of, and no entry tells any more.
-    fn lost_at_the_end(&mut self, sealed: Option<&SealedParts>, holes: &mut [Hole]) {
-        let Some((_, ranges)) = sealed else { return };
-        for (queue, range) in ranges {
-            let reached = self.reached.get(queue).copied().unwrap_or(range.base);
-            let from = reached.max(range.base);
-            if let Some(hole) = holes.last_mut().filter(|_| from < range.end) {
-                hole.lost.push(LostOffsets { queue: *queue, from, to: range.end });
-            }
-            self.reached.insert(*queue, reached.max(range.end));
+        if entry.header.kind == EntryKind::State {
+            (self.visit)(Seen::State(&entry.payload));
         }
     }
 }

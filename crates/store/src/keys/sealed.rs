@@ -88,6 +88,22 @@ pub(crate) fn encode(keys: &[Key]) -> Vec<u8> {
     bytes
 }
 
+/// The position of the first page of keys or filters that is not as it was written.
+pub(crate) fn bad_page(file: &dyn VfsFile, place: Place) -> io::Result<Option<u64>> {
+    let count = u64::from(place.count);
+    let (blocks, pages) = (count.div_ceil(u64::from(PER_BLOCK)), size(count) / BLOCK as u64);
+    let mut page = vec![0; BLOCK];
+    for n in 0..pages {
+        let at = place.at + n * BLOCK as u64;
+        let (content, rest) = page.split_at_mut(if n < blocks { KEYS_CRC_AT } else { FILTERS_CRC_AT });
+        let read = file.read_at(content, at)? + file.read_at(rest, at + content.len() as u64)?;
+        if read != BLOCK || crc32c(content) != rest.u32_at(0) || rest.iter().skip(4).any(|byte| *byte != 0) {
+            return Ok(Some(at));
+        }
+    }
+    Ok(None)
+}
+
 /// Reads the keys of one sealed segment. An invalid-data error says that a block is damaged.
 pub(crate) struct KeyReader<'a> {
     file: &'a dyn VfsFile,
@@ -246,8 +262,10 @@ mod tests {
         for at in (0..good.len()).step_by(61) {
             let file = file_of(&keys, 0);
             assert!(is_of(&*file, place, &keys).unwrap());
+            assert_eq!(bad_page(&*file, place).unwrap(), None);
             file.write_at(&[good[at] ^ 4], at as u64).unwrap();
             assert!(!is_of(&*file, place, &keys).unwrap(), "byte {at}");
+            assert_eq!(bad_page(&*file, place).unwrap(), Some((at - at % BLOCK) as u64));
             let mut reader = KeyReader::new(&*file, place);
             for key in &keys {
                 let invalid = |e: &io::Error| e.kind() == io::ErrorKind::InvalidData;

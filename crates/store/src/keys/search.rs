@@ -63,7 +63,11 @@ impl Hunt<'_> {
             file => file.map_err(unreadable)?,
         };
         let failed = |error: io::Error| match error.kind() {
-            io::ErrorKind::InvalidData => corrupt_index(&known.segment, &error),
+            io::ErrorKind::InvalidData => {
+                let bad = super::sealed::bad_page(&*file, footer.keys());
+                let at = bad.ok().flatten().unwrap_or(footer.keys().at);
+                corrupt_index(self.shared, &known.segment, at, &error)
+            }
             _ => unreadable(error),
         };
         let hash = hash_of(self.search.word);

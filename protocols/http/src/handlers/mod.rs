@@ -6,6 +6,7 @@ pub(crate) mod batch;
 pub(crate) mod browse;
 pub(crate) mod cluster;
 pub(crate) mod connections;
+pub(crate) mod damages;
 pub(crate) mod dead_letters;
 pub(crate) mod definitions;
 pub(crate) mod docs;

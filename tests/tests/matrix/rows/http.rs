@@ -164,6 +164,7 @@ pub fn row(verb: Verb) -> Row {
         ),
         PermitCluster => looking("GET /v1/cluster"),
         Connections => looking("GET /v1/connections"),
+        Damages => looking("GET /v1/damages"),
         SessionEnded => Row::Unsaid(OWN_END),
     }
 }

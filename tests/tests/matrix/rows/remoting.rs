@@ -110,6 +110,7 @@ pub fn row(verb: Verb) -> Row {
         ExplainAccess => Row::Unsaid(NO_EXPLAIN),
         PermitCluster => looking("328"),
         Connections => Row::Unsaid(NO_CONNECTIONS),
+        Damages => Row::Unsaid(NO_WORD),
         SessionEnded => Row::Unsaid(OWN_END),
     }
 }

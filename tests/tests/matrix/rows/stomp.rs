@@ -58,7 +58,7 @@ pub fn row(verb: Verb) -> Row {
         ),
         PutGroup | Group | Groups => Row::Unsaid(NO_ADMIN),
         GroupQuotas | Users | User | PutUser | DeleteUser | Roles | PutRole | DeleteRole | Policies
-        | DeletePolicies | ChangeAccess | ExplainAccess | PermitCluster | Connections => {
+        | DeletePolicies | ChangeAccess | ExplainAccess | PermitCluster | Damages | Connections => {
             Row::Unsaid(NO_ADMIN)
         }
         CreateToken | Audit => Row::Unsaid(NO_ADMIN),

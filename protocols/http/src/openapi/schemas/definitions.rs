@@ -23,6 +23,13 @@ pub(super) fn all() -> Schemas {
         "id": text(), "peer": text(), "listener": text(), "protocol": nullable("string"),
         "tls": nullable("boolean"), "since": time(), "user": nullable("string"),
     });
+    let lost = json!({
+        "topic": nullable("string"), "queue": nullable("integer"), "of": text(), "from": number(), "to": number(),
+    });
+    let damage = json!({
+        "file": text(), "position": number(), "logPosition": nullable("integer"), "what": text(),
+        "lost": array(reference("Lost")),
+    });
     let always = ["id", "peer", "listener", "protocol", "tls", "since", "user"];
     vec![
         ("Definitions", definitions()),
@@ -36,6 +43,9 @@ pub(super) fn all() -> Schemas {
         ("Nodes", list("items", "Node")),
         ("Connection", object(connection, &always)),
         ("Connections", list("items", "Connection")),
+        ("Lost", object(lost, &["topic", "queue", "of", "from", "to"])),
+        ("Damage", object(damage, &["file", "position", "logPosition", "what", "lost"])),
+        ("Damages", list("items", "Damage")),
     ]
 }
 

@@ -73,6 +73,9 @@ pub struct Config {
     pub member_timeout: Span,
     /// How long a queue lock of an orderly consumer lives without renewal [60s, as in RocketMQ].
     pub queue_lock: Span,
+    /// How long the offsets of a group stay whose members only ever committed offsets, and are all gone [7d, as in
+    /// Kafka]; then the group is forgotten.
+    pub offsets_retention: Span,
     /// Write a checkpoint after so many bytes of log [256MiB], which bounds the recovery time.
     pub checkpoint_bytes: ByteSize,
     /// Write a checkpoint after this long if anything changed [60s].
@@ -112,6 +115,7 @@ impl Default for Config {
             max_members: 10_000,
             member_timeout: Span::secs(120),
             queue_lock: Span::secs(60),
+            offsets_retention: Span::secs(7 * 86_400),
             checkpoint_bytes: ByteSize::mib(256),
             checkpoint_interval: Span::secs(60),
         }

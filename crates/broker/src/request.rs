@@ -395,6 +395,39 @@ impl Progress {
     }
 }
 
+/// A group's place on a queue, as a consumer that reads by offset commits it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueCommit {
+    /// The queue.
+    pub queue: QueueId,
+    /// Everything below is consumed.
+    pub offset: Offset,
+    /// The epoch of the last message read, if the consumer says so; kept for whoever resumes.
+    pub epoch: Option<i32>,
+    /// What the consumer writes beside it, kept as it is.
+    pub note: ByteString,
+}
+
+impl QueueCommit {
+    /// The most bytes of a note: as much as other brokers keep.
+    pub const MAX_NOTE: usize = 4096;
+}
+
+/// A group's place on a queue, with what was written beside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueCommitted {
+    /// The topic.
+    pub topic: TopicName,
+    /// The queue.
+    pub queue: QueueId,
+    /// Everything below is consumed.
+    pub offset: Offset,
+    /// See [`QueueCommit::epoch`]; nothing after the place was moved in another way.
+    pub epoch: Option<i32>,
+    /// See [`QueueCommit::note`]; empty after the place was moved in another way.
+    pub note: ByteString,
+}
+
 /// How a member's group shares messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sharing {

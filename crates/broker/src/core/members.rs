@@ -24,12 +24,26 @@ struct LiveGroup {
     sharing: Sharing,
     members: BTreeMap<ByteString, Live>,
     locks: HashMap<LogQueue, (ByteString, Millis)>,
+    /// The members that a front-end gathers by its own rules, while it holds the group.
+    coordinated: Option<Vec<Member>>,
+}
+
+impl LiveGroup {
+    fn new(sharing: Sharing) -> Self {
+        Self { sharing, members: BTreeMap::new(), locks: HashMap::new(), coordinated: None }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.members.is_empty() && self.locks.is_empty() && self.coordinated.is_none()
+    }
 }
 
 /// All live members.
 #[derive(Debug, Default)]
 pub(crate) struct Members {
     groups: HashMap<GroupName, LiveGroup>,
+    /// How many groups front-ends gather the members of.
+    coordinated: usize,
     /// Which connections send messages as which group, and when they said so last.
     producers: BTreeMap<GroupName, BTreeMap<ConnectionId, Millis>>,
 }
@@ -44,11 +58,11 @@ impl Members {
         now: Millis,
         max_members: usize,
     ) -> Result<Joined> {
-        let group = self.groups.entry(membership.group.clone()).or_insert_with(|| LiveGroup {
-            sharing: membership.sharing,
-            members: BTreeMap::new(),
-            locks: HashMap::new(),
-        });
+        self.check_free(&membership.group)?;
+        let group = self
+            .groups
+            .entry(membership.group.clone())
+            .or_insert_with(|| LiveGroup::new(membership.sharing));
         let known = group.members.get(&membership.client_id);
         if known.is_none() && group.members.len() >= max_members {
             return Err(Error::new(
@@ -75,6 +89,48 @@ impl Members {
         };
         group.members.insert(membership.client_id, Live { connection, member, told });
         Ok(Joined { changed, subscriptions_known: told })
+    }
+
+    /// Refuses whoever would share a group's queues beside the members that a front-end gathers.
+    pub(crate) fn check_free(&self, group: &GroupName) -> Result<()> {
+        if self.coordinated == 0 || self.groups.get(group).is_none_or(|g| g.coordinated.is_none()) {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::Conflict,
+            format!("group {group} has members that consume over another protocol at this moment"),
+        ))
+    }
+
+    /// A front-end gathers the group's members from now on; not while others are at work in it.
+    pub(crate) fn coordinate(&mut self, group: &GroupName) -> Result<()> {
+        self.check_free(group)?;
+        let live = self.groups.entry(group.clone()).or_insert_with(|| LiveGroup::new(Sharing::Clustering));
+        if !live.members.is_empty() {
+            let text = format!("group {group} has members that share its queues among themselves");
+            return Err(Error::new(ErrorKind::Conflict, text));
+        }
+        live.coordinated = Some(Vec::new());
+        self.coordinated += 1;
+        Ok(())
+    }
+
+    /// Who the members are that a front-end gathers.
+    pub(crate) fn set_coordinated(&mut self, group: &GroupName, members: Vec<Member>) {
+        if let Some(known) = self.groups.get_mut(group).and_then(|g| g.coordinated.as_mut()) {
+            *known = members;
+        }
+    }
+
+    /// The front-end has no members in the group any more.
+    pub(crate) fn let_go(&mut self, group: &GroupName) {
+        let Some(live) = self.groups.get_mut(group) else { return };
+        if live.coordinated.take().is_some() {
+            self.coordinated = self.coordinated.saturating_sub(1);
+        }
+        if live.is_idle() {
+            self.groups.remove(group);
+        }
     }
 
     /// A connection sends messages as this group, or says so again.
@@ -122,7 +178,7 @@ impl Members {
             if group.members.len() != before {
                 changed.push(name.clone());
             }
-            !group.members.is_empty() || !group.locks.is_empty()
+            !group.is_idle()
         });
         changed
     }
@@ -136,13 +192,15 @@ impl Members {
     }
 
     pub(crate) fn of(&self, group: &GroupName) -> Vec<Member> {
-        self.groups
-            .get(group)
-            .map_or_else(Vec::new, |g| g.members.values().map(|l| l.member.clone()).collect())
+        self.groups.get(group).map_or_else(Vec::new, |g| {
+            g.members.values().map(|l| &l.member).chain(g.coordinated.iter().flatten()).cloned().collect()
+        })
     }
 
     pub(crate) fn count(&self, group: &GroupName) -> usize {
-        self.groups.get(group).map_or(0, |g| g.members.len())
+        self.groups
+            .get(group)
+            .map_or(0, |g| g.members.len() + g.coordinated.as_ref().map_or(0, Vec::len))
     }
 
     /// What the group reads from a topic: the newest that any member told.
@@ -164,11 +222,7 @@ impl Members {
         now: Millis,
         since: Millis,
     ) -> bool {
-        let group = self.groups.entry(group.clone()).or_insert_with(|| LiveGroup {
-            sharing: Sharing::Clustering,
-            members: BTreeMap::new(),
-            locks: HashMap::new(),
-        });
+        let group = self.groups.entry(group.clone()).or_insert_with(|| LiveGroup::new(Sharing::Clustering));
         match group.locks.get(&queue) {
             Some((holder, locked)) if holder != client_id && *locked > since => false,
             _ => {
@@ -196,7 +250,7 @@ impl Members {
         for group in self.groups.values_mut() {
             group.locks.retain(|_, (_, locked)| *locked > before);
         }
-        self.groups.retain(|_, g| !g.members.is_empty() || !g.locks.is_empty());
+        self.groups.retain(|_, g| !g.is_idle());
     }
 }
 

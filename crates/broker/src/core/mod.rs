@@ -8,6 +8,7 @@ pub(crate) mod catalog;
 pub(crate) mod life;
 pub(crate) mod marks;
 pub(crate) mod members;
+pub(crate) mod notes;
 pub(crate) mod once;
 pub(crate) mod progress;
 pub(crate) mod record;

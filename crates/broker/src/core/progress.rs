@@ -68,6 +68,16 @@ impl GroupQueue {
         self.next
     }
 
+    /// Somebody has a delivery under lease at this time.
+    pub(crate) fn is_leased(&self, now: Millis) -> bool {
+        let holds = |cell: &Cell| match cell.state {
+            CellState::Leased { until: Until::Time(time), .. } => time > now,
+            CellState::Leased { until: Until::Holder(_), .. } => true,
+            CellState::Waiting { .. } => false,
+        };
+        self.leased > 0 && self.cells.values().any(holds)
+    }
+
     /// Deliveries leased or waiting: what bounds the window.
     pub(crate) fn window(&self) -> usize {
         self.cells.len()

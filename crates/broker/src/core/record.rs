@@ -66,6 +66,12 @@ pub(crate) enum Record {
     Cut { queue: u32, below: Offset },
     /// Dead letters of a queue from one offset to another, which is not among them, went to their group again.
     Redriven { queue: u32, from: Offset, to: Offset },
+    /// What a consumer wrote beside an offset that it committed.
+    Noted { group: u32, queue: u32, offset: Offset, epoch: Option<i32>, text: String, at: Millis },
+    /// A group has no place on a queue any more.
+    OffsetGone { group: u32, queue: u32 },
+    /// The last member of a group whose offsets have notes has gone.
+    Idle { group: u32, at: Millis },
 }
 
 /// Who took deliveries: only shown.

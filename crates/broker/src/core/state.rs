@@ -3,6 +3,7 @@
 use super::catalog::Catalog;
 use super::marks::Marks;
 use super::members::Members;
+use super::notes::{Note, Notes, SavedNotes};
 use super::once::{Digest, First, Known, Once};
 use super::progress::{GroupQueue, SavedCell, Until};
 use super::record::Record;
@@ -34,6 +35,7 @@ pub(crate) struct Core {
     pub(crate) transactions: Transactions,
     pub(crate) once: Once,
     pub(crate) marks: Marks,
+    pub(crate) notes: Notes,
     pub(crate) members: Members,
     pub(crate) receipt_key: [u8; 32],
     progress: HashMap<(u32, LogQueue), GroupQueue, foldhash::fast::RandomState>,
@@ -141,6 +143,12 @@ impl Core {
                 effects.cut.push((LogQueue(*queue), *below));
             }
             Record::Redriven { queue, from, to } => self.marks.redrive(LogQueue(*queue), *from, *to),
+            Record::Noted { group, queue, offset, epoch, text, at } => {
+                let note = Note { offset: *offset, epoch: *epoch, text: text.clone(), at: *at };
+                self.notes.put(*group, LogQueue(*queue), note);
+            }
+            Record::OffsetGone { group, queue } => self.forget_offset(*group, LogQueue(*queue)),
+            Record::Idle { group, at } => self.notes.idle(*group, *at),
         }
         effects
     }
@@ -192,6 +200,7 @@ impl Core {
         self.transactions.forget(&topic.queues);
         self.once.forget(&topic.queues);
         self.marks.forget(&topic.queues);
+        self.notes.forget(&topic.queues);
         topic.queues.clone()
     }
 
@@ -199,7 +208,16 @@ impl Core {
         if let Some(group) = self.catalog.remove_group(name) {
             for queue in self.read_by.remove(&group.number).into_iter().flatten() {
                 self.progress.remove(&(group.number, queue));
+                self.notes.remove(group.number, queue);
             }
+        }
+    }
+
+    fn forget_offset(&mut self, group: u32, queue: LogQueue) {
+        self.progress.remove(&(group, queue));
+        self.notes.remove(group, queue);
+        if let Some(queues) = self.read_by.get_mut(&group) {
+            queues.remove(&queue);
         }
     }
 
@@ -229,14 +247,12 @@ impl Core {
         let bytes = postcard::to_stdvec(&snapshot).map_err(Error::internal)?;
         let bytes = postcard::to_extend(&self.transactions.save(), bytes).map_err(Error::internal)?;
         let bytes = postcard::to_extend(&self.once.save(), bytes).map_err(Error::internal)?;
-        postcard::to_extend(&self.marks.save(), bytes).map_err(Error::internal)
+        let bytes = postcard::to_extend(&self.marks.save(), bytes).map_err(Error::internal)?;
+        postcard::to_extend(&self.notes.save(), bytes).map_err(Error::internal)
     }
 
     /// The state of a checkpoint, and the users and policies to apply.
     pub(crate) fn load(bytes: &[u8]) -> Result<(Self, Vec<Change>)> {
-        let unreadable = |e| {
-            Error::new(ErrorKind::Corrupt, "the checkpoint is not readable by this version").with_source(e)
-        };
         let (snapshot, rest): (Snapshot, _) = postcard::take_from_bytes(bytes).map_err(unreadable)?;
         let mut core = Self { boot: snapshot.boot, receipt_key: snapshot.receipt_key, ..Self::default() };
         for (name, spec, queues, created) in snapshot.topics {
@@ -254,20 +270,35 @@ impl Core {
         for (due, lsn, target) in snapshot.timers {
             core.timers.insert(Timer { due, lsn, target: LogQueue(target) });
         }
-        // Checkpoints of earlier versions end here.
-        if !rest.is_empty() {
-            let (saved, rest) = postcard::take_from_bytes::<Saved>(rest).map_err(unreadable)?;
+        let mut rest = rest;
+        if let Some(saved) = next_part::<Saved>(&mut rest)? {
             core.transactions = Transactions::restore(saved);
-            if !rest.is_empty() {
-                let (saved, rest) = postcard::take_from_bytes(rest).map_err(unreadable)?;
-                core.once = Once::restore(saved);
-                if !rest.is_empty() {
-                    core.marks = Marks::restore(postcard::from_bytes(rest).map_err(unreadable)?);
-                }
-            }
+        }
+        if let Some(saved) = next_part(&mut rest)? {
+            core.once = Once::restore(saved);
+        }
+        if let Some(saved) = next_part(&mut rest)? {
+            core.marks = Marks::restore(saved);
+        }
+        if let Some(saved) = next_part::<SavedNotes>(&mut rest)? {
+            core.notes = Notes::restore(saved);
         }
         Ok((core, snapshot.access))
     }
+}
+
+/// The next part of a checkpoint's content; nothing where checkpoints of earlier versions end.
+fn next_part<T: serde::de::DeserializeOwned>(rest: &mut &[u8]) -> Result<Option<T>> {
+    if rest.is_empty() {
+        return Ok(None);
+    }
+    let (part, after) = postcard::take_from_bytes(rest).map_err(unreadable)?;
+    *rest = after;
+    Ok(Some(part))
+}
+
+fn unreadable(e: postcard::Error) -> Error {
+    Error::new(ErrorKind::Corrupt, "the checkpoint is not readable by this version").with_source(e)
 }
 
 /// The first part of a checkpoint's content. Later versions write further parts behind it.

@@ -143,6 +143,7 @@ impl Inner {
                 () = self.checkpoint_wanted.notified() => {}
             }
             self.expire_members();
+            self.expire_offsets();
             self.retain().await;
             let end = self.log.end();
             if end != at {

@@ -20,6 +20,7 @@
 //! | `trace` | trace |
 //! | `retry` | send_back |
 //! | `offsets` | commit_offset, committed, bounds, offset_at, progress, reset_offsets |
+//! | `coordinated` | coordinate, check_consume, commit_offsets, committed_offsets, forget_offsets |
 //! | `groups` | client (join, leave, events), members, subscription, queue locks |
 //! | `admin` | topics, groups, access |
 //! | `access` | users, user, roles, policies; put_user, delete_user, put_role, delete_role, delete_policies |
@@ -33,6 +34,7 @@ mod access;
 mod admin;
 mod checks;
 mod connections;
+mod coordinated;
 mod duties;
 mod fifo;
 mod find;
@@ -57,6 +59,7 @@ mod truncate;
 mod verbs;
 
 pub use connections::{ConnectionList, ConnectionView};
+pub use coordinated::Coordinated;
 pub use groups::{Client, ClientEvent};
 pub use read::Cursor;
 pub use receive::Holder;

@@ -191,6 +191,7 @@ impl Inner {
         if let Some(retry) = core.catalog.topic(&group.name.retry_topic()) {
             sources.extend(each_source(&Arc::clone(retry), true));
         }
+        core.members.check_free(&group.name)?;
         self.start_queues(&mut core, &group, &topic, &sources)?;
         // Start at another queue each time, so that none waits behind a busy one; retries come first.
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) as usize % topic.queues.len().max(1);

@@ -1,7 +1,7 @@
 //! HTTP: the request line, and after an empty line the body.
 
 use super::Denial::{Hides, Names};
-use super::{NO_WORD, OWN_END, Row, asks};
+use super::{COORDINATED, NO_WORD, OWN_END, Row, asks};
 use sluice_auth::Action::{Create, Delete, Get, List, Pub, Sub, Update};
 use sluice_broker::Verb;
 
@@ -101,6 +101,7 @@ pub fn row(verb: Verb) -> Row {
             ["POST /v1/groups/{g}/offsets:reset\n\n{\"topic\":\"{t}\",\"to\":\"earliest\"}"],
         )
         .after("Group:{g}", &[Get]),
+        CheckConsume | Coordinate | CommitOffsets | CommittedOffsets | ForgetOffsets => Row::Unsaid(COORDINATED),
         Client | Join | Subscription | LockQueues | UnlockQueues | HasQueueLocks => Row::Unsaid(BY_LEASE),
         Members => asks(&[("Group:{g}", &[Get])], Names("Group:{g}"), ["GET /v1/groups/{g}/members"]),
         PutTopic => asks(

@@ -65,4 +65,6 @@ impl Row {
 }
 
 pub const OWN_END: &str = "nobody needs a permit to wait for the end of one's own session";
+pub const COORDINATED: &str =
+    "only a wire whose members the front-end gathers holds groups, and commits with notes: Kafka does";
 pub const NO_WORD: &str = "this wire has no word for it; another has";

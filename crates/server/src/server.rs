@@ -201,7 +201,9 @@ impl Server {
             Arc::new(Remoting::new(broker(), self.config.remoting.clone(), advertised));
         let http = Http::new(broker(), self.config.http.clone(), metrics).with_commit(env!("BUILD_COMMIT"));
         let stomp: Arc<dyn Protocol> = Arc::new(Stomp::new(broker(), self.config.stomp.clone()));
-        let kafka: Arc<dyn Protocol> = Arc::new(self.kafka()?);
+        let kafka = self.kafka()?;
+        self.start_duty(kafka.duty());
+        let kafka: Arc<dyn Protocol> = Arc::new(kafka);
         let http: Arc<dyn Protocol> = Arc::new(http.with_websocket(WEBSOCKET_PATHS, Arc::clone(&stomp)));
         for listener in listeners {
             let protocols = match listener.name() {

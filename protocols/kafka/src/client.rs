@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::errors::Code;
+use crate::groups::Groups;
 use crate::topic_ids::TopicIds;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD;
@@ -20,11 +21,13 @@ pub(crate) struct Wire {
     pub config: Config,
     pub advertised: Arc<Advertised>,
     pub topic_ids: TopicIds,
+    pub groups: Groups,
 }
 
 impl Wire {
     pub fn new(broker: Broker, config: Config, advertised: Arc<Advertised>) -> Self {
-        Self { broker, config, advertised, topic_ids: TopicIds::default() }
+        let groups = Groups::new(broker.clone(), config.groups.clone());
+        Self { broker, config, advertised, topic_ids: TopicIds::default(), groups }
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! What every framed wire shares (pipelining, slow senders and readers) is [`FramedLimits`], nested as `connection`.
 
+use crate::groups::GroupLimits;
 use serde::{Deserialize, Serialize};
 use sluice_model::units::{ByteSize, Span};
 use sluice_net::FramedLimits;
@@ -27,6 +28,8 @@ pub struct Config {
     pub max_fetch: ByteSize,
     /// Partitions of a topic that a client's first use of its name makes [4, as Kafka's test suites expect].
     pub partitions: u32,
+    /// What groups may cost, and the times they go by.
+    pub groups: GroupLimits,
     /// Limits that every framed wire has.
     pub connection: FramedLimits,
 }
@@ -41,6 +44,7 @@ impl Default for Config {
             max_decompressed: ByteSize::mib(64),
             max_fetch: ByteSize::mib(32),
             partitions: 4,
+            groups: GroupLimits::default(),
             connection: FramedLimits {
                 max_in_flight: 256, // librdkafka pipelines without a limit of its own
                 max_in_flight_bytes: 32 << 20,

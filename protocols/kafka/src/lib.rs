@@ -26,6 +26,7 @@ mod shape;
 mod topic_ids;
 
 pub use config::Config;
+pub use groups::GroupLimits;
 
 use client::Wire;
 use sluice_broker::Broker;
@@ -44,6 +45,14 @@ impl Kafka {
         let frame = config.max_request.bytes().saturating_add(64 << 10);
         config.connection.max_frame = config.connection.max_frame.max(frame);
         Self { wire: Arc::new(Wire::new(broker, config, advertised)) }
+    }
+}
+
+impl Kafka {
+    /// What groups need to go on while nobody asks them for anything: the time. Runs until it is dropped.
+    pub fn duty(&self) -> impl Future<Output = ()> + Send + 'static {
+        let wire = Arc::clone(&self.wire);
+        async move { wire.groups.run().await }
     }
 }
 

@@ -117,13 +117,7 @@ impl Live {
 
 impl Groups {
     pub(crate) fn new(broker: Broker, limits: GroupLimits) -> Self {
-        Self {
-            broker,
-            limits,
-            live: Mutex::default(),
-            due: Mutex::default(),
-            sooner: Notify::new(),
-        }
+        Self { broker, limits, live: Mutex::default(), due: Mutex::default(), sooner: Notify::new() }
     }
 
     /// Tells groups the time when they want to know it. Runs until it is dropped.
@@ -140,7 +134,7 @@ impl Groups {
     }
 
     /// Tells the groups that are due. Returns when the next one is.
-    fn fire(&self, now: Millis) -> Option<Millis> {
+    pub(super) fn fire(&self, now: Millis) -> Option<Millis> {
         loop {
             let name = {
                 let mut due = self.due.lock();

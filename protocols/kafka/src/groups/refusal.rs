@@ -41,6 +41,8 @@ pub(crate) enum Refusal {
     GroupNotFound,
     /// The group may not be used by whoever asks.
     Unauthorized,
+    /// A topic may not be read by whoever asks.
+    TopicUnauthorized,
     /// A defect of ours.
     Failed,
     /// There are as many groups as there may be, or the broker cannot answer at this moment: again later.
@@ -59,6 +61,7 @@ impl Refusal {
             Self::UnknownMember => 25,
             Self::InvalidSessionTimeout => 26,
             Self::Rebalancing => 27,
+            Self::TopicUnauthorized => 29,
             Self::Unauthorized => 30,
             Self::Invalid(_) | Self::TooLarge => 42,
             Self::GroupNotFound => 69,
@@ -82,7 +85,9 @@ impl From<&Error> for Refusal {
             // Members of another protocol are at work in the group.
             ErrorKind::Conflict => Self::InconsistentProtocol,
             ErrorKind::GroupNotFound => Self::GroupNotFound,
-            ErrorKind::InvalidArgument | ErrorKind::AlreadyExists => Self::Invalid("the request is not valid"),
+            ErrorKind::InvalidArgument | ErrorKind::AlreadyExists => {
+                Self::Invalid("the request is not valid")
+            }
             ErrorKind::TooLarge => Self::TooLarge,
             // 7, a timeout, would end stock consumers here; this makes them try again.
             ErrorKind::Throttled

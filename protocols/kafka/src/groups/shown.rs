@@ -39,7 +39,9 @@ pub(super) fn members(kind: &Kind, now: Millis) -> Vec<Member> {
             .collect(),
         Kind::Consumer(group) => group
             .members()
-            .map(|m| of(&m.id, &m.host, &m.client_id, m.topics().filter_map(|t| crate::names::topic(t)).collect()))
+            .map(|m| {
+                of(&m.id, &m.host, &m.client_id, m.topics().filter_map(|t| crate::names::topic(t)).collect())
+            })
             .collect(),
     }
 }

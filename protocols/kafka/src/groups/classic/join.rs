@@ -71,7 +71,8 @@ impl Classic {
             return Ok(());
         }
         let others: Vec<&Member> = self.members.values().filter(|m| m.id != asks.member).collect();
-        let known_by_all = |name: &ByteString| others.iter().all(|m| m.protocols.iter().any(|(n, _)| n == name));
+        let known_by_all =
+            |name: &ByteString| others.iter().all(|m| m.protocols.iter().any(|(n, _)| n == name));
         if asks.protocol_type == self.protocol_type
             && asks.protocols.iter().any(|(name, _)| known_by_all(name))
         {
@@ -331,7 +332,10 @@ fn bytes_of(protocols: &[(ByteString, bytes::Bytes)]) -> usize {
 }
 
 fn metadata_of(asks: &Joining, protocol: &str) -> bytes::Bytes {
-    asks.protocols.iter().find(|(name, _)| name == protocol).map_or_else(bytes::Bytes::new, |(_, m)| m.clone())
+    asks.protocols
+        .iter()
+        .find(|(name, _)| name == protocol)
+        .map_or_else(bytes::Bytes::new, |(_, m)| m.clone())
 }
 
 /// Generations are positive on the wire.

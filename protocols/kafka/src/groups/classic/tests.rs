@@ -252,12 +252,8 @@ fn a_lost_answer_is_given_again() {
     assert_eq!(now(&mut w.join(&asks(&a))).unwrap().generation, generation);
     now(&mut w.sync(&a, generation, &[(&a, b"x")])).unwrap();
     assert_eq!(now(&mut w.sync(&a, generation, &[])).unwrap().share, "x");
-    let syncing = Syncing {
-        member: a,
-        generation,
-        protocol: Some("roundrobin".into()),
-        ..Syncing::default()
-    };
+    let syncing =
+        Syncing { member: a, generation, protocol: Some("roundrobin".into()), ..Syncing::default() };
     let (answer, mut wait) = oneshot::channel();
     w.group.sync(w.now, syncing, answer);
     assert_eq!(now(&mut wait), Err(Refusal::InconsistentProtocol));

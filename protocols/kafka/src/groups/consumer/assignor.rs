@@ -88,7 +88,8 @@ fn uniform(members: &[Wish<'_>], partitions: &BTreeMap<Uuid, i32>) -> Vec<Assign
     }
     // What nobody has goes to whoever has least of those that want it.
     for partition in free {
-        let least = wanting(members, &partition.0).min_by_key(|at| load.get(*at).copied().unwrap_or(usize::MAX));
+        let least =
+            wanting(members, &partition.0).min_by_key(|at| load.get(*at).copied().unwrap_or(usize::MAX));
         if let Some(at) = least {
             give(&mut given, &mut load, at, partition);
         }
@@ -106,10 +107,13 @@ fn level(members: &[Wish<'_>], given: &mut [Assigned], load: &mut [usize]) {
         let step = by_load.iter().find_map(|from| {
             let had = load.get(*from).copied()?;
             let topics = given.get(*from)?.iter();
-            topics.filter_map(|(topic, of)| {
-                let to = wanting(members, topic).min_by_key(|at| load.get(*at).copied().unwrap_or(usize::MAX))?;
-                (load.get(to)? + 2 <= had).then(|| Some((*from, to, (*topic, *of.last()?))))?
-            }).next()
+            topics
+                .filter_map(|(topic, of)| {
+                    let to = wanting(members, topic)
+                        .min_by_key(|at| load.get(*at).copied().unwrap_or(usize::MAX))?;
+                    (load.get(to)? + 2 <= had).then(|| Some((*from, to, (*topic, *of.last()?))))?
+                })
+                .next()
         });
         let Some((from, to, partition)) = step else { return };
         if let Some(of) = given.get_mut(from).and_then(|given| given.get_mut(&partition.0)) {

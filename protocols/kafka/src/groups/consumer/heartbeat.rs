@@ -48,16 +48,16 @@ impl Consumer {
         topics: &dyn Topics,
     ) -> Result<Beaten, Refusal> {
         self.tick(now);
+        let asked = match &beat.assignor {
+            Some(name) => Some(Assignor::named(name).ok_or(Refusal::UnknownAssignor)?),
+            None => None,
+        };
         match beat.epoch {
             LEAVING | AWAY => return self.leave(now, &beat),
             ..LEAVING => return Err(Refusal::Invalid("no member has this epoch")),
             JOINING => self.join(&beat)?,
             _ => self.check(&beat)?,
         }
-        let asked = match &beat.assignor {
-            Some(name) => Some(Assignor::named(name).ok_or(Refusal::UnknownAssignor)?),
-            None => None,
-        };
         let told_all = beat.epoch == JOINING || beat.names.is_some() || beat.owned.is_some();
         let session = self.limits.session;
         let Some(member) = self.members.get_mut(&beat.member) else { return Err(Refusal::UnknownMember) };
@@ -207,11 +207,7 @@ impl Consumer {
         }
         let news = told_all || current != member.current;
         (member.current, member.revoking) = (current, revoking);
-        Beaten {
-            member: id.clone(),
-            epoch: member.epoch,
-            assigned: news.then(|| member.current.clone()),
-        }
+        Beaten { member: id.clone(), epoch: member.epoch, assigned: news.then(|| member.current.clone()) }
     }
 }
 

@@ -133,6 +133,22 @@ impl Consumer {
         if epoch == known.epoch { Ok(()) } else { Err(Refusal::StaleEpoch) }
     }
 
+    /// An operator takes a member out, which may be named by its instance alone.
+    pub(crate) fn expel(&mut self, now: Millis, member: &str, instance: Option<&str>) -> Result<(), Refusal> {
+        self.tick(now);
+        let id = match instance.and_then(|instance| self.instances.get(instance)) {
+            Some(owner) if member.is_empty() || owner == member => owner.clone(),
+            Some(_) => return Err(Refusal::Fenced),
+            None if instance.is_some() || !self.members.contains_key(member) => {
+                return Err(Refusal::UnknownMember);
+            }
+            None => member.to_owned(),
+        };
+        self.remove(&id);
+        self.share_out();
+        Ok(())
+    }
+
     /// Takes a member out; what it had is free.
     fn remove(&mut self, id: &str) {
         let Some(member) = self.members.remove(id) else { return };

@@ -214,10 +214,11 @@ fn partitions_that_are_added_and_topics_that_match_are_shared_out() {
     b.epoch = w.group.members["b"].epoch;
     w.beat(&mut b).unwrap();
     assert_eq!(b.owned, Assigned::from([(t(2), (0..3).collect())]));
-    let range = Beat { assignor: Some("range".into()), member: "a".into(), epoch: a.epoch, ..Beat::default() };
+    let range =
+        Beat { assignor: Some("range".into()), member: "a".into(), epoch: a.epoch, ..Beat::default() };
     assert!(w.send(range).is_ok());
     assert_eq!(w.group.assignor(), Assignor::Range);
-    let other = Beat { assignor: Some("mine".into()), member: "a".into(), epoch: a.epoch, ..Beat::default() };
+    let other = Beat { assignor: Some("mine".into()), ..joining("a") };
     assert_eq!(w.send(other), Err(Refusal::UnknownAssignor));
 }
 

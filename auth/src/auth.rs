@@ -525,9 +525,16 @@ impl Acl {
         if session.expires.is_some_and(|expires| self.clock.now() >= expires) {
             return Err(Denial::Expired);
         }
+        if session.memo.has(self.version.load(Ordering::Acquire), action, resource) {
+            return Ok(());
+        }
         let (directory, asker) = (self.directory.read(), Asker::of(session));
         match judge(&directory, asker, action, resource) {
-            verdict if verdict.permits() => Ok(()),
+            verdict if verdict.permits() => {
+                // The version changes only while the directory is locked for writing.
+                session.memo.put(self.version.load(Ordering::Acquire), action, resource);
+                Ok(())
+            }
             verdict if is_about_address(&directory, asker, action, resource, verdict) => {
                 Err(if matches!(verdict, Verdict::Denied(_)) {
                     Denial::DeniedThere

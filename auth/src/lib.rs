@@ -10,7 +10,7 @@
 //! - `access` — [`Action`], [`Resource`], [`Permit`]; `session` — [`Session`]; `credentials` — what clients show
 //! - `user`, `role`, `policy`, `source` — what is remembered; `record` — the same as bytes
 //! - `rules`, `directory` — all of it, indexed; `change` — how it changes
-//! - `judge` — the one decision; `explain` — the same decision in words
+//! - `judge` — the one decision; `memo` — what it was lately; `explain` — the same decision in words
 //! - `password`, `signature`, `token`, `api_token`, `certificate`, `scram` — one kind of proof each; `sasl` — several of
 //!   them as an exchange of messages
 //! - `secret`, `data_key` — how secrets are kept from being shown, and how they rest
@@ -33,6 +33,7 @@ mod directory;
 mod explain;
 mod file;
 mod judge;
+mod memo;
 mod password;
 mod places;
 mod plain_acl;

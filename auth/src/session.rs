@@ -1,5 +1,6 @@
 //! A proven identity, and that identity on one connection.
 
+use crate::memo::Memo;
 use bytestring::ByteString;
 use sluice_model::Millis;
 use std::net::SocketAddr;
@@ -27,6 +28,8 @@ pub struct Session {
     pub(crate) print: Option<u64>,
     /// Roles that the token claims, whether there are such or not.
     pub(crate) roles: Arc<[String]>,
+    /// Shared by all clones.
+    pub(crate) memo: Arc<Memo>,
 }
 
 impl Session {

@@ -201,6 +201,7 @@ impl Proof {
             expires: self.expires,
             print: self.print,
             roles: self.roles,
+            memo: Arc::default(),
         }
     }
 }

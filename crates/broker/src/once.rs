@@ -45,19 +45,22 @@ pub struct SentBefore {
     pub deliver_at: Option<Millis>,
 }
 
-/// Why a sending under a key is refused: the source of the error.
+/// Why a sending is refused for its key's sake: the source of the error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnceRefusal {
     /// The key was used for something else.
     OtherContent,
     /// The first one is not answered yet.
     InProgress,
+    /// There is no key, and the topic demands one.
+    KeyRequired,
 }
 
 impl std::fmt::Display for OnceRefusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::OtherContent => "the key was used for something else",
+            Self::KeyRequired => "the topic takes only what is sent under an idempotency key",
             Self::InProgress => "what was first sent under this key is still being stored",
         })
     }

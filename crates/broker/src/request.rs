@@ -262,6 +262,26 @@ impl TopicSpec {
     }
 }
 
+/// The attribute by which a topic takes only what is sent under a key, and its value.
+const KEYED: (&str, &str) = ("idempotency-key", "required");
+
+impl TopicSpec {
+    /// True when it takes only messages that are sent under a key, see [`Broker::send_once`](crate::Broker::send_once).
+    pub fn demands_key(&self) -> bool {
+        self.attributes.iter().any(|(name, value)| (name.as_str(), value.as_str()) == KEYED)
+    }
+
+    /// The same settings, demanding a key or not.
+    #[must_use]
+    pub fn demanding_key(mut self, demanded: bool) -> Self {
+        self.attributes.retain(|(name, _)| name != KEYED.0);
+        if demanded {
+            self.attributes.push((KEYED.0.to_owned(), KEYED.1.to_owned()));
+        }
+        self
+    }
+}
+
 /// [`Durability`] as a setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -356,6 +376,48 @@ impl GroupSpec {
     }
 }
 
+/// How a group's consumers receive when they do not say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GroupHabits {
+    /// How long deliveries are leased.
+    pub lease: Option<Span>,
+    /// From which topics.
+    pub subscription: Vec<TopicName>,
+}
+
+/// The attributes by which a group remembers how its consumers receive when they do not say.
+const LEASE: &str = "lease";
+const SUBSCRIPTION: &str = "subscription";
+
+impl GroupSpec {
+    /// How long its deliveries are leased when a receive does not say, if the group says so.
+    pub fn lease(&self) -> Option<Span> {
+        self.attribute(LEASE)?.parse().ok()
+    }
+
+    /// The topics that it receives from when a receive names none.
+    pub fn subscription(&self) -> Vec<TopicName> {
+        let names = self.attribute(SUBSCRIPTION).unwrap_or_default().split(' ');
+        names.filter_map(|name| TopicName::new(name).ok()).collect()
+    }
+
+    /// The same settings with these habits, or without any.
+    #[must_use]
+    pub fn receiving(mut self, lease: Option<Span>, subscription: &[TopicName]) -> Self {
+        self.attributes.retain(|(name, _)| name != LEASE && name != SUBSCRIPTION);
+        self.attributes.extend(lease.map(|span| (LEASE.to_owned(), span.to_string())));
+        if !subscription.is_empty() {
+            let names: Vec<&str> = subscription.iter().map(TopicName::as_str).collect();
+            self.attributes.push((SUBSCRIPTION.to_owned(), names.join(" ")));
+        }
+        self
+    }
+
+    fn attribute(&self, wanted: &str) -> Option<&str> {
+        self.attributes.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str())
+    }
+}
+
 /// A group as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupView {
@@ -386,7 +448,42 @@ pub struct Progress {
     pub end: Offset,
     /// Deliveries that are leased and not settled.
     pub in_flight: usize,
+    /// When the group consumed something of it last, if it did.
+    pub last_consumed: Option<Millis>,
 }
+
+/// A place on a queue that a group is to be put at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetOffset {
+    /// The topic.
+    pub topic: TopicName,
+    /// The queue.
+    pub queue: QueueId,
+    /// Everything below is consumed then.
+    pub offset: Offset,
+    /// Where the group has to be, when that is a condition.
+    pub expected: Option<Offset>,
+}
+
+/// The source of a `Conflict`: a group is not where it was expected to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OffsetMoved {
+    /// Which of the places.
+    pub at: usize,
+    /// Where the group is; `None` when it has no progress there.
+    pub committed: Option<Offset>,
+}
+
+impl std::fmt::Display for OffsetMoved {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.committed {
+            Some(committed) => write!(f, "the group is at {committed}"),
+            None => f.write_str("the group has no progress there"),
+        }
+    }
+}
+
+impl std::error::Error for OffsetMoved {}
 
 impl Progress {
     /// How many messages are not consumed yet.

@@ -24,8 +24,7 @@ fn house() -> House {
 }
 
 fn house_on(log: Arc<MemoryLog>, clock: Arc<ManualClock>) -> House {
-    let broker =
-        Broker::open(log.clone(), Arc::new(Auth::open()), clock.clone(), Config::default()).unwrap();
+    let broker = Broker::open(log.clone(), Arc::new(Auth::open()), clock.clone(), Config::default()).unwrap();
     let me = broker.login_now(Credentials::Anonymous, "127.0.0.1:1".parse().unwrap()).unwrap();
     House { broker, log, clock, me }
 }

@@ -17,10 +17,13 @@ use crate::greet::{self, Greeted};
 use crate::limits::Admission;
 use crate::log_gate::LogGate;
 use crate::network::Shared;
-use crate::{Network, Protocol};
+use crate::{Drain, Network, Protocol};
 
 /// After an accept error that will not go away at once (no descriptors left): short enough to be back in time.
 const BACK_OFF: Duration = Duration::from_millis(100);
+
+/// A connection that is closed on request gets so long to finish what is in flight.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// One listener's side of all its connections.
 pub(crate) struct Acceptor {
@@ -79,7 +82,7 @@ impl Acceptor {
 
     fn admit(self: &Arc<Self>, socket: TcpStream, peer: SocketAddr) {
         let open = metrics::gauge!("sluice_net_connections", "listener" => self.name);
-        match self.network.limits.admit(peer, self.name, open) {
+        match self.network.limits.admit(peer, self.name, &self.network.drain, open) {
             Ok(admission) => {
                 metrics::counter!("sluice_net_accepted_total", "listener" => self.name).increment(1);
                 self.deal(socket, peer, admission);
@@ -125,16 +128,19 @@ impl Acceptor {
         let network = Arc::clone(&self.network);
         let served = async move {
             let abort = acceptor.network.abort.clone();
+            let drain = admission.drain().clone();
+            let all = acceptor.network.drain.clone();
             tokio::select! {
                 () = acceptor.serve(socket, peer, admission) => {}
                 () = abort.cancelled() => tracing::debug!("connection cut off at shutdown"),
+                () = outstayed(&drain, &all) => tracing::debug!("connection cut off on request"),
             }
         };
         network.tasks.track_future(served.instrument(span))
     }
 
     async fn serve(self: Arc<Self>, socket: io::Result<TcpStream>, peer: SocketAddr, admission: Admission) {
-        let drain = self.network.drain.clone();
+        let drain = admission.drain().clone();
         let greeting = Box::pin(greet::greet(&self, socket, peer, admission));
         let greeted = tokio::select! {
             greeted = greeting => greeted,
@@ -145,6 +151,15 @@ impl Acceptor {
             Err(failed) => failed.report(&self),
         }
     }
+}
+
+/// Resolves when a connection that was told to end alone has not done so in time. At a shutdown others say when.
+async fn outstayed(own: &Drain, all: &Drain) {
+    own.signaled().await;
+    if all.is_draining() {
+        return std::future::pending().await;
+    }
+    sleep(FAREWELL).await;
 }
 
 /// Errors of `accept` that speak of the one connection which has gone meanwhile, and not of us.

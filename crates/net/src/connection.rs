@@ -60,6 +60,8 @@ pub struct Connection {
     pub(crate) admission: Option<Admission>,
     /// The bytes come in WebSocket messages; how long it may be quiet before it is pinged.
     pub(crate) websocket: Option<Duration>,
+    /// What the client showed before this wire had the connection.
+    pub(crate) token: Option<String>,
 }
 
 /// The transport.
@@ -89,6 +91,7 @@ impl Connection {
             bytes_out: Counter::noop(),
             admission: None,
             websocket: None,
+            token: None,
         })
     }
 
@@ -99,6 +102,17 @@ impl Connection {
             if self.prefix.is_empty() { read } else { [&read[..], &self.prefix[..]].concat().into() };
         self.websocket = Some(ping_every);
         self
+    }
+
+    /// The same connection with a token that its client has shown already: worth as much as one in the wire's own words.
+    pub fn with_token(mut self, token: Option<String>) -> Self {
+        self.token = token;
+        self
+    }
+
+    /// A token that its client has shown before this wire had the connection.
+    pub fn token(&self) -> Option<&str> {
+        self.token.as_deref()
     }
 
     /// Its number among the [open connections](crate::OpenConnections); none outside any listener.

@@ -32,6 +32,11 @@ impl Drain {
         self.token.cancelled().await;
     }
 
+    /// A signal of its own, which is given with this one too: for what may have to end alone.
+    pub fn child(&self) -> Self {
+        Self { token: self.token.child_token() }
+    }
+
     pub(crate) fn signaled_owned(&self) -> WaitForCancellationFutureOwned {
         self.token.clone().cancelled_owned()
     }

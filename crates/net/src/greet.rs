@@ -116,6 +116,7 @@ pub(crate) async fn greet(
         bytes_out: metrics::counter!("sluice_net_bytes_out_total", "listener" => acceptor.name),
         admission: Some(admission),
         websocket: None,
+        token: None,
     };
     Ok(Greeted { protocol, conn })
 }

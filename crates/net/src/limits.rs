@@ -9,6 +9,7 @@ use std::time::Instant;
 use metrics::Gauge;
 use parking_lot::Mutex;
 
+use crate::Drain;
 use crate::open_connections::{OpenConnection, Spoken};
 
 /// Counts connections; what is over a limit is refused.
@@ -21,8 +22,8 @@ pub(crate) struct Limits {
 #[derive(Default)]
 struct Counts {
     per_ip: HashMap<IpAddr, usize>,
-    /// By number.
-    open: BTreeMap<u64, OpenConnection>,
+    /// By number, each with what ends it.
+    open: BTreeMap<u64, (OpenConnection, Drain)>,
     last: u64,
 }
 
@@ -47,6 +48,7 @@ pub(crate) struct Admission {
     limits: Arc<Limits>,
     ip: IpAddr,
     number: u64,
+    drain: Drain,
     open: Gauge,
 }
 
@@ -55,11 +57,12 @@ impl Limits {
         Arc::new(Self { max_total, max_per_ip, counts: Mutex::default() })
     }
 
-    /// Takes a place for a connection from `peer`; `open` counts it while it lasts.
+    /// Takes a place for a connection from `peer`, which ends with `all`; `open` counts it while it lasts.
     pub(crate) fn admit(
         self: &Arc<Self>,
         peer: SocketAddr,
         listener: &'static str,
+        all: &Drain,
         open: Gauge,
     ) -> Result<Admission, Refused> {
         let ip = peer.ip().to_canonical(); // an IPv4 client of an IPv6 socket is the same client
@@ -78,16 +81,23 @@ impl Limits {
         counts.last += 1;
         let number = counts.last;
         let entry = OpenConnection { number, peer, listener, opened: Instant::now(), spoken: None };
-        counts.open.insert(number, entry);
+        let drain = all.child();
+        counts.open.insert(number, (entry, drain.clone()));
         drop(counts);
         open.increment(1.0);
-        Ok(Admission { limits: Arc::clone(self), ip, number, open })
+        Ok(Admission { limits: Arc::clone(self), ip, number, drain, open })
     }
 
     pub(crate) fn open_after(&self, number: u64, limit: usize) -> Vec<OpenConnection> {
         let counts = self.counts.lock();
         let later = counts.open.range((Bound::Excluded(number), Bound::Unbounded));
-        later.take(limit).map(|(_, open)| open.clone()).collect()
+        later.take(limit).map(|(_, (open, _))| open.clone()).collect()
+    }
+
+    pub(crate) fn close(&self, number: u64) -> bool {
+        // Those who wait for the signal are woken without the lock.
+        let drain = self.counts.lock().open.get(&number).map(|(_, drain)| drain.clone());
+        drain.inspect(Drain::start).is_some()
     }
 }
 
@@ -97,9 +107,14 @@ impl Admission {
         self.number
     }
 
+    /// Tells this connection to finish.
+    pub(crate) fn drain(&self) -> &Drain {
+        &self.drain
+    }
+
     /// It is known what the connection speaks.
     pub(crate) fn speaks(&self, spoken: Spoken) {
-        if let Some(open) = self.limits.counts.lock().open.get_mut(&self.number) {
+        if let Some((open, _)) = self.limits.counts.lock().open.get_mut(&self.number) {
             open.spoken = Some(spoken);
         }
     }
@@ -127,12 +142,13 @@ mod tests {
     use metrics::Gauge;
 
     use super::{Limits, Refused};
+    use crate::Drain;
     use crate::open_connections::{OpenConnections, Spoken};
 
     #[test]
     fn a_place_is_given_back() {
         let limits = Limits::new(2, 1);
-        let admit = |n| limits.admit(from(n), "test", Gauge::noop());
+        let admit = |n| limits.admit(from(n), "test", &Drain::new(), Gauge::noop());
         let first = admit(1).ok().unwrap();
         assert_eq!(admit(1).err(), Some(Refused::PerIp));
         let second = admit(2).ok().unwrap();
@@ -150,12 +166,12 @@ mod tests {
         let numbers =
             |after, limit| list.after(after, limit).iter().map(|open| open.number).collect::<Vec<_>>();
         assert_eq!(numbers(0, 9), []);
-        let mut admitted: Vec<_> =
-            (1..=3).map(|n| limits.admit(from(n), "test", Gauge::noop()).ok().unwrap()).collect();
+        let admit = |n| limits.admit(from(n), "test", &Drain::new(), Gauge::noop()).ok().unwrap();
+        let mut admitted: Vec<_> = (1..=3).map(admit).collect();
         assert_eq!((numbers(0, 2), numbers(2, 2), numbers(3, 2)), (vec![1, 2], vec![3], vec![]));
         drop(admitted.remove(1));
         assert_eq!(numbers(0, 9), [1, 3]);
-        admitted.push(limits.admit(from(2), "test", Gauge::noop()).ok().unwrap());
+        admitted.push(admit(2));
         assert_eq!(numbers(0, 9), [1, 3, 4]);
         let spoken = Spoken { protocol: "stomp", tls: true };
         admitted[1].speaks(spoken);
@@ -164,6 +180,21 @@ mod tests {
         assert_eq!(shown[1].spoken, None, "it has said nothing yet");
         drop(admitted);
         assert_eq!(numbers(0, 9), []);
+    }
+
+    #[test]
+    fn one_connection_ends_alone_and_all_end_together() {
+        let (limits, all) = (Limits::new(9, 9), Drain::new());
+        let list = OpenConnections(limits.clone());
+        let admit = |n| limits.admit(from(n), "test", &all, Gauge::noop()).ok().unwrap();
+        let (first, second) = (admit(1), admit(2));
+        assert!(list.close(second.number()));
+        assert!(second.drain().is_draining() && !first.drain().is_draining());
+        let gone = second.number();
+        drop(second);
+        assert!(!list.close(gone), "its number is nobody's any more");
+        all.start();
+        assert!(first.drain().is_draining());
     }
 
     fn from(n: u8) -> SocketAddr {

@@ -44,4 +44,10 @@ impl OpenConnections {
     pub fn after(&self, number: u64, limit: usize) -> Vec<OpenConnection> {
         self.0.open_after(number, limit)
     }
+
+    /// Tells the connection with this number to end, as at a shutdown: what is in flight is finished, and a client that
+    /// takes it too slowly is cut off. False when there is none.
+    pub fn close(&self, number: u64) -> bool {
+        self.0.close(number)
+    }
 }

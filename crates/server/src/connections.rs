@@ -38,4 +38,8 @@ impl ConnectionList for Listed {
     fn after(&self, number: u64, limit: usize) -> Vec<ConnectionView> {
         self.open.after(number, limit).into_iter().map(|open| self.view(open)).collect()
     }
+
+    fn close(&self, number: u64) -> bool {
+        self.open.close(number)
+    }
 }

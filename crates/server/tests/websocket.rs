@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sluice_auth::Mode;
+use sluice_auth::{Command, Credentials, Mode, UserSpec};
 use sluice_http::AllowedOrigin;
 use sluice_net::ListenAddr;
 use sluice_server::Server;
@@ -420,5 +420,78 @@ async fn who_logs_in_is_told_by_connect_alone_and_a_revoked_user_is_cut_off() {
     let told = timeout(Duration::from_secs(2), client.expect("ERROR\nmessage:Access refused\n")).await;
     told.expect("the connection outlives its password");
     assert_eq!(client.closes().await, 1008);
+    server.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_token_in_the_address_stands_for_a_connect_that_shows_nothing() {
+    let mut config = free_ports();
+    config.auth.mode = Mode::Acl;
+    let server = start(config).await;
+    let broker = server.broker();
+    let page =
+        UserSpec { secret: Some("pages-secret".into()), superuser: Some(true), ..UserSpec::named("page") };
+    broker.change_access_as_operator(Command::PutUser(page)).await.unwrap();
+    let proof = Credentials::Password { user: "page", password: "pages-secret" };
+    let session = broker.login_now(proof, ([127, 0, 0, 1], 1).into()).unwrap();
+    let soon = broker.create_token(&session, "page", "page", Some(broker.now() + 600_000)).await.unwrap();
+    let late = broker.create_token(&session, "page", "page", None).await.unwrap();
+
+    let mut client = Client::dial(&server).await;
+    let answer = client.ask(&format!("/ws?access_token={soon}"), &format!("{UPGRADE}{KEY}")).await;
+    assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
+    client.say(CONNECT).await;
+    assert!(client.expect("CONNECTED\n").await.contains("\nuser-name:page\n"));
+    client.lives().await;
+    for refused in [late.as_str(), "nonsense"] {
+        let mut client = Client::dial(&server).await;
+        let answer = client.ask(&format!("/ws?access_token={refused}"), &format!("{UPGRADE}{KEY}")).await;
+        assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+    }
+    // What CONNECT itself shows goes before.
+    let mut other = Client::dial(&server).await;
+    other.ask(&format!("/ws?access_token={soon}"), &format!("{UPGRADE}{KEY}")).await;
+    other.say("CONNECT\naccept-version:1.2\nlogin:page\npasscode:wrong\n\n\0").await;
+    other.expect("ERROR\nmessage:Access refused\n").await;
+    server.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_of_any_wire_is_closed_on_request() {
+    let server = start(free_ports()).await;
+    let mut websocket = Client::connect(&server).await;
+    let mut stomp = BufReader::new(TcpStream::connect(server.address("stomp").unwrap()).await.unwrap());
+    stomp.write_all(b"CONNECT\naccept-version:1.2\n\n\0").await.unwrap();
+    let mut said = Vec::new();
+    timeout(DEADLINE, stomp.read_until(0, &mut said)).await.unwrap().unwrap();
+    assert!(said.starts_with(b"CONNECTED\n"));
+    let mut keeper = Client::dial(&server).await;
+    let mut number_of = async |peer: std::net::SocketAddr| {
+        let answer = keeper.ask("/v1/connections", "").await;
+        let at = answer.find(&format!("\"peer\":\"{peer}\"")).expect("it is listed");
+        answer[..at].rsplit("\"id\":\"").next().unwrap().split('"').next().unwrap().to_owned()
+    };
+    let numbers = [
+        number_of(websocket.0.get_ref().local_addr().unwrap()).await,
+        number_of(stomp.get_ref().local_addr().unwrap()).await,
+    ];
+    for number in &numbers {
+        let answer = keeper.request("DELETE", &format!("/v1/connections/{number}"), "").await;
+        assert!(answer.starts_with("HTTP/1.1 204 "), "{answer}");
+    }
+    websocket.expect("ERROR\nmessage:Server shutting down\n").await;
+    assert_eq!(websocket.closes().await, 1001);
+    let mut rest = Vec::new();
+    timeout(DEADLINE, stomp.read_to_end(&mut rest)).await.expect("it is closed").unwrap();
+    // Their numbers are nobody's any more, as soon as they are gone.
+    let gone = async {
+        while !keeper
+            .request("DELETE", &format!("/v1/connections/{}", numbers[1]), "")
+            .await
+            .contains(" 404 ")
+        {}
+    };
+    timeout(DEADLINE, gone).await.expect("it is gone");
+    assert!(keeper.ask("/livez", "").await.starts_with("HTTP/1.1 200 "), "the others stay");
     server.shutdown().await.unwrap();
 }

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `Basic` | a name and a password, secret or token | here |
 //! | `Bearer` | a JWT or an API token | here |
+//! | the parameter `access_token` | the same, for streams in browsers, which cannot set headers | here |
 //! | `AWS4-HMAC-SHA256` and its like | `curl --aws-sigv4`: the secret signs request and body | `sigv4` |
 //! | `MQ` | the cloud's HTTP clients: the secret signs the request | `mq` |
 //!
@@ -15,8 +16,9 @@ mod sigv4;
 
 use crate::app::App;
 use crate::body::RequestBody;
-use crate::call::Caller;
+use crate::call::{Call, Caller};
 use crate::errors::{Code, Problem};
+use crate::forwarded;
 use base64::Engine;
 use base64::engine::GeneralPurpose;
 use base64::engine::general_purpose::GeneralPurposeConfig;
@@ -24,8 +26,13 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, HOST};
 use http::request::Parts;
 use http::{HeaderMap, Uri};
+use percent_encoding::percent_decode_str;
 use sluice_auth::{Credentials, Reason, Session};
 use sluice_model::{Error, ErrorKind};
+use std::net::SocketAddr;
+
+/// The parameter of a token in a query.
+pub(crate) const ACCESS_TOKEN: &str = "access_token";
 
 /// Some clients leave the padding out.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -38,6 +45,8 @@ enum Shown<'a> {
     Nothing,
     Basic(String, String),
     Bearer(&'a str),
+    /// A token as well, for those who cannot set headers.
+    InQuery(&'a str),
     SigV4(sigv4::Claim<'a>),
     Mq(mq::Claim<'a>),
 }
@@ -48,16 +57,26 @@ pub async fn login(
     head: &Parts,
     body: &mut RequestBody,
     caller: &Caller,
+    in_query: bool,
 ) -> Result<Session, Problem> {
-    let shown = read(&head.headers)?;
-    let bearer = matches!(shown, Shown::Bearer(_));
-    let peer = caller.peer;
+    let token = if in_query { token_in_query(&head.uri)? } else { None };
+    let shown = match (read(&head.headers)?, &token) {
+        (shown, None) => shown,
+        (Shown::Nothing, Some(token)) => Shown::InQuery(token),
+        (_, Some(_)) => {
+            let detail = "credentials in the header Authorization and in the query; give one";
+            return Err(Problem::new(Code::BadRequest, detail));
+        }
+    };
+    let bearer = matches!(shown, Shown::Bearer(_) | Shown::InQuery(_));
+    let peer = forwarded::client(app, &head.headers, caller.peer);
     let session = match (&shown, caller.certificate.as_deref()) {
         (Shown::Basic(user, password), _) => {
             // Hashing takes long and much; the other ways in are not to carry its room.
             Box::pin(app.broker.login(Credentials::Password { user, password }, peer)).await
         }
         (Shown::Bearer(token), _) => app.broker.login_now(Credentials::Bearer { token }, peer),
+        (Shown::InQuery(token), _) => return by_query(app, token, peer),
         (Shown::SigV4(claim), _) if claim.is_temporary(&head.headers) => return Err(wrong(mq::TEMPORARY)),
         (Shown::SigV4(claim), _) => {
             let body = Box::pin(read_body(app, body)).await?;
@@ -85,6 +104,54 @@ pub async fn login(
             true => Problem::new(refusal(&error, &shown), error.message()).challenge(bearer),
             false => Problem::from(error),
         }
+    })
+}
+
+/// Proves who asks by a token of the query, which has to end soon.
+pub(crate) fn by_query(app: &App, token: &str, peer: SocketAddr) -> Result<Session, Problem> {
+    let session = app.broker.login_now(Credentials::Bearer { token }, peer).map_err(|error| {
+        if error.kind() != ErrorKind::Unauthenticated {
+            return Problem::from(error);
+        }
+        metrics::counter!("sluice_http_logins_refused_total").increment(1);
+        Problem::new(refusal(&error, &Shown::InQuery(token)), error.message()).challenge(true)
+    })?;
+    let most = app.config.max_query_token;
+    let last = app.broker.now().saturating_add(most.as_millis());
+    match session.is_anonymous() || session.expires().is_some_and(|end| end <= last) {
+        true => Ok(session),
+        false => {
+            let detail = format!("a token in a query must end within {most} (http.max_query_token)");
+            Err(Problem::new(Code::Unauthenticated, detail).challenge(true))
+        }
+    }
+}
+
+/// The token of a query, by the name that OAuth gave it.
+pub(crate) fn token_in_query(uri: &Uri) -> Result<Option<String>, Problem> {
+    let Some(query) = uri.query().filter(|query| query.contains(ACCESS_TOKEN)) else { return Ok(None) };
+    let mut tokens = query.split('&').filter_map(|pair| pair.strip_prefix(ACCESS_TOKEN)?.strip_prefix('='));
+    match (tokens.next(), tokens.next()) {
+        (None, _) => Ok(None),
+        (Some(token), None) => {
+            let token = percent_decode_str(token).decode_utf8();
+            token.map(|token| Some(token.into_owned())).map_err(|_| wrong("the access_token is not UTF-8"))
+        }
+        (Some(_), Some(_)) => Err(Problem::new(Code::BadRequest, "access_token is given more than once")),
+    }
+}
+
+/// How a request that was let in has proven who it is; `None` when it had to prove nothing.
+pub(crate) fn scheme(call: &Call) -> Result<Option<&'static str>, Problem> {
+    if call.session()?.is_anonymous() {
+        return Ok(None);
+    }
+    Ok(match read(&call.headers)? {
+        Shown::Basic(..) => Some("basic"),
+        Shown::Bearer(_) | Shown::InQuery(_) => Some("bearer"),
+        Shown::SigV4(_) => Some("sigv4"),
+        Shown::Mq(_) => Some("mq"),
+        Shown::Nothing => call.caller.certificate.as_ref().map(|_| "certificate"),
     })
 }
 

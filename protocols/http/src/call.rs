@@ -6,7 +6,7 @@ use crate::errors::{Code, Problem};
 use crate::identity::Identity;
 use crate::params::Query;
 use crate::websocket::Handover;
-use crate::{convert, json};
+use crate::{convert, json, namespace};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
@@ -69,6 +69,8 @@ pub struct Call {
     pub query: Query,
     pub headers: HeaderMap,
     pub body: RequestBody,
+    /// What names are within; empty for none.
+    pub namespace: Box<str>,
 }
 
 impl Call {
@@ -91,12 +93,33 @@ impl Call {
 
     /// The topic that the path begins with.
     pub fn topic(&self) -> Result<TopicName, Problem> {
-        convert::topic(self.segment(0)?)
+        self.topic_named(self.segment(0)?)
+    }
+
+    /// A topic as the call names it.
+    pub fn topic_named(&self, name: &str) -> Result<TopicName, Problem> {
+        match self.namespace.is_empty() {
+            true => convert::topic(name),
+            false => convert::topic(&namespace::within(&self.namespace, name)),
+        }
+    }
+
+    /// The topic of the parameter `topic`, if there is one.
+    pub fn topic_asked(&self) -> Result<Option<TopicName>, Problem> {
+        self.query.get("topic")?.map(|name| self.topic_named(name)).transpose()
     }
 
     /// The group that the path begins with.
     pub fn group(&self) -> Result<GroupName, Problem> {
-        convert::group(self.segment(0)?)
+        self.group_named(self.segment(0)?)
+    }
+
+    /// A group as the call names it.
+    pub fn group_named(&self, name: &str) -> Result<GroupName, Problem> {
+        match self.namespace.is_empty() {
+            true => convert::group(name),
+            false => convert::group(&namespace::within(&self.namespace, name)),
+        }
     }
 
     /// Lets the head of the request go, and with it the buffer that it lies in: who waits for long needs little.
@@ -122,11 +145,26 @@ impl Call {
 
     /// What a message of this call says about its sender.
     pub fn provenance(&self) -> Result<Provenance, Problem> {
+        let session = self.session()?;
         Ok(Provenance {
             protocol: sluice_model::Protocol::Http,
-            principal: self.session()?.principal().clone(),
-            peer: Some(self.caller.peer),
+            principal: session.principal().clone(),
+            peer: Some(session.peer()),
         })
+    }
+
+    /// Whether a list that is asked for names that begin so, within the call's namespace, has this one.
+    pub fn lists(&self, name: &str, prefix: &str) -> bool {
+        match (self.namespace.is_empty(), namespace::of(name)) {
+            (true, _) => name.starts_with(prefix),
+            (false, Some((own, rest))) => own == &*self.namespace && rest.starts_with(prefix),
+            (false, None) => false,
+        }
+    }
+
+    /// True when the call is only to say what would happen.
+    pub fn dry_run(&self) -> Result<bool, Problem> {
+        Ok(self.query.flag("dryRun")?.unwrap_or(false))
     }
 
     /// False when the request has certainly none.

@@ -4,20 +4,16 @@
 //! held twice, a long answer does not keep the reactor, and leases still count as taken only when the connection has
 //! them. Streams are left alone: each of their events has to arrive at once.
 
-use axum::body::Body;
+use crate::staged::{self, Stage};
 use axum::response::Response;
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use http::StatusCode;
 use http::header::{self, HeaderValue};
-use http_body::{Body as HttpBody, Frame};
+use http_body::Body as _;
 use std::io::{self, Write};
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
 
 /// Below this the head of the answer weighs more.
 const WORTH_IT: u64 = 1 << 10;
-/// How much is compressed before others get their turn: a fraction of a millisecond.
-const PIECE: usize = 64 << 10;
 
 /// Compresses an answer if that is wanted and of use.
 pub(crate) fn answer(accept: &[HeaderValue], is_head: bool, mut response: Response) -> Response {
@@ -30,8 +26,7 @@ pub(crate) fn answer(accept: &[HeaderValue], is_head: bool, mut response: Respon
     let Ok(packer) = Packer::new(name, size) else { return response };
     response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static(name));
     response.headers_mut().remove(header::CONTENT_LENGTH);
-    response
-        .map(|body| Body::new(Compressed { body, packer: Some(packer), rest: Bytes::new(), worked: false }))
+    response.map(|body| staged::through(Compressing(Some(packer)), body))
 }
 
 /// Texts, except those that are compressed already or belong to somebody's stored message of another type.
@@ -46,7 +41,7 @@ fn is_compressible(response: &Response) -> bool {
     match kind {
         "text" => sub != "event-stream",
         "application" => {
-            let texts = ["json", "xml", "javascript", "yaml", "x-ndjson"];
+            let texts = ["json", "xml", "javascript", "yaml", "x-ndjson", "openmetrics-text"];
             texts.contains(&sub) || sub.ends_with("+json") || sub.ends_with("+xml")
         }
         _ => false,
@@ -115,62 +110,20 @@ impl Packer {
     }
 }
 
-/// A body that is compressed as it is taken.
-struct Compressed {
-    body: Body,
-    /// None when all is said.
-    packer: Option<Packer>,
-    /// Taken from the body and not compressed yet.
-    rest: Bytes,
-    /// A piece was compressed, and others have not had their turn since.
-    worked: bool,
-}
+/// Compresses a body as it is taken.
+struct Compressing(Option<Packer>);
 
-impl HttpBody for Compressed {
-    type Data = Bytes;
-    type Error = axum::Error;
+impl Stage for Compressing {
+    /// A fraction of a millisecond.
+    const PIECE: usize = 64 << 10;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let this = &mut *self;
-        loop {
-            if std::mem::take(&mut this.worked) && !this.rest.is_empty() {
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            let Some(packer) = &mut this.packer else { return Poll::Ready(None) };
-            if this.rest.is_empty() {
-                match ready!(Pin::new(&mut this.body).poll_frame(cx)) {
-                    Some(Ok(frame)) => this.rest = frame.into_data().unwrap_or_default(),
-                    Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-                    None => {
-                        let last = this.packer.take().map_or_else(|| Ok(Vec::new()), Packer::finish);
-                        return Poll::Ready(Some(last.map(frame).map_err(axum::Error::new)));
-                    }
-                }
-                continue;
-            }
-            let piece = this.rest.len().min(PIECE);
-            let packed = packer.add(this.rest.get(..piece).unwrap_or_default());
-            this.rest.advance(piece);
-            this.worked = true;
-            match packed {
-                Ok(bytes) if bytes.is_empty() => {}
-                Ok(bytes) => return Poll::Ready(Some(Ok(frame(bytes)))),
-                Err(error) => return Poll::Ready(Some(Err(axum::Error::new(error)))),
-            }
-        }
+    fn piece(&mut self, piece: Bytes) -> io::Result<Bytes> {
+        self.0.as_mut().map_or_else(|| Ok(Vec::new()), |packer| packer.add(&piece)).map(Bytes::from)
     }
 
-    fn is_end_stream(&self) -> bool {
-        self.packer.is_none()
+    fn end(&mut self) -> io::Result<Bytes> {
+        self.0.take().map_or_else(|| Ok(Vec::new()), Packer::finish).map(Bytes::from)
     }
-}
-
-fn frame(bytes: Vec<u8>) -> Frame<Bytes> {
-    Frame::data(bytes.into())
 }
 
 #[cfg(test)]

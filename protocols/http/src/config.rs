@@ -3,6 +3,7 @@
 use crate::mqhttp::MqConfig;
 use crate::websocket::AllowedOrigin;
 use serde::{Deserialize, Serialize};
+use sluice_auth::SourceNet;
 use sluice_model::units::{ByteSize, Span};
 
 /// The section `[http]`. Defaults in brackets. The size of one message and of a batch are the broker's settings.
@@ -53,6 +54,12 @@ pub struct Config {
     pub max_attempts: usize,
     /// The most bytes of messages in such answers [64MiB].
     pub max_attempt_bytes: ByteSize,
+    /// The longest that a token in a query (`access_token`) may still be good [1h]: addresses end up in logs and histories,
+    /// so only what is soon worthless is taken there. `0s` takes none.
+    pub max_query_token: Span,
+    /// Proxies whose word counts about who asks, in `Forwarded` or `X-Forwarded-For`, as `10.0.0.1` or `10.0.0.0/8` [none]: an
+    /// address that anybody could write there would pass for one that policies trust.
+    pub trusted_proxies: Vec<SourceNet>,
     /// The origins whose web pages may call this interface, as in `https://shop.example.com`; `*` is every one [none]. A
     /// page has to know and say a user's secret or token; what a browser adds by itself is never asked for.
     pub cors_origins: Vec<AllowedOrigin>,
@@ -92,6 +99,8 @@ impl Default for Config {
             default_lease: Span::secs(60),
             max_attempts: 10_000,
             max_attempt_bytes: ByteSize::mib(64),
+            max_query_token: Span::secs(3600),
+            trusted_proxies: Vec::new(),
             cors_origins: Vec::new(),
             websocket_origins: Vec::new(),
             websocket_ping: Span::secs(30),

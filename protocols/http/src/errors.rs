@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
 use serde_json::{Map, Value, json};
-use sluice_auth::{Limit, OverQuota};
+use sluice_auth::{AddressDenied, Limit, OverQuota};
 use sluice_model::{Error, ErrorKind, Millis};
 use std::error::Error as _;
 
@@ -53,11 +53,13 @@ codes! {
     UnknownParameter = 400, "unknown-parameter", "Unknown parameter";
     MissingParameter = 400, "missing-parameter", "Missing parameter";
     InvalidName = 400, "invalid-name", "Invalid name";
+    IdempotencyKeyRequired = 400, "idempotency-key-required", "An idempotency key is required";
     Unauthenticated = 401, "unauthenticated", "Authentication required";
     BadSignature = 401, "bad-signature", "The signature does not fit the request";
     ClockSkew = 401, "clock-skew", "Signed too long ago, or in the future";
     TokenExpired = 401, "token-expired", "The credentials have expired";
     Forbidden = 403, "forbidden", "Not permitted";
+    IpDenied = 403, "ip-denied", "Not permitted from this address";
     SystemTopic = 403, "system-topic", "System topic";
     NotFound = 404, "not-found", "No such resource";
     TopicNotFound = 404, "topic-not-found", "Topic not found";
@@ -67,6 +69,8 @@ codes! {
     RoleNotFound = 404, "role-not-found", "Role not found";
     TokenNotFound = 404, "token-not-found", "Token not found";
     QuotaNotFound = 404, "quota-not-found", "Quota not found";
+    ConnectionNotFound = 404, "connection-not-found", "Connection not found";
+    NamespaceNotFound = 404, "namespace-not-found", "Namespace not found";
     PolicyNotFound = 404, "policy-not-found", "Policy not found";
     TransactionNotFound = 404, "transaction-not-found", "Transaction not found";
     ReplyNotAwaited = 404, "reply-not-awaited", "Nobody waits for this reply";
@@ -311,7 +315,9 @@ impl From<Error> for Problem {
             tracing::error!(?error, "request failed");
         }
         let over = error.source().and_then(|source| source.downcast_ref::<OverQuota>());
+        let of_address = error.source().is_some_and(|source| source.is::<AddressDenied>());
         match over {
+            None if of_address => Self::new(Code::IpDenied, error.message()),
             Some(over) => Self::new(Code::QuotaExceeded, error.message()).over(over),
             None => Self::new(error.kind().into(), error.message()),
         }

@@ -62,6 +62,7 @@ async fn check(headers: &HeaderMap, get: &'static Route, call: &Call) -> Result<
         session: call.session.clone(),
         caller: call.caller.clone(),
         path: call.path.clone(),
+        namespace: call.namespace.clone(),
         query: Query::default(),
         headers: HeaderMap::new(),
         body: RequestBody::new(

@@ -6,16 +6,15 @@
 
 use crate::app::App;
 use crate::attempts::Name;
-use axum::body::Body;
+use crate::staged::{self, Stage};
 use axum::response::Response;
 use bytes::Bytes;
-use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body::Body as _;
 use sluice_auth::Session;
 use sluice_broker::Broker;
 use sluice_model::{Delivered, ReceiptHandle};
-use std::pin::Pin;
+use std::io;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 /// What happens to the leases once the connection has taken the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +64,7 @@ impl LeaseGuard {
             self.taken();
             return response;
         }
-        response.map(|body| Body::new(Guarded { body, guard: self }))
+        response.map(|body| staged::through(self, body))
     }
 
     /// The connection has the bytes.
@@ -97,31 +96,15 @@ fn settle_quietly(outcome: sluice_model::Result<sluice_broker::Promise<()>>) {
     }
 }
 
-struct Guarded {
-    body: Body,
-    guard: LeaseGuard,
-}
+impl Stage for LeaseGuard {
+    const KEEPS_LENGTH: bool = true;
 
-impl HttpBody for Guarded {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(cx));
-        if frame.is_none() || self.body.is_end_stream() {
-            self.guard.taken();
-        }
-        Poll::Ready(frame)
+    fn piece(&mut self, piece: Bytes) -> io::Result<Bytes> {
+        Ok(piece)
     }
 
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+    fn end(&mut self) -> io::Result<Bytes> {
+        self.taken();
+        Ok(Bytes::new())
     }
 }

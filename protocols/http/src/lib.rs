@@ -11,10 +11,12 @@
 //! - `router` — the checks around every request; `routes` — the table; `openapi` — the same table as a document
 //! - `websocket` — requests that turn their connection over to another wire
 //! - `identity` — whose connection it is, and that it ends with them
+//! - `forwarded` — who asks behind trusted proxies; `namespace` — names within one
 //! - `page` — lists in pages
 //! - `call`, `params`, `json`, `body`, `auth` — what a handler is given, and how strictly it is read
 //! - `convert` — wire message to model message and back
-//! - `coding`, `compress`, `shape` — bodies packed and unpacked, JSON as the caller likes it
+//! - `coding`, `compress`, `shape` — bodies packed and unpacked, JSON as the caller likes it; `staged` — how they pass through
+//! - `openmetrics` — metrics for those who ask for that format
 //! - `cors`, `etag`, `replies` — pages of other origins, conditions on settings, calls that wait for a reply
 //! - `attempts` — answers that may be asked for again
 //! - `handlers` — one file per resource; `sse`, `resume`, `stream_credit`, `lease_guard` — what streams need
@@ -38,13 +40,16 @@ mod counts;
 mod detect;
 mod errors;
 mod etag;
+mod forwarded;
 mod handlers;
 mod head_watch;
 mod identity;
 mod json;
 mod lease_guard;
 mod mqhttp;
+mod namespace;
 mod openapi;
+mod openmetrics;
 mod page;
 mod params;
 mod patch;
@@ -54,6 +59,7 @@ mod router;
 mod routes;
 mod shape;
 mod sse;
+mod staged;
 mod stream_credit;
 mod timed;
 mod websocket;

@@ -9,7 +9,7 @@ use sluice_model::units::Span;
 use std::ops::RangeInclusive;
 use std::time::{Duration, UNIX_EPOCH};
 
-/// What the reference describes and this version does not offer; asking for it must not pass silently.
+/// What is offered by some calls alone, or by none yet; asking for it must not pass for a misspelling.
 const NOT_OFFERED: [&str; 6] = ["access_token", "ns", "since", "idempotencyKey", "dedupId", "checkUrl"];
 
 /// The decoded query of a request.
@@ -95,7 +95,7 @@ fn unknown(name: &str, allowed: &[&str]) -> Problem {
     if NOT_OFFERED.contains(&name) {
         return Problem::new(
             Code::Unsupported,
-            format!("the parameter {name:?} is not offered by this version"),
+            format!("the parameter {name:?} is not offered by this call"),
         );
     }
     let known =
@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn names_outside_the_list_are_refused() {
         assert_eq!(code("wiat=3s", &["wait"]), Code::UnknownParameter);
-        assert_eq!(code("ns=a", &["wait"]), Code::Unsupported);
+        assert_eq!(code("checkUrl=a", &["wait"]), Code::Unsupported);
         assert_eq!(code("prop.=a", &["prop."]), Code::UnknownParameter);
         assert!(Query::parse("prop.a=b&wait=1&&", &["prop.", "wait"]).is_ok());
     }

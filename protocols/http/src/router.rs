@@ -16,8 +16,9 @@ use crate::errors::{Code, Problem};
 use crate::etag;
 use crate::handlers::once;
 use crate::mqhttp;
-use crate::params::{Query, check_percent};
-use crate::routes::{Route, by_path};
+use crate::namespace;
+use crate::params::{self, Query, check_percent};
+use crate::routes::{NAMESPACE_PARAMETER, Route, by_path};
 use crate::shape::Shape;
 use crate::websocket;
 use axum::body::Body;
@@ -33,6 +34,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const NAMESPACE: HeaderName = HeaderName::from_static("x-mq-namespace");
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 /// The longest request id that is taken over from the caller.
 const MAX_REQUEST_ID: usize = 128;
 
@@ -80,7 +83,7 @@ impl Router {
             (&self.mq, Box::pin(mqhttp::answer(&self.app, request, caller)).await)
         } else {
             let found = self.paths.at(&path).ok();
-            let response = self.at(found.as_ref(), &path, request, caller).await;
+            let response = self.at(found.as_ref(), &path, request, caller, started).await;
             (found.map_or(&self.elsewhere, |found| &found.value.counts), response)
         };
         if method == Method::HEAD {
@@ -102,6 +105,7 @@ impl Router {
         path: &str,
         request: Request<Body>,
         caller: Arc<Caller>,
+        started: Instant,
     ) -> Response {
         let request_id = request_id(request.headers()).unwrap_or_else(|| self.app.request_id());
         let is_head = request.method() == Method::HEAD;
@@ -125,6 +129,10 @@ impl Router {
         let mut response = shape.apply(response);
         if let Ok(value) = HeaderValue::from_str(&request_id) {
             response.headers_mut().insert(REQUEST_ID, value);
+        }
+        if shape.timed {
+            let took = format!("total;dur={:.3}", started.elapsed().as_secs_f64() * 1e3);
+            response.headers_mut().extend(HeaderValue::from_str(&took).map(|took| (SERVER_TIMING, took)));
         }
         origin.mark(&self.app, &mut response);
         compress::answer(&accept, is_head, response)
@@ -156,7 +164,7 @@ impl Router {
     ) -> Result<Response, Problem> {
         let Some(Match { value: methods, params }) = found else {
             return match self.app.websocket_at(request.uri().path()) {
-                Some(wire) => websocket::handshake(&self.app, wire, request, &caller.handover),
+                Some(wire) => websocket::handshake(&self.app, wire, request, &caller),
                 None => {
                     let detail = format!("there is nothing at {:?}; see /openapi.json", request.uri().path());
                     Err(Problem::new(Code::NotFound, detail))
@@ -221,7 +229,7 @@ async fn call(
     // Who asks comes first: a stranger learns nothing of what a call takes.
     let session = match route.public {
         true => None,
-        false => Some(auth::login(&app, &parts, &mut body, &caller).await?),
+        false => Some(auth::login(&app, &parts, &mut body, &caller, route.takes_token()).await?),
     };
     if let Some(session) = &session {
         caller.identity.acts_as(&app.broker, session)?;
@@ -242,12 +250,36 @@ async fn call(
             Query::parse(query, &allowed)?
         }
     };
+    let namespace = namespace_of(route, &query, &parts.headers)?;
     if let Some(coding) = Coding::of_request(&parts.headers)?
         && !query.flag("keepEncoding")?.unwrap_or(false)
     {
         body.decode(coding)?;
     }
-    Ok(Call { app, session, caller, path, query, headers: parts.headers, body })
+    Ok(Call { app, session, caller, path, query, headers: parts.headers, body, namespace })
+}
+
+/// What the names of a call are within, as its query or a header says.
+fn namespace_of(route: &Route, query: &Query, headers: &HeaderMap) -> Result<Box<str>, Problem> {
+    let in_query = query.get(NAMESPACE_PARAMETER)?;
+    let in_header = headers.get(NAMESPACE);
+    let Some(text) = in_query.or(in_header.and_then(|value| value.to_str().ok())) else {
+        return match in_header {
+            None => Ok(Box::default()),
+            Some(_) => Err(params::invalid("X-MQ-Namespace", namespace::WRONG)),
+        };
+    };
+    if in_query.is_some() && in_header.is_some() {
+        return Err(params::invalid(NAMESPACE_PARAMETER, "it is given as header X-MQ-Namespace too"));
+    }
+    if in_header.is_some() && !route.takes_namespace() {
+        return Err(Problem::new(Code::Unsupported, "this call has no names that a namespace could be for"));
+    }
+    // An empty one is the default: names as they are.
+    match text.is_empty() || namespace::is_valid(text) {
+        true => Ok(text.into()),
+        false => Err(params::invalid(NAMESPACE_PARAMETER, namespace::WRONG)),
+    }
 }
 
 /// An answer to HEAD: all but the body, whose length is told.

@@ -1,9 +1,11 @@
 //! The route table: the router, the check of query parameters and `/openapi.json` are all made from it, so that they
 //! cannot drift apart.
 
+use crate::auth::ACCESS_TOKEN;
 use crate::call::{Call, EVENT_STREAM, JSON, NDJSON, TEXT};
 use crate::errors::Problem;
 use crate::handlers::*;
+use crate::openmetrics::OPENMETRICS;
 use axum::response::Response;
 use futures_util::future::BoxFuture;
 use http::Method;
@@ -25,6 +27,32 @@ pub struct Route {
     pub(crate) handler: fn(Call) -> Answer,
 }
 
+/// What every call takes.
+const TIMED: &[Param] =
+    &[p("serverTiming", Kind::Flag, "Tell in `Server-Timing` how long the answer took, until it began.")];
+
+/// The parameter that says what names are within.
+pub(crate) const NAMESPACE_PARAMETER: &str = "ns";
+const NAMESPACED: &[Param] = &[p(
+    NAMESPACE_PARAMETER,
+    Kind::Format("namespace"),
+    "The namespace of the call's topics and groups: `ns=a` and `t` are `a%t`; header `X-MQ-Namespace`.",
+)];
+
+/// What calls take that browsers make without headers.
+const TOKEN: &[Param] = &[p(
+    ACCESS_TOKEN,
+    Kind::Format("access-token"),
+    "A token that ends within `http.max_query_token`, for those who cannot set `Authorization`.",
+)];
+
+/// What every call takes that stores under a key.
+const KEYED: &[Param] = &[p(
+    once::KEY_PARAMETER,
+    Kind::Format("idempotency-key"),
+    "The same key stores the same only once; header `Idempotency-Key`.",
+)];
+
 /// What every call that answers JSON takes.
 const SHAPES: &[Param] = &[
     p("pretty", Kind::Flag, "Line breaks and indentation."),
@@ -39,12 +67,35 @@ impl Route {
     /// Every query parameter.
     pub fn parameters(&self) -> impl Iterator<Item = &'static Param> + use<> {
         let is_json = self.answers.iter().any(|(_, media, _)| *media == JSON);
-        self.query.iter().chain(if is_json { SHAPES } else { &[] })
+        let own_key = self.takes_key() && !self.path.ends_with('}');
+        let common = if is_json { SHAPES } else { &[] };
+        let namespace = if self.takes_namespace() { NAMESPACED } else { &[] };
+        let token = if self.takes_token() { TOKEN } else { &[] };
+        let key = if own_key { KEYED } else { &[] };
+        let own = self.query.iter().chain(key).chain(token);
+        own.chain(namespace).chain(common).chain(TIMED)
     }
 
     /// The call that shows what is at a path.
     pub fn getting(path: &str) -> Option<&'static Self> {
         ROUTES.iter().find(|route| route.path == path && route.method == Method::GET)
+    }
+
+    /// True when the call has names that may be within a namespace.
+    pub fn takes_namespace(&self) -> bool {
+        const ELSEWHERE: [&str; 5] = [
+            "/v1/topics",
+            "/v1/groups",
+            "/v1/messages:batch",
+            "/v1/transactions",
+            "/v1/messages/{message}/trace",
+        ];
+        self.path.contains("{topic}") || self.path.contains("{group}") || ELSEWHERE.contains(&self.path)
+    }
+
+    /// True when the call takes a token in its query: browsers cannot set headers for it.
+    pub fn takes_token(&self) -> bool {
+        self.path.ends_with("/stream")
     }
 
     /// True when the call takes an idempotency key.
@@ -120,7 +171,11 @@ const STORED: Param = p(
 );
 const STREAM_FORMAT: Param =
     p("format", Kind::OneOf(&["sse", "ndjson"]), "The form of the stream; overrides `Accept`.");
-const LEASE: Param = p("lease", Kind::Span, "How long deliveries are leased, 1s to the broker's limit.");
+const LEASE: Param = p(
+    "lease",
+    Kind::Span,
+    "How long deliveries are leased, 1s to the broker's limit; as the group says when left out.",
+);
 
 const PUBLISH: &[Param] = &[
     p("tag", Kind::Text, "The tag; header `X-MQ-Tag`."),
@@ -169,7 +224,7 @@ const REQUEST: &[Param] = &[
 ];
 
 const RECEIVE: &[Param] = &[
-    must(p("topic", Kind::Names(16), "The topic, or several.")),
+    p("topic", Kind::Names(16), "The topic, or several; those of the group's subscription when left out."),
     p("max", Kind::Range(1, 256), "At most so many messages, 1 to 256; 1 when left out."),
     p(
         "maxBytes",
@@ -209,7 +264,7 @@ const RECEIVE_FORMAT: Param = p(
 );
 
 const GROUP_STREAM: &[Param] = &[
-    must(TOPIC),
+    p("topic", Kind::Name, "The topic; the one of the group's subscription when left out."),
     FILTER,
     SQL,
     p("ack", Kind::OneOf(&["manual", "auto"]), "`auto` settles deliveries as they are handed to the socket."),
@@ -257,6 +312,7 @@ const SOME_POLICIES: &[Param] = &[
         Kind::Format("resource"),
         "Only those with this very pattern; all of the subject's when left out.",
     ),
+    DRY_RUN,
 ];
 
 const TAIL: &[Param] = &[
@@ -276,7 +332,7 @@ const CHECKS: &[Param] = &[
     BODY,
 ];
 
-const STREAMS: &[(u16, &str, &str)] = &[(200, EVENT_STREAM, "Message"), (200, NDJSON, "Message")];
+const STREAMS: &[(u16, &str, &str)] = &[(200, EVENT_STREAM, "Event"), (200, NDJSON, "StreamLine")];
 const HANDLES: &[Media] = &[(JSON, "Handles")];
 const RESULTS: &[(u16, &str, &str)] = &[(200, JSON, "Results")];
 const BATCH: &[Media] = &[(JSON, "Batch"), (NDJSON, "NewMessage")];
@@ -392,13 +448,18 @@ routes! {
     PATCH "/v1/groups/{group}" "Change some settings of a group." login
         &[], &[(JSON, "GroupPatch")], &[(200, JSON, "Group")] => groups::patch;
     DELETE "/v1/groups/{group}" "Delete a group and its progress." login
-        &[], &[], &[(204, "", "")] => groups::delete;
+        &[DRY_RUN], &[], &[(204, "", "")] => groups::delete;
     GET "/v1/groups/{group}/members" "A group's live members." login
         PAGE, &[], &[(200, JSON, "Members")] => groups::members;
     GET "/v1/groups/{group}/dead-letters" "Messages that the group could not process." login
         &[LIMIT, CURSOR, BODY], &[], &[(200, JSON, "DeadLetters")] => dead_letters::list;
     POST "/v1/groups/{group}/dead-letters:redrive" "Give dead letters to their group again." login
         &[DRY_RUN], &[(JSON, "Redrive")], &[(202, JSON, "Redriven"), (200, JSON, "Redriven")] => dead_letters::redrive;
+
+    GET "/v1/namespaces" "Namespaces that have topics or groups." login
+        PAGE, &[], &[(200, JSON, "Namespaces")] => namespaces::list;
+    GET "/v1/namespaces/{namespace}" "How much is in a namespace." login
+        &[], &[], &[(200, JSON, "Namespace")] => namespaces::get;
 
     GET "/v1/users" "List users, without secrets." login
         PAGE, &[], &[(200, JSON, "Users")] => users::list;
@@ -407,18 +468,20 @@ routes! {
     PUT "/v1/users/{user}" "Make a user, or change one; what is left out stays as it is." login
         &[], &[(JSON, "UserSettings")], &[(201, JSON, "User"), (200, JSON, "User")] => users::put;
     DELETE "/v1/users/{user}" "Delete a user and the policies about it." login
-        &[], &[], &[(204, "", "")] => users::delete;
+        &[DRY_RUN], &[], &[(204, "", "")] => users::delete;
 
     GET "/v1/users/{user}/tokens" "A user's API tokens, without what proves them." login
         PAGE, &[], &[(200, JSON, "ApiTokens")] => tokens::list;
     POST "/v1/users/{user}/tokens" "Make an API token; it is shown in the answer and never again." login
         &[], &[(JSON, "NewApiToken")], &[(201, JSON, "MadeApiToken")] => tokens::create;
     DELETE "/v1/users/{user}/tokens/{id}" "End an API token at once." login
-        &[], &[], &[(204, "", "")] => tokens::delete;
+        &[DRY_RUN], &[], &[(204, "", "")] => tokens::delete;
     POST "/v1/users/{user}/secret:rotate" "Give a user a new signing secret; the one before is accepted too until it is deleted." login
         &[], &[(JSON, "Rotation")], &[(200, JSON, "Rotated")] => tokens::rotate;
     DELETE "/v1/users/{user}/secret" "End one of a user's two signing secrets at once." login
-        &[p("which", Kind::OneOf(&["previous", "current"]), "`previous` when left out.")], &[], &[(204, "", "")] => tokens::delete_secret;
+        &[p("which", Kind::OneOf(&["previous", "current"]), "`previous` when left out."), DRY_RUN], &[], &[(204, "", "")] => tokens::delete_secret;
+    DELETE "/v1/users/{user}/password" "Take a user's password away; secrets and tokens stay." login
+        &[DRY_RUN], &[], &[(204, "", "")] => tokens::delete_password;
 
     GET "/v1/roles" "List roles." login
         PAGE, &[], &[(200, JSON, "Roles")] => roles::list;
@@ -427,7 +490,7 @@ routes! {
     PUT "/v1/roles/{role}" "Make a role, or change one; what is left out stays as it is." login
         &[], &[(JSON, "RoleSettings")], &[(201, JSON, "Role"), (200, JSON, "Role")] => roles::put;
     DELETE "/v1/roles/{role}" "Delete a role that nobody has, and the policies about it." login
-        &[], &[], &[(204, "", "")] => roles::delete;
+        &[DRY_RUN], &[], &[(204, "", "")] => roles::delete;
 
     GET "/v1/quotas" "Quotas of consumer groups." login
         PAGE, &[], &[(200, JSON, "GroupQuotas")] => quotas::list;
@@ -436,7 +499,7 @@ routes! {
     PUT "/v1/groups/{group}/quota" "Limit what a group's consumers receive together." login
         &[], &[(JSON, "GroupQuotaSettings")], &[(200, JSON, "GroupQuota")] => quotas::put;
     DELETE "/v1/groups/{group}/quota" "Take a group's limits away." login
-        &[], &[], &[(204, "", "")] => quotas::delete;
+        &[DRY_RUN], &[], &[(204, "", "")] => quotas::delete;
 
     GET "/v1/audit" "The audit trail: logins, denials, changes of users and policies." login
         &[p("after", Kind::Range(0, u64::MAX), "Only events after this number."), LIMIT], &[], &[(200, JSON, "AuditEvents")] => audit::list;
@@ -462,6 +525,8 @@ routes! {
         PAGE, &[], &[(200, JSON, "Nodes")] => cluster::nodes;
     GET "/v1/connections" "Open connections of every listener, in the order in which they came." login
         PAGE, &[], &[(200, JSON, "Connections")] => connections::list;
+    DELETE "/v1/connections/{connection}" "Close a connection of any wire; what it was being answered is finished." login
+        &[], &[], &[(204, "", "")] => connections::close;
     GET "/v1/damages" "What is known to be damaged of what is stored, in the order in which it was found." login
         PAGE, &[], &[(200, JSON, "Damages")] => damages::list;
 
@@ -472,8 +537,8 @@ routes! {
     GET "/readyz" "Whether requests are served." public
         &[VERBOSE, p("writable", Kind::Flag, "Ask for room for new messages too.")], &[],
         &[(200, TEXT, "Text"), (200, JSON, "Health"), (503, JSON, "Health")] => operations::ready;
-    GET "/metrics" "Metrics in the text format of Prometheus." login
-        &[], &[], &[(200, TEXT, "Text")] => operations::metrics;
+    GET "/metrics" "Metrics in the text format of Prometheus, or as OpenMetrics." login
+        &[], &[], &[(200, TEXT, "Text"), (200, OPENMETRICS, "Text")] => operations::metrics;
     GET "/openapi.json" "This interface as OpenAPI 3.1." login
         &[], &[], &[(200, JSON, "Any")] => docs::json;
     GET "/openapi.yaml" "The same in YAML." login

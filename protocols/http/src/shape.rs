@@ -1,5 +1,5 @@
-//! The shape of a JSON answer as the caller likes it: `pretty` for eyes, `int64=string` for readers whose numbers are
-//! doubles.
+//! The shape of an answer as the caller likes it: `pretty` for eyes, `int64=string` for readers whose numbers are
+//! doubles, `serverTiming` for those who wonder where the time goes.
 //!
 //! The one idea to know: the text is reshaped, not read. What a message carries as JSON passes through to the letter,
 //! whatever numbers are in it.
@@ -7,15 +7,13 @@
 use crate::call::JSON;
 use crate::errors::{PROBLEM_JSON, Problem};
 use crate::params::{self, Query};
-use axum::body::Body;
+use crate::staged::{self, Stage};
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use http::header;
-use http_body::{Body as HttpBody, Frame};
+use http_body::Body as _;
 use serde_json::value::RawValue;
-use std::collections::VecDeque;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::io;
 
 /// Members that are 64-bit numbers and grow for ever.
 const LONG: [&str; 9] =
@@ -28,6 +26,8 @@ const OF_THE_SENDER: &str = "body";
 pub(crate) struct Shape {
     pretty: bool,
     long_as_text: bool,
+    /// The time until the answer began is told.
+    pub timed: bool,
 }
 
 impl Shape {
@@ -39,7 +39,8 @@ impl Shape {
                 return Err(params::invalid("int64", &format!("{other:?} is neither number nor string")));
             }
         };
-        Ok(Self { pretty: query.flag("pretty")?.unwrap_or(false), long_as_text })
+        let flag = |name| query.flag(name).map(|flag| flag.unwrap_or(false));
+        Ok(Self { pretty: flag("pretty")?, long_as_text, timed: flag("serverTiming")? })
     }
 
     /// Reshapes an answer as the connection takes it.
@@ -48,11 +49,16 @@ impl Shape {
         let is_json = media.is_some_and(|media| media == JSON || media == PROBLEM_JSON);
         // A stored message keeps its bytes, whatever type its sender gave it.
         let is_stored = response.headers().contains_key(header::X_CONTENT_TYPE_OPTIONS);
-        if self == Self::default() || !is_json || is_stored || response.body().size_hint().exact().is_none() {
+        if !(self.pretty || self.long_as_text)
+            || !is_json
+            || is_stored
+            || response.body().size_hint().exact().is_none()
+        {
             return response;
         }
         response.headers_mut().remove(header::CONTENT_LENGTH);
-        response.map(|body| Body::new(Shaped { body, shape: Some(self), parts: VecDeque::new() }))
+        let stage = Reshaping { shape: self, whole: BytesMut::new() };
+        response.map(|body| staged::through(stage, body))
     }
 
     fn write(self, json: &str) -> String {
@@ -61,46 +67,24 @@ impl Shape {
     }
 }
 
-/// A body that is reshaped when all of it is there.
-struct Shaped {
-    body: Body,
-    /// None when all is said.
-    shape: Option<Shape>,
-    parts: VecDeque<Bytes>,
+/// Reshapes a body when all of it is there.
+struct Reshaping {
+    shape: Shape,
+    whole: BytesMut,
 }
 
-impl HttpBody for Shaped {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let this = &mut *self;
-        loop {
-            let Some(shape) = this.shape else { return Poll::Ready(None) };
-            match ready!(Pin::new(&mut this.body).poll_frame(cx)) {
-                Some(Ok(frame)) => this.parts.extend(frame.into_data().ok()),
-                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-                None => {
-                    this.shape = None;
-                    let whole: BytesMut = this.parts.drain(..).fold(BytesMut::new(), |mut whole, part| {
-                        whole.extend_from_slice(&part);
-                        whole
-                    });
-                    let shaped = match std::str::from_utf8(&whole) {
-                        Ok(text) => Bytes::from(shape.write(text)),
-                        Err(_) => whole.freeze(),
-                    };
-                    return Poll::Ready(Some(Ok(Frame::data(shaped))));
-                }
-            }
-        }
+impl Stage for Reshaping {
+    fn piece(&mut self, piece: Bytes) -> io::Result<Bytes> {
+        self.whole.extend_from_slice(&piece);
+        Ok(Bytes::new())
     }
 
-    fn is_end_stream(&self) -> bool {
-        self.shape.is_none()
+    fn end(&mut self) -> io::Result<Bytes> {
+        let whole = std::mem::take(&mut self.whole);
+        Ok(match std::str::from_utf8(&whole) {
+            Ok(text) => self.shape.write(text).into(),
+            Err(_) => whole.freeze(),
+        })
     }
 }
 

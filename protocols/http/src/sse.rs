@@ -92,6 +92,8 @@ impl Form {
             (header::CONTENT_TYPE, media),
             (header::CACHE_CONTROL, "no-cache, no-transform"),
             (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+            // The address may have a token in it.
+            (header::REFERRER_POLICY, "no-referrer"),
             // nginx would hold events back.
             (HeaderName::from_static("x-accel-buffering"), "no"),
         ];

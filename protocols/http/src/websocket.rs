@@ -2,17 +2,19 @@
 //!
 //! Browsers reach a wire of frames only this way. The one idea to know: this front-end answers the handshake and then
 //! has nothing more to do with the connection; whose wire it carries, and who logs in over it, is the business of the
-//! [`Protocol`] that the server mounts here. The credentials of the request count for nothing.
+//! [`Protocol`] that the server mounts here. The credentials of the request count for nothing, except a token in its
+//! query: a browser has no other place for one, so it is checked here and handed on with the connection.
 //!
 //! A browser lets every page open a WebSocket to everywhere, and says only from where; so the pages of other origins
 //! are refused unless the settings name them. Frames and messages are `sluice-net`'s.
 
 use crate::app::App;
+use crate::auth;
+use crate::call::Caller;
 use crate::connection::Io;
 use crate::errors::{Code, Problem};
 use crate::router::is_same_origin;
 use axum::body::Body;
-use axum::extract::Request;
 use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -24,6 +26,8 @@ use serde::{Deserialize, Serialize};
 use sluice_net::{Drain, Protocol, websocket_accept};
 use std::sync::Arc;
 use std::time::Duration;
+
+type Request = http::Request<Body>;
 
 const WEBSOCKET: &str = "websocket";
 const VERSION: &str = "13";
@@ -45,6 +49,7 @@ pub(crate) struct Next {
     upgrade: OnUpgrade,
     wire: Arc<dyn Protocol>,
     ping_every: Duration,
+    token: Option<String>,
 }
 
 impl Handover {
@@ -65,7 +70,8 @@ impl Next {
         let read =
             if first.is_empty() { parts.read_buf } else { [&parts.read_buf[..], &first].concat().into() };
         conn.now_speaks(self.wire.name());
-        self.wire.serve(conn.into_websocket(read, self.ping_every), drain).await;
+        let conn = conn.into_websocket(read, self.ping_every).with_token(self.token);
+        self.wire.serve(conn, drain).await;
     }
 }
 
@@ -74,10 +80,14 @@ pub(crate) fn handshake(
     app: &App,
     wire: &Arc<dyn Protocol>,
     mut request: Request,
-    handover: &Handover,
+    caller: &Caller,
 ) -> Result<Response, Problem> {
     check_request(&request)?;
     check_origin(app, &request)?;
+    let token = auth::token_in_query(request.uri())?;
+    if let Some(token) = &token {
+        auth::by_query(app, token, caller.peer)?;
+    }
     let key = request.headers().get(header::SEC_WEBSOCKET_KEY).map(HeaderValue::as_bytes).unwrap_or_default();
     if STANDARD.decode(key).map(|key| key.len()) != Ok(KEY_LENGTH) {
         let detail = "Sec-WebSocket-Key must be 16 bytes in Base64";
@@ -97,7 +107,7 @@ pub(crate) fn handshake(
         return Err(Problem::new(Code::Unsupported, "this connection cannot become a WebSocket"));
     };
     let ping_every = app.config.websocket_ping.0;
-    *handover.0.lock() = Some(Next { upgrade, wire: Arc::clone(wire), ping_every });
+    *caller.handover.0.lock() = Some(Next { upgrade, wire: Arc::clone(wire), ping_every, token });
     Ok(response)
 }
 

@@ -408,3 +408,115 @@ async fn who_is_over_quota_is_told_when_to_come_again() {
     assert_eq!(refused.header("ratelimit-policy"), "\"bytes\";q=100;w=1;qu=\"content-bytes\"");
     assert_eq!(refused.header("ratelimit"), format!("\"bytes\";r=0;t={wait}"));
 }
+
+#[tokio::test]
+async fn a_dry_run_of_what_takes_something_away_takes_nothing_away() {
+    let server = guarded().await;
+    let app = json!({"secret": "apps-secret", "password": "apps-password", "roles": []});
+    root(&server, "PUT", "/v1/users/app", app).await.expect(201);
+    root(&server, "PUT", "/v1/roles/spare", json!({})).await.expect(201);
+    root(&server, "PUT", "/v1/groups/g", json!({})).await.expect(201);
+    root(&server, "PUT", "/v1/groups/g/quota", json!({"inFlight": 3})).await.expect(200);
+    let policy = json!({"subject": "app", "resource": "Topic:*", "actions": ["Pub"]});
+    root(&server, "PUT", "/v1/acls", policy).await.expect(200);
+    let token = root(&server, "POST", "/v1/users/app/tokens", json!({"label": "ci"})).await.expect(201);
+    let token = format!("/v1/users/app/tokens/{}", token["id"].as_str().unwrap());
+    let all = [
+        "/v1/users/app/secret?which=current",
+        "/v1/users/app/password",
+        &token,
+        "/v1/roles/spare",
+        "/v1/groups/g/quota",
+        "/v1/groups/g",
+        "/v1/users/app",
+    ];
+    let dry = |target: &str| format!("{target}{}dryRun=true", if target.contains('?') { '&' } else { '?' });
+    for target in all {
+        for _ in 0..2 {
+            let answer = root(&server, "DELETE", &dry(target), Value::Null).await;
+            assert_eq!(answer.status, 204, "{target}: {:?}", answer.body);
+        }
+    }
+    let acls = "/v1/acls?subject=app";
+    let counted = root(&server, "DELETE", &dry(acls), Value::Null).await.expect(200);
+    assert_eq!(counted, json!({"removed": 1, "kept": 0}));
+    let refused = root(&server, "DELETE", "/v1/acls?subject=looker&dryRun", Value::Null).await;
+    refused.problem(409, "conflict");
+    assert_eq!(root(&server, "DELETE", acls, Value::Null).await.expect(200), counted, "it was only counted");
+    root(&server, "DELETE", &dry(acls), Value::Null).await.problem(404, "policy-not-found");
+    // What would be refused is refused.
+    root(&server, "DELETE", &dry("/v1/users/root"), Value::Null).await.problem(409, "conflict");
+    root(&server, "DELETE", &dry("/v1/users/nobody"), Value::Null).await.problem(404, "user-not-found");
+    root(&server, "DELETE", &dry("/v1/roles/none"), Value::Null).await.problem(404, "role-not-found");
+    root(&server, "DELETE", &dry("/v1/groups/none"), Value::Null).await.problem(404, "group-not-found");
+    call(&server, "looker", "DELETE", &dry("/v1/users/app"), Value::Null).await.problem(403, "forbidden");
+    root(&server, "DELETE", &dry("/v1/users/app").replace("true", "maybe"), Value::Null)
+        .await
+        .problem(400, "invalid-parameter");
+    for target in all {
+        assert_eq!(root(&server, "DELETE", target, Value::Null).await.status, 204, "{target}");
+    }
+}
+
+#[tokio::test]
+async fn a_password_is_taken_away_alone() {
+    let server = guarded().await;
+    let app = json!({"secret": "apps-secret", "password": "apps-password"});
+    root(&server, "PUT", "/v1/users/app", app).await.expect(201);
+    let target = "/v1/users/app/password";
+    call(&server, "looker", "DELETE", target, Value::Null).await.problem(403, "forbidden");
+    assert_eq!(root(&server, "DELETE", target, Value::Null).await.status, 204);
+    let shown = root(&server, "GET", "/v1/users/app", Value::Null).await.expect(200);
+    assert_eq!((&shown["hasPassword"], &shown["accessKeys"]), (&json!(false), &json!(["app"])));
+    call(&server, "app", "GET", "/v1/whoami", Value::Null).await.expect(200);
+    root(&server, "DELETE", target, Value::Null).await.problem(404, "not-found");
+    root(&server, "DELETE", "/v1/users/nobody/password", Value::Null).await.problem(404, "user-not-found");
+    root(&server, "DELETE", "/v1/users/looker/password", Value::Null).await.problem(409, "conflict");
+}
+
+#[tokio::test]
+async fn whoami_says_how_it_was_proven() {
+    let server = guarded().await;
+    let token = root(&server, "POST", "/v1/users/root/tokens", json!({"label": "x"})).await;
+    token.problem(409, "conflict");
+    root(&server, "PUT", "/v1/users/app", json!({"secret": "apps-secret"})).await.expect(201);
+    let token = root(&server, "POST", "/v1/users/app/tokens", json!({"label": "x"})).await.expect(201);
+    let bearer = format!("Authorization: Bearer {}", token["token"].as_str().unwrap());
+    for (header, scheme) in [(basic("app"), "basic"), (bearer, "bearer")] {
+        let shown = server.call("GET", "/v1/whoami", &[&header], "").await.expect(200);
+        assert_eq!((&shown["scheme"], &shown["principal"]), (&json!(scheme), &json!("app")));
+    }
+    let open = support::server().get("/v1/whoami").await.expect(200);
+    assert_eq!((&open["scheme"], &open["anonymous"]), (&Value::Null, &json!(true)));
+}
+
+#[tokio::test]
+async fn an_address_that_is_not_allowed_is_told_apart() {
+    let config = Config { trusted_proxies: vec!["127.0.0.0/8".parse().unwrap()], ..Config::default() };
+    let server = guarded_with(config).await;
+    root(&server, "PUT", "/v1/users/app", json!({"secret": "apps-secret"})).await.expect(201);
+    let policy = |decision: &str, net: &str| {
+        json!({
+            "subject": "app", "resource": "Topic:t", "actions": ["Pub"], "decision": decision, "sourceIps": [net],
+        })
+    };
+    root(&server, "PUT", "/v1/acls", policy("allow", "10.0.0.0/8")).await.expect(200);
+    let publish = |from: &'static str| {
+        let (server, login) = (&server, basic("app"));
+        async move {
+            server
+                .call("POST", "/v1/topics/t/messages", &[&login, &format!("X-Forwarded-For: {from}")], "x")
+                .await
+        }
+    };
+    publish("10.1.2.3").await.expect(201);
+    let problem = publish("192.0.2.1").await.problem(403, "ip-denied");
+    assert!(problem["detail"].as_str().unwrap().contains("from 192.0.2.1"), "{problem}");
+    root(&server, "PUT", "/v1/acls", policy("deny", "10.1.0.0/16")).await.expect(200);
+    publish("10.1.2.3").await.problem(403, "ip-denied");
+    publish("10.2.0.1").await.expect(201);
+    let other = server.call("POST", "/v1/topics/other/messages", &[&basic("app")], "x").await;
+    other.problem(403, "forbidden");
+    let whoami = server.call("GET", "/v1/whoami", &[&basic("app"), "Forwarded: for=192.0.2.9"], "").await;
+    assert_eq!(whoami.expect(200)["address"], "192.0.2.9");
+}

@@ -215,6 +215,10 @@ impl ConnectionList for Open {
         };
         (1..=3).filter(|n| *n > number).map(view).take(limit).collect()
     }
+
+    fn close(&self, number: u64) -> bool {
+        (1..=3).contains(&number)
+    }
 }
 
 #[tokio::test]
@@ -233,6 +237,10 @@ async fn open_connections_come_in_pages() {
     let page = server.get("/v1/connections?limit=2&cursor=2").await.expect(200);
     assert_eq!((&page["items"][0]["id"], &page["next"]), (&json!("3"), &Value::Null));
     assert_eq!(page["items"].as_array().map(Vec::len), Some(1));
+    server.delete("/v1/connections/2").await.expect(204);
+    for unknown in ["4", "-1", "x"] {
+        server.delete(&format!("/v1/connections/{unknown}")).await.problem(404, "connection-not-found");
+    }
     server.get("/v1/connections?cursor=-").await.problem(400, "invalid-parameter");
     server.get("/v1/connections?limit=0").await.problem(400, "invalid-parameter");
 }

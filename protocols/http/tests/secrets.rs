@@ -11,7 +11,7 @@ use sluice_broker::Broker;
 use sluice_model::ManualClock;
 use sluice_store::MemoryLog;
 use std::sync::Arc;
-use support::{Answer, Server, server_on};
+use support::{Answer, Server, request, server_on};
 
 const ACL: &str = r#"
 [[users]]
@@ -231,4 +231,48 @@ async fn requests_at_once_are_counted_while_they_wait() {
     root(&server, "POST", topic, json!("x")).await.expect(201);
     assert_eq!(waiting.await.unwrap(), 200);
     publish().await.expect(201);
+}
+
+/// A token of the query, and what becomes of a stream that is asked for with it.
+async fn stream_with(server: &Server, token: &str, more: &[&str]) -> http::Response<axum::body::Body> {
+    let target = format!("/v1/topics/t/stream?access_token={token}");
+    server.open(request("GET", &target, more, "")).await
+}
+
+#[tokio::test]
+async fn a_short_lived_token_may_stand_in_the_query_of_a_stream() {
+    let (server, _clock) = guarded().await;
+    let policy = json!({"subject": "app", "resource": "Topic:t", "actions": ["Sub", "Pub"]});
+    root(&server, "PUT", "/v1/acls", policy).await.expect(200);
+    root(&server, "PUT", "/v1/topics/t", json!({})).await.expect(201);
+    let make = async |expires: Value| {
+        let made =
+            root(&server, "POST", "/v1/users/app/tokens", json!({"label": "page", "expiresIn": expires}))
+                .await;
+        made.expect(201)["token"].as_str().unwrap().to_owned()
+    };
+    let (short, long) = (make(json!("30m")).await, make(json!("30d")).await);
+    let stream = stream_with(&server, &short, &[]).await;
+    assert_eq!(stream.status(), 200);
+    assert_eq!(stream.headers()["referrer-policy"], "no-referrer");
+    drop(stream);
+    let refused = |target: String, headers: Vec<String>| {
+        let server = &server;
+        async move {
+            let headers: Vec<&str> = headers.iter().map(String::as_str).collect();
+            server.call("GET", &target, &headers, "").await
+        }
+    };
+    let stream = |token: &str| format!("/v1/topics/t/stream?access_token={token}");
+    let answer = refused(stream(&long), vec![]).await;
+    let problem = answer.problem(401, "unauthenticated");
+    assert!(problem["detail"].as_str().unwrap().contains("within 1h"), "{problem}");
+    assert!(answer.header("www-authenticate").contains("Basic"));
+    refused(stream("nonsense"), vec![]).await.problem(401, "unauthenticated");
+    refused(format!("{}&access_token={short}", stream(&short)), vec![]).await.problem(400, "bad-request");
+    let header = format!("Authorization: Bearer {short}");
+    refused(stream(&short), vec![header.clone()]).await.problem(400, "bad-request");
+    // Elsewhere an address says nothing of who asks, and is not taken for somebody who does.
+    refused(format!("/v1/topics/t?access_token={short}"), vec![]).await.problem(401, "unauthenticated");
+    refused(format!("/v1/topics/t?access_token={short}"), vec![header]).await.problem(501, "unsupported");
 }

@@ -9,7 +9,7 @@ mod subscribe;
 mod transaction;
 mod unsubscribe;
 
-pub(crate) use connect::{Hello, connect, connected};
+pub(crate) use connect::{Hello, Proof, connect, connected};
 
 use crate::client::Client;
 use crate::errors::Failure;

@@ -11,11 +11,11 @@ use crate::client::Client;
 use crate::codec::{DecodeLimits, Decoder, Step};
 use crate::errors::{Failure, error_frame};
 use crate::frame::{Command, Frame, Version};
-use crate::handlers::{self, Hello};
+use crate::handlers::{self, Hello, Proof};
 use crate::heartbeat::{Due, Heartbeat};
 use crate::websocket;
 use crate::wire::Wire;
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use bytestring::ByteString;
 use parking_lot::Mutex;
 use sluice_auth::Session;
@@ -29,8 +29,8 @@ use tokio::time::Instant;
 pub(crate) struct StompSession {
     wire: Arc<Wire>,
     peer: SocketAddr,
-    /// The client's own, verified in the TLS handshake: DER.
-    certificate: Option<Bytes>,
+    /// What proves the client when CONNECT shows nothing: a token of the WebSocket's address, or its certificate.
+    at_hand: Proof,
     decoder: Decoder,
     out: Option<Outbox>,
     state: State,
@@ -75,7 +75,7 @@ impl StompSession {
             decoder: Decoder::new(limits),
             wire,
             peer: conn.peer,
-            certificate: conn.client_cert().map(|der| Bytes::copy_from_slice(der)),
+            at_hand: Proof::at_hand(conn),
             out: None,
             state: State::Unknown { until },
             watch: Arc::new(Mutex::new(SessionWatch::of(conn.number()))),
@@ -94,7 +94,7 @@ impl StompSession {
 
     fn connect(&mut self, frame: &Frame, out: &Outbox) -> Outcome {
         let Hello { version, heartbeat, proof, client_id, request_id } =
-            match handlers::connect(&self.wire, frame, self.certificate.as_ref()) {
+            match handlers::connect(&self.wire, frame, &self.at_hand) {
                 Ok(hello) => hello,
                 Err(error) => return self.end(Outcome::close(error)),
             };

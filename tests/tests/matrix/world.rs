@@ -10,8 +10,8 @@ use sluice_broker::{
 use sluice_model::{Filter, GroupName, Message, QueueId, TopicName};
 use sluice_tests::TestServer;
 use std::cell::Cell;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::time::Duration;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
 
 /// Where everybody comes from who is not denied by address: a new address for each connection, because failed logins
 /// slow their source down.
@@ -25,6 +25,8 @@ pub struct World {
     root: Session,
     serial: Cell<u32>,
     sources: Cell<u16>,
+    /// The newest connection that was looked for.
+    numbers: Cell<u64>,
 }
 
 /// What one cell works with, so that cells do not disturb each other. Rows speak of it by the names in braces.
@@ -49,6 +51,9 @@ pub struct Stage {
     half: Sent,
     /// `{recall}`: what takes a delayed message of the topic back.
     recall: String,
+    /// `{connection}`: the number of a connection that says nothing.
+    connection: u64,
+    _silent: TcpStream,
 }
 
 impl Stage {
@@ -64,6 +69,7 @@ impl Stage {
             .replace("{transaction}", &format!("{:016x}", self.half.locator))
             .replace("{half-offset}", &self.half.offset.to_string())
             .replace("{recall}", &self.recall)
+            .replace("{connection}", &self.connection.to_string())
     }
 
     pub fn credentials(&self) -> Shown {
@@ -86,7 +92,7 @@ impl World {
             let shown = Credentials::Password { user: "root", password: "roots" };
             broker.login_now(shown, SocketAddr::from((Ipv4Addr::LOCALHOST, 1))).expect("root may log in")
         });
-        Self { server, root, serial: Cell::new(0), sources: Cell::new(0) }
+        Self { server, root, serial: Cell::new(0), sources: Cell::new(0), numbers: Cell::new(0) }
     }
 
     fn broker(&self) -> &Broker {
@@ -127,7 +133,21 @@ impl World {
         let (handle, locator) = self.server.block_on(self.fill(&topic, &group));
         let (half, recall) = self.server.block_on(self.set_aside(&topic, &group));
         let (user, secret) = (name("user"), name("secret"));
-        let stage = Stage { topic, group, user, secret, other, role, handle, locator, half, recall };
+        let (connection, _silent) = self.silent_connection();
+        let stage = Stage {
+            topic,
+            group,
+            user,
+            secret,
+            other,
+            role,
+            handle,
+            locator,
+            half,
+            recall,
+            connection,
+            _silent,
+        };
         for user in [&stage.user, &stage.other] {
             let spec = UserSpec { secret: Some(stage.secret.as_str().into()), ..UserSpec::named(user) };
             self.change(Command::PutUser(spec));
@@ -135,6 +155,23 @@ impl World {
         self.change(Command::PutRole(RoleSpec::named(&stage.role)));
         self.allow(&stage.other, &format!("Topic:{}", stage.other), &[Action::Pub]);
         stage
+    }
+
+    /// A connection, and its number.
+    fn silent_connection(&self) -> (u64, TcpStream) {
+        let socket = TcpStream::connect(self.address("http")).expect("a connection");
+        let own = socket.local_addr().expect("an address");
+        let until = Instant::now() + Duration::from_secs(20);
+        let after = self.numbers.get();
+        loop {
+            let open = self.broker().connections(&self.root, after, usize::MAX).expect("connections");
+            if let Some(found) = open.iter().find(|open| open.peer == own) {
+                self.numbers.set(found.number);
+                return (found.number, socket);
+            }
+            assert!(Instant::now() < until, "the connection is not listed");
+            std::thread::yield_now();
+        }
     }
 
     /// A topic with messages, of which the group holds the first.

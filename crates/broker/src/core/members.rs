@@ -59,10 +59,8 @@ impl Members {
         max_members: usize,
     ) -> Result<Joined> {
         self.check_free(&membership.group)?;
-        let group = self
-            .groups
-            .entry(membership.group.clone())
-            .or_insert_with(|| LiveGroup::new(membership.sharing));
+        let group =
+            self.groups.entry(membership.group.clone()).or_insert_with(|| LiveGroup::new(membership.sharing));
         let known = group.members.get(&membership.client_id);
         if known.is_none() && group.members.len() >= max_members {
             return Err(Error::new(
@@ -198,9 +196,7 @@ impl Members {
     }
 
     pub(crate) fn count(&self, group: &GroupName) -> usize {
-        self.groups
-            .get(group)
-            .map_or(0, |g| g.members.len() + g.coordinated.as_ref().map_or(0, Vec::len))
+        self.groups.get(group).map_or(0, |g| g.members.len() + g.coordinated.as_ref().map_or(0, Vec::len))
     }
 
     /// What the group reads from a topic: the newest that any member told.

@@ -49,6 +49,8 @@ pub(crate) struct GroupQueue {
     /// Cells that are deliverable now.
     ready: BTreeSet<Offset>,
     leased: usize,
+    /// When something was consumed last; 0 when nothing was.
+    consumed_at: Millis,
     /// Somebody has leased whole ordering groups since the start: such a one may wait for a settlement.
     pub(crate) is_in_order: bool,
 }
@@ -76,6 +78,16 @@ impl GroupQueue {
             CellState::Waiting { .. } => false,
         };
         self.leased > 0 && self.cells.values().any(holds)
+    }
+
+    /// When something was consumed last, as far as it is remembered.
+    pub(crate) fn consumed_at(&self) -> Option<Millis> {
+        (self.consumed_at > 0).then_some(self.consumed_at)
+    }
+
+    /// Something was consumed at this time.
+    pub(crate) fn consumed(&mut self, at: Millis) {
+        self.consumed_at = self.consumed_at.max(at);
     }
 
     /// Deliveries leased or waiting: what bounds the window.

@@ -42,6 +42,8 @@ pub(crate) struct Core {
     read_by: HashMap<u32, BTreeSet<LogQueue>>,
     boot: u32,
     last_lease: u32,
+    /// When the records that are being applied were written.
+    now: Millis,
 }
 
 impl Core {
@@ -98,6 +100,11 @@ impl Core {
         all
     }
 
+    /// The records applied from now on are of this time.
+    pub(crate) fn at_time(&mut self, now: Millis) {
+        self.now = now;
+    }
+
     /// Changes the state as the record says.
     pub(crate) fn apply(&mut self, record: &Record) -> Effects {
         let mut effects = Effects::default();
@@ -113,14 +120,24 @@ impl Core {
             }
             Record::GroupGone(name) => self.remove_group(name),
             Record::Offset { group, queue, offset } => {
-                self.progress_or_start(*group, LogQueue(*queue), *offset).set(*offset);
+                let now = self.now;
+                let progress = self.progress_or_start(*group, LogQueue(*queue), *offset);
+                // A rewind consumes nothing.
+                if *offset > progress.committed() {
+                    progress.consumed(now);
+                }
+                progress.set(*offset);
             }
             Record::Lease { group, queue, next, until, lease, deliveries, taker: _ } => {
                 let until = if *until == 0 { None } else { Some(Until::Time(*until)) };
                 self.lease(*group, LogQueue(*queue), *next, until, *lease, deliveries);
             }
             Record::Settled { group, queue, offset } => {
-                self.at(*group, *queue, |progress| progress.settle(*offset));
+                let now = self.now;
+                self.at(*group, *queue, |progress| {
+                    progress.settle(*offset);
+                    progress.consumed(now);
+                });
             }
             Record::Returned { group, queue, offset, visible_at, attempt } => {
                 self.at(*group, *queue, |progress| progress.put_back(*offset, *attempt, *visible_at));
@@ -248,7 +265,24 @@ impl Core {
         let bytes = postcard::to_extend(&self.transactions.save(), bytes).map_err(Error::internal)?;
         let bytes = postcard::to_extend(&self.once.save(), bytes).map_err(Error::internal)?;
         let bytes = postcard::to_extend(&self.marks.save(), bytes).map_err(Error::internal)?;
+        let bytes = postcard::to_extend(&self.save_consumed(), bytes).map_err(Error::internal)?;
         postcard::to_extend(&self.notes.save(), bytes).map_err(Error::internal)
+    }
+
+    /// When each group consumed something last, by group and queue.
+    fn save_consumed(&self) -> Vec<(u32, u32, Millis)> {
+        let times = self.progress.iter();
+        let times = times.filter_map(|((group, queue), p)| Some((*group, queue.0, p.consumed_at()?)));
+        let mut times: Vec<_> = times.collect();
+        // The same in every run of a simulation.
+        times.sort_unstable();
+        times
+    }
+
+    fn restore_consumed(&mut self, times: Vec<(u32, u32, Millis)>) {
+        for (group, queue, time) in times {
+            self.at(group, queue, |progress| progress.consumed(time));
+        }
     }
 
     /// The state of a checkpoint, and the users and policies to apply.
@@ -279,6 +313,9 @@ impl Core {
         }
         if let Some(saved) = next_part(&mut rest)? {
             core.marks = Marks::restore(saved);
+        }
+        if let Some(times) = next_part(&mut rest)? {
+            core.restore_consumed(times);
         }
         if let Some(saved) = next_part::<SavedNotes>(&mut rest)? {
             core.notes = Notes::restore(saved);

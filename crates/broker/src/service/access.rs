@@ -147,14 +147,32 @@ impl Broker {
     ) -> Result<Removed> {
         let permit = self.0.cluster(session, &[Action::Update])?;
         let auth = &self.0.under(&permit).auth;
-        let before = count_policies(auth, subject, resource.clone()).await?;
-        if auth.mode() == Mode::Acl && before == 0 {
-            return Ok(Removed::default());
+        let meant = count_policies(auth, subject, resource.clone()).await?;
+        if auth.mode() == Mode::Acl && meant == Removed::default() {
+            return Ok(meant);
         }
-        let command = Command::DeletePolicy { subject: subject.to_owned(), resource: resource.clone() };
-        self.change_access(session, command).await?;
-        let kept = count_policies(auth, subject, resource).await?;
-        Ok(Removed { removed: before.saturating_sub(kept), kept })
+        let command = Command::DeletePolicy { subject: subject.to_owned(), resource };
+        self.change_access(session, command).await.map(|()| meant)
+    }
+
+    /// What [`Broker::delete_policies`] would remove and keep. Permit: Update on the cluster.
+    ///
+    /// # Errors
+    /// As for [`Broker::change_access`].
+    pub async fn count_policies(
+        &self,
+        session: &Session,
+        subject: &str,
+        resource: Option<ResourcePattern>,
+    ) -> Result<Removed> {
+        let permit = self.0.cluster(session, &[Action::Update])?;
+        let auth = &self.0.under(&permit).auth;
+        let meant = count_policies(auth, subject, resource.clone()).await?;
+        if auth.mode() == Mode::Acl && meant == Removed::default() {
+            return Ok(meant);
+        }
+        let command = Command::DeletePolicy { subject: subject.to_owned(), resource };
+        self.check_access(session, command).await.map(|()| meant)
     }
 }
 
@@ -167,13 +185,15 @@ async fn find_user(auth: &Arc<Auth>, name: &str) -> Result<Option<UserView>> {
     blocking(move || Ok(auth.users().into_iter().find(|user| user.name == name))).await
 }
 
-async fn count_policies(auth: &Arc<Auth>, subject: &str, resource: Option<ResourcePattern>) -> Result<usize> {
+async fn count_policies(
+    auth: &Arc<Auth>,
+    subject: &str,
+    resource: Option<ResourcePattern>,
+) -> Result<Removed> {
     let (auth, subject) = (Arc::clone(auth), subject.to_owned());
     blocking(move || {
-        let meant = |policy: &&Policy| {
-            policy.subject == subject && resource.as_ref().is_none_or(|pattern| policy.resource == *pattern)
-        };
-        Ok(auth.policies().iter().filter(meant).count())
+        let (removed, kept) = auth.count_policies(&subject, resource.as_ref());
+        Ok(Removed { removed, kept })
     })
     .await
 }

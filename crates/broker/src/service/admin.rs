@@ -6,7 +6,7 @@ use super::{Broker, Inner};
 use crate::core::catalog::{Group, QueueBounds, Topic};
 use crate::core::record::Record;
 use crate::core::state::Core;
-use crate::{DeleteIf, GroupSpec, GroupView, StartAt, TopicSpec, TopicView};
+use crate::{DeleteIf, GroupHabits, GroupSpec, GroupView, StartAt, TopicSpec, TopicView};
 use sluice_auth::{Action, AuditEvent, Change, Command, Explanation, NewToken, Resource, Session};
 use sluice_model::{Error, ErrorKind, GroupName, Millis, Result, TopicName};
 use sluice_store::{Durability, LogQueue};
@@ -151,17 +151,37 @@ impl Broker {
         Ok(())
     }
 
+    /// How a group's consumers receive when they do not say: asked for whoever asks next to receive, under a permit.
+    pub fn habits(&self, group: &GroupName) -> Option<GroupHabits> {
+        let inner = self.0.by_itself(); // shown to nobody: the receive that uses it needs its permits
+        let core = inner.core.lock();
+        let spec = &core.catalog.group(group)?.spec;
+        Some(GroupHabits { lease: spec.lease(), subscription: spec.subscription() })
+    }
+
     /// Deletes a group and its progress. Its dead letters stay. Permit: Delete on the group.
     ///
     /// # Errors
     /// `GroupNotFound`.
     pub async fn delete_group(&self, session: &Session, group: &GroupName) -> Result<()> {
+        self.delete_group_if(session, group, false).await
+    }
+
+    /// Deletes a group as [`Broker::delete_group`] does, or, with `dry_run`, only says whether it would. Permit: Delete on
+    /// the group.
+    ///
+    /// # Errors
+    /// `GroupNotFound`.
+    pub async fn delete_group_if(&self, session: &Session, group: &GroupName, dry_run: bool) -> Result<()> {
         let permit = self.0.group(session, &[Action::Delete], group)?;
         let inner = self.0.under(&permit);
         let done = {
             let mut core = inner.core.lock();
             if core.catalog.group(group).is_none() {
                 return Err(unknown_group(group));
+            }
+            if dry_run {
+                return Ok(());
             }
             inner.record(&mut core, &[Record::GroupGone(group.clone())], Durability::Sync)?.done
         };
@@ -200,6 +220,16 @@ impl Broker {
     pub async fn change_access(&self, session: &Session, command: Command) -> Result<()> {
         self.0.cluster(session, &[Action::Update])?;
         self.write_access(Some(session), command).await
+    }
+
+    /// Refuses what [`Broker::change_access`] would refuse, and changes nothing. Permit: Update on the cluster.
+    ///
+    /// # Errors
+    /// As for [`Broker::change_access`].
+    pub async fn check_access(&self, session: &Session, command: Command) -> Result<()> {
+        let permit = self.0.cluster(session, &[Action::Update])?;
+        let auth = Arc::clone(&self.0.under(&permit).auth);
+        super::log::blocking(move || auth.plan(command).map(drop)).await
     }
 
     /// Makes an API token for a user and gives its text, which is nowhere afterwards. Permit: Update on the cluster.
@@ -277,8 +307,20 @@ impl Broker {
 fn check_group(spec: &GroupSpec) -> Result<()> {
     match spec.max_attempts {
         Some(0) => Err(Error::invalid("a group delivers each message at least once")),
-        _ => Ok(()),
+        _ => check_habits(spec),
     }
+}
+
+/// What a group remembers for its consumers has to be something that they could ask for.
+fn check_habits(spec: &GroupSpec) -> Result<()> {
+    let said = |wanted: &str| spec.attributes.iter().any(|(name, _)| name == wanted);
+    if said("lease") && spec.lease().is_none_or(|lease| lease.0.is_zero()) {
+        return Err(Error::invalid("the lease of a group is a length of time, like 2m"));
+    }
+    if said("subscription") && spec.subscription().is_empty() {
+        return Err(Error::invalid("the subscription of a group is a list of topics, separated by blanks"));
+    }
+    Ok(())
 }
 
 impl Inner {

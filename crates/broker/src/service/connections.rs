@@ -36,6 +36,9 @@ pub struct ConnectionView {
 pub trait ConnectionList: Send + Sync {
     /// So many of those that are open, in the order of their numbers, from the first one after `number`.
     fn after(&self, number: u64, limit: usize) -> Vec<ConnectionView>;
+
+    /// Ends the open connection with this number, in its wire's words where it has some; false when there is none.
+    fn close(&self, number: u64) -> bool;
 }
 
 impl Broker {
@@ -53,15 +56,25 @@ impl Broker {
     pub fn connections(&self, session: &Session, after: u64, limit: usize) -> Result<Vec<ConnectionView>> {
         let permit = self.0.cluster(session, &[Action::Get])?;
         let known = &self.0.under(&permit).connections;
-        let list = known.list.get();
-        let list =
-            list.ok_or_else(|| Error::new(ErrorKind::Unsupported, "nothing here accepts connections"))?;
-        let mut open = list.after(after, limit);
+        let mut open = known.list()?.after(after, limit);
         let users = known.users.0.lock();
         for connection in &mut open {
             connection.user = users.names.get(&connection.number).map(|(_, user)| user.clone());
         }
         Ok(open)
+    }
+
+    /// Ends an open connection; false when there is none with this number. Permit: Update on the cluster.
+    ///
+    /// # Errors
+    /// `Unsupported` when nobody has told where they are listed.
+    pub fn close_connection(&self, session: &Session, number: u64) -> Result<bool> {
+        let permit = self.0.cluster(session, &[Action::Update])?;
+        let closed = self.0.under(&permit).connections.list()?.close(number);
+        if closed {
+            tracing::info!(number, by = %session.principal(), "connection closed on request");
+        }
+        Ok(closed)
     }
 }
 
@@ -70,6 +83,13 @@ impl Broker {
 pub(super) struct Connections {
     list: OnceLock<Arc<dyn ConnectionList>>,
     pub(super) users: Arc<Users>,
+}
+
+impl Connections {
+    fn list(&self) -> Result<&dyn ConnectionList> {
+        let list = self.list.get().map(|list| &**list);
+        list.ok_or_else(|| Error::new(ErrorKind::Unsupported, "nothing here accepts connections"))
+    }
 }
 
 /// Whom connections act for, by number: at most one entry for each that is open.

@@ -217,11 +217,16 @@ impl Inner {
                 let offset = core.progress(number, queue).map(|progress| progress.committed());
                 offset.is_some_and(|offset| core.notes.on(number, queue, offset).is_some())
             });
-            if core.members.count(&group.name) > 0 || !noted_alone || group.spec != crate::GroupSpec::default() {
+            if core.members.count(&group.name) > 0
+                || !noted_alone
+                || group.spec != crate::GroupSpec::default()
+            {
                 continue;
             }
             match self.record(&mut core, &[Record::GroupGone(group.name.clone())], Durability::Async) {
-                Ok(_) => tracing::info!(group = %group.name, "nobody used the group for too long: it is forgotten"),
+                Ok(_) => {
+                    tracing::info!(group = %group.name, "nobody used the group for too long: it is forgotten")
+                }
                 Err(e) => tracing::warn!(group = %group.name, error = ?e, "an idle group was not forgotten"),
             }
         }

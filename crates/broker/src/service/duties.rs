@@ -25,12 +25,7 @@ impl Broker {
     /// The background duties. Runs until it is dropped.
     pub async fn run(&self) {
         let broker = self.0.by_itself();
-        tokio::join!(
-            broker.fire_timers(),
-            broker.check_transactions(),
-            broker.keep_house(),
-            broker.scrub()
-        );
+        tokio::join!(broker.fire_timers(), broker.check_transactions(), broker.keep_house(), broker.scrub());
     }
 
     /// Delivers the delayed messages that are due now: what [`Broker::run`] does at their times. For those who drive

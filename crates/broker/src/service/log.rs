@@ -79,7 +79,9 @@ impl Inner {
         durability: Durability,
     ) -> Result<Ticket> {
         let items: Vec<_> = records.iter().map(Item::Record).collect();
-        let ticket = self.append(&items, self.clock.now(), durability, true)?;
+        let now = self.clock.now();
+        let ticket = self.append(&items, now, durability, true)?;
+        core.at_time(now);
         for record in records {
             self.carry_out(core.apply(record));
         }

@@ -19,12 +19,12 @@
 //! | `find` | find |
 //! | `trace` | trace |
 //! | `retry` | send_back |
-//! | `offsets` | commit_offset, committed, bounds, offset_at, progress, reset_offsets |
+//! | `offsets` | commit_offset, set_offsets, committed, bounds, offset_at, progress, reset_offsets |
 //! | `coordinated` | coordinate, check_consume, commit_offsets, committed_offsets, forget_offsets |
 //! | `groups` | client (join, leave, events), members, subscription, queue locks |
 //! | `admin` | topics, groups, access |
-//! | `access` | users, user, roles, policies; put_user, delete_user, put_role, delete_role, delete_policies |
-//! | `connections` | connections |
+//! | `access` | users, user, roles, policies; put_user, delete_user, put_role, delete_role, delete_policies, count_policies |
+//! | `connections` | connections, close_connection |
 //! | `scrub` | damages; what looks for them |
 //! | `sessions` | session_ended; [`SessionWatch`] |
 //! | `verbs` | their names, for whoever must not forget one |

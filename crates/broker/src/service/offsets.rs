@@ -4,7 +4,7 @@ use super::{Broker, Inner};
 use crate::core::catalog::Topic;
 use crate::core::record::Record;
 use crate::core::state::Core;
-use crate::{Progress, Promise, StartAt};
+use crate::{OffsetMoved, Progress, Promise, SetOffset, StartAt};
 use sluice_auth::{Action, Session};
 use sluice_model::{Error, ErrorKind, GroupName, Millis, Offset, QueueId, Result, TopicName};
 use sluice_store::{Durability, LogQueue};
@@ -35,6 +35,31 @@ impl Broker {
         let record = Record::Offset { group: group.number, queue: log.0, offset };
         let ticket = inner.record(&mut core, &[record], Durability::Async)?;
         Ok(Promise::new(ticket.done, ()))
+    }
+
+    /// Puts a group at several places at once: all of them, or none. Returns its progress on everything. Permit: Sub or
+    /// Update on the group.
+    ///
+    /// # Errors
+    /// `GroupNotFound`, `TopicNotFound`; `InvalidArgument` for a queue that the topic has not; `Conflict` with an
+    /// [`OffsetMoved`] as its source when the group is not where it was expected to be.
+    pub async fn set_offsets(
+        &self,
+        session: &Session,
+        group: &GroupName,
+        places: &[SetOffset],
+        dry_run: bool,
+    ) -> Result<Vec<Progress>> {
+        let permit = self.0.group(session, &[Action::Sub, Action::Update], group)?;
+        let inner = self.0.under(&permit);
+        let queues = places.iter().map(|place| Ok(inner.queue_of(&place.topic, place.queue)?.1));
+        let queues: Vec<LogQueue> = queues.collect::<Result<_>>()?;
+        let (progress, done) = inner.place_group(group, places, &queues, dry_run)?;
+        if let Some(done) = done {
+            done.await?;
+            inner.arrivals.arrived(&queues);
+        }
+        Ok(progress)
     }
 
     /// A group's offset on a queue, if it has any. Permit: Sub or Get on the group.
@@ -138,6 +163,53 @@ impl Broker {
 }
 
 impl Inner {
+    fn place_group(
+        &self,
+        group: &GroupName,
+        places: &[SetOffset],
+        queues: &[LogQueue],
+        dry_run: bool,
+    ) -> Result<(Vec<Progress>, Option<sluice_store::Done>)> {
+        let mut core = self.core.lock();
+        let number = core.catalog.group(group).ok_or_else(|| unknown_group(group))?.number;
+        for (at, (place, queue)) in places.iter().zip(queues).enumerate() {
+            let committed = core.progress(number, *queue).map(|progress| progress.committed());
+            if place.expected.is_some() && place.expected != committed {
+                let moved = OffsetMoved { at, committed };
+                return Err(Error::new(ErrorKind::Conflict, moved.to_string()).with_source(moved));
+            }
+        }
+        if dry_run {
+            let mut progress = self.progress_of(&core, number, None);
+            for (place, queue) in places.iter().zip(queues) {
+                progress.retain(|p| p.topic != place.topic || p.queue != place.queue);
+                progress.push(self.would_be(&place.topic, place.queue, *queue, place.offset));
+            }
+            progress.sort_by(|a, b| (&a.topic, a.queue).cmp(&(&b.topic, b.queue)));
+            return Ok((progress, None));
+        }
+        let records = places.iter().zip(queues);
+        let records: Vec<_> = records
+            .map(|(place, queue)| Record::Offset { group: number, queue: queue.0, offset: place.offset })
+            .collect();
+        let ticket = self.record(&mut core, &records, Durability::Sync)?;
+        Ok((self.progress_of(&core, number, None), Some(ticket.done)))
+    }
+
+    /// What a group's progress on a queue would be at this offset.
+    fn would_be(&self, topic: &TopicName, queue: QueueId, log: LogQueue, offset: Offset) -> Progress {
+        let bounds = self.log.bounds(log);
+        Progress {
+            topic: topic.clone(),
+            queue,
+            committed: offset,
+            min: bounds.min,
+            end: bounds.next,
+            in_flight: 0,
+            last_consumed: None,
+        }
+    }
+
     fn move_group(
         &self,
         group: &GroupName,
@@ -148,17 +220,9 @@ impl Inner {
         let mut core = self.core.lock();
         let number = core.catalog.group(group).ok_or_else(|| unknown_group(group))?.number;
         if dry_run {
-            let would_be = topic.each_queue().zip(starts).map(|((queue, log), (_, offset))| {
-                let bounds = self.log.bounds(log);
-                Progress {
-                    topic: topic.name.clone(),
-                    queue,
-                    committed: *offset,
-                    min: bounds.min,
-                    end: bounds.next,
-                    in_flight: 0,
-                }
-            });
+            let would_be = topic.each_queue().zip(starts);
+            let would_be =
+                would_be.map(|((queue, log), (_, offset))| self.would_be(&topic.name, queue, log, *offset));
             return Ok((would_be.collect(), None));
         }
         let records: Vec<_> = starts
@@ -181,6 +245,7 @@ impl Inner {
                 min: bounds.min,
                 end: bounds.next,
                 in_flight: progress.in_flight(),
+                last_consumed: progress.consumed_at(),
             })
         });
         let mut rows: Vec<_> = rows.collect();

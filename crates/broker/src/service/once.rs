@@ -128,7 +128,7 @@ fn before(core: &Core, known: &Known, first: &First) -> Result<SentBefore> {
     Ok(SentBefore { sent, deliver_at: first.due })
 }
 
-fn refused(kind: ErrorKind, why: OnceRefusal) -> Error {
+pub(super) fn refused(kind: ErrorKind, why: OnceRefusal) -> Error {
     Error::new(kind, why.to_string()).with_source(why)
 }
 

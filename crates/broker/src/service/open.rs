@@ -166,6 +166,7 @@ impl Replay<'_> {
                     self.once = Some(SentOnce { key, content, messages, come: Vec::new() });
                 }
                 Ok(record) => {
+                    self.core.at_time(entry.stored);
                     let effects = self.core.apply(&record);
                     effects.access.iter().for_each(|change| self.auth.apply(change));
                     effects.forgotten.iter().for_each(|queue| self.log.forget(*queue));

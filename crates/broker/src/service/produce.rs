@@ -2,11 +2,12 @@
 
 use super::gate::Gate;
 use super::log::Item;
+use super::once::refused;
 use super::{Broker, Inner};
 use crate::core::catalog::{TIMER_QUEUE, Topic};
 use crate::core::record::Record;
 use crate::core::state::Core;
-use crate::{Config, DurabilitySetting, Promise, QueueChoice, SendRequest, Sent, Work};
+use crate::{Config, DurabilitySetting, OnceRefusal, Promise, QueueChoice, SendRequest, Sent, Work};
 use sluice_auth::{Action, Cost, Permit, Resource, Session};
 use sluice_model::{Error, ErrorKind, Headers, Message, MessageType, Millis, QueueId, Result, TopicName};
 use sluice_store::{Durability, LogQueue, Ticket};
@@ -66,6 +67,7 @@ impl Broker {
             let permit = permit_send(&self.0, session, &name)?;
             refuse_halves(&request)?;
             let topic = inner.topic_to_write(&permit, &name, request.create)?;
+            refuse_without_key(&topic)?;
             plans.push(inner.plan(&permit, &topic, request, now)?);
         }
         let settled = inner.settlements(session, &work.acks, now)?;
@@ -85,6 +87,14 @@ pub(super) fn permit_send<'a>(gate: &Gate, session: &'a Session, topic: &'a Topi
 pub(super) fn refuse_halves(request: &SendRequest) -> Result<()> {
     match request.messages.iter().any(|m| m.kind == MessageType::Transaction) {
         true => Err(Error::invalid("a message of a transaction is prepared, not sent")),
+        false => Ok(()),
+    }
+}
+
+/// What is sent without a key could be stored twice, which its topic does not take.
+pub(super) fn refuse_without_key(topic: &Topic) -> Result<()> {
+    match topic.spec.demands_key() {
+        true => Err(refused(ErrorKind::InvalidArgument, OnceRefusal::KeyRequired)),
         false => Ok(()),
     }
 }
@@ -125,6 +135,7 @@ impl Inner {
     fn store(&self, permit: &Permit<'_>, request: SendRequest) -> Result<Promise<Vec<Sent>>> {
         let now = self.clock.now();
         let topic = self.topic_to_write(permit, &request.topic, request.create)?;
+        refuse_without_key(&topic)?;
         let plan = self.plan(permit, &topic, request, now)?;
         if plan.has_delayed(now) {
             return self.append_plans(std::slice::from_ref(&plan), Vec::new(), now);
@@ -206,6 +217,7 @@ impl Inner {
         }
         let durability = plans.iter().map(|p| p.durability).max().unwrap_or(Durability::Async);
         let ticket = self.append(&items, now, durability, false)?;
+        core.at_time(now);
         for record in settled {
             self.carry_out(core.apply(record));
         }

@@ -75,7 +75,10 @@ struct News {
 impl Inner {
     /// Looks for damage when it is time, and logs what anybody comes upon. Runs until it is dropped.
     pub(super) async fn scrub(&self) {
-        describe_counter!("sluice_store_scrubbed_bytes_total", "Stored bytes that were read again to find damage");
+        describe_counter!(
+            "sluice_store_scrubbed_bytes_total",
+            "Stored bytes that were read again to find damage"
+        );
         describe_counter!("sluice_store_scrub_passes_total", "Looks at everything stored");
         describe_gauge!("sluice_store_damaged_places", "Places of stored data that are known to be damaged");
         gauge!("sluice_store_damaged_places").set(0.0);

@@ -7,7 +7,7 @@
 //! Who is asked when nobody says so is `checks`.
 
 use super::log::{Item, blocking, stored_as};
-use super::produce::{cost_of, permit_send};
+use super::produce::{cost_of, permit_send, refuse_without_key};
 use super::{Broker, Inner};
 use crate::core::catalog::{HALF_QUEUE, TIMER_QUEUE, Topic};
 use crate::core::record::Record;
@@ -100,6 +100,7 @@ impl Inner {
         let now = self.clock.now();
         let name = send.topic.clone();
         let topic = self.topic_to_write(permit, &name, send.create)?;
+        refuse_without_key(&topic)?;
         let plan = self.plan(permit, &topic, send, now)?;
         let Some(message) = plan.messages.first() else {
             return Err(Error::internal("a plan without a message"));

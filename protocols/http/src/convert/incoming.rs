@@ -329,7 +329,8 @@ impl RawFields<'_> {
 }
 
 /// The `X-MQ-` headers of a raw publish; another one is a misspelling, not to be ignored.
-const KNOWN_HEADERS: [&str; 9] = [
+const KNOWN_HEADERS: [&str; 10] = [
+    "x-mq-namespace",
     "x-mq-tag",
     "x-mq-key",
     "x-mq-group",

@@ -209,7 +209,12 @@ pub(crate) async fn delete(call: Call) -> Result<Response, Problem> {
     let about = subject(call.query.required("subject")?);
     let resource: Option<ResourcePattern> =
         call.query.get("resource")?.map(str::parse).transpose().map_err(Problem::from)?;
-    let result = call.broker().delete_policies(call.session()?, about, resource).await.map_err(refused)?;
+    let session = call.session()?;
+    let result = match call.dry_run()? {
+        true => call.broker().count_policies(session, about, resource).await,
+        false => call.broker().delete_policies(session, about, resource).await,
+    };
+    let result = result.map_err(refused)?;
     match (result.removed, result.kept) {
         (0, 0) => Err(Problem::new(Code::PolicyNotFound, format!("no such policy about {about:?}"))),
         (0, _) => {
@@ -228,8 +233,8 @@ pub(crate) async fn explain(mut call: Call) -> Result<Response, Problem> {
         .parse()
         .map_err(|e: sluice_model::Error| Problem::new(Code::InvalidJson, e.message()).at("/action"))?;
     let named = Named::parse(&question.resource)?;
-    let from = question.source.unwrap_or_else(|| call.caller.peer.ip());
     let (session, user) = (call.session()?, subject(&question.user));
+    let from = question.source.unwrap_or_else(|| session.peer().ip());
     let explanation = call.broker().explain_access(session, user, action, named.resource(), from)?;
     json_response(StatusCode::OK, &Answer::from(explanation))
 }

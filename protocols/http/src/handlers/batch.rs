@@ -8,7 +8,7 @@ use super::once::{self, Named, Once};
 use super::publish::{Level, Published, create, request, send_problem, sender};
 use super::upload;
 use crate::call::{Call, JSON, NDJSON, json_response, unsupported_media};
-use crate::convert::{self, NewMessage, Ready, Times, from_json};
+use crate::convert::{NewMessage, Ready, Times, from_json};
 use crate::errors::{Code, Problem};
 use crate::json;
 use axum::response::Response;
@@ -119,15 +119,15 @@ pub(crate) struct Prepared {
 }
 
 /// The topic of a message: the path's, or its own.
-pub(crate) fn topic_of(ready: &Ready, path: Option<&TopicName>) -> Result<TopicName, Problem> {
+pub(crate) fn topic_of(call: &Call, ready: &Ready, path: Option<&TopicName>) -> Result<TopicName, Problem> {
     match (path, &ready.topic) {
         (Some(path), None) => Ok(path.clone()),
-        (Some(path), Some(own)) if own.as_str() == path.as_str() => Ok(path.clone()),
+        (Some(path), Some(own)) if call.topic_named(own).is_ok_and(|own| own == *path) => Ok(path.clone()),
         (Some(path), Some(own)) => {
             let detail = format!("the message says topic {own:?}, the path {:?}", path.as_str());
             Err(Problem::new(Code::InvalidJson, detail).at("/topic"))
         }
-        (None, Some(own)) => convert::topic(own).map_err(|problem| problem.at("/topic")),
+        (None, Some(own)) => call.topic_named(own).map_err(|problem| problem.at("/topic")),
         (None, None) => Err(Problem::new(Code::InvalidJson, "the field topic is missing").at("/topic")),
     }
 }
@@ -151,7 +151,7 @@ fn entries(
     let session = call.session()?;
     let (mut entries, mut bytes) = (Vec::with_capacity(messages.len()), 0);
     for (at, message) in messages.into_iter().enumerate() {
-        let ready = from_json(message, &sender).and_then(|ready| Ok((topic_of(&ready, topic)?, ready)));
+        let ready = from_json(message, &sender).and_then(|ready| Ok((topic_of(call, &ready, topic)?, ready)));
         let (topic, ready) = match ready {
             Ok(ready) => ready,
             Err(problem) if problem.code().status() == StatusCode::UNPROCESSABLE_ENTITY => {

@@ -1,7 +1,7 @@
-//! Who is connected, over any wire.
+//! Who is connected, over any wire, and closing one of them.
 
-use crate::call::{Call, json_response};
-use crate::errors::Problem;
+use crate::call::{Call, json_response, no_content};
+use crate::errors::{Code, Problem};
 use crate::page;
 use crate::params::format_time;
 use axum::response::Response;
@@ -50,4 +50,15 @@ pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
     let next = open.last().filter(|_| more).map(|last| last.number.to_string());
     let items = open.into_iter().map(Connection::from).collect();
     json_response(StatusCode::OK, &Connections { items, next })
+}
+
+/// `DELETE /v1/connections/{connection}`
+pub(crate) async fn close(call: Call) -> Result<Response, Problem> {
+    let id = call.segment(0)?;
+    let unknown = || Problem::new(Code::ConnectionNotFound, format!("there is no open connection {id:?}"));
+    let number: u64 = id.parse().map_err(|_| unknown())?;
+    match call.broker().close_connection(call.session()?, number)? {
+        true => Ok(no_content()),
+        false => Err(unknown()),
+    }
 }

@@ -1,8 +1,9 @@
 //! Groups: list, read, make, change, delete, and who is in them.
 
+use super::receive::{MAX_TOPICS, MIN_LEASE};
 use super::topics::attributes;
 use crate::call::{Call, json_response, no_content};
-use crate::convert::Time;
+use crate::convert::{self, Time};
 use crate::errors::{Code, Problem};
 use crate::page::{self, DEFAULT_LIMIT, MAX_LIMIT};
 use crate::params::format_time;
@@ -12,8 +13,9 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sluice_broker::{Fetching, GroupSpec, GroupView, Member, StartAt};
-use sluice_model::ErrorKind;
 use sluice_model::units::Span;
+use sluice_model::{ErrorKind, TopicName};
+use std::time::Duration;
 
 /// A group's settings as JSON; what is left out keeps the default.
 #[derive(Debug, Serialize, Deserialize)]
@@ -35,6 +37,12 @@ pub(super) struct Settings {
     order: Option<Order>,
     #[serde(skip_serializing_if = "Option::is_none")]
     dead_letter: Option<bool>,
+    /// How long deliveries are leased when a receive does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lease: Option<Span>,
+    /// The topics of a receive that names none.
+    #[serde(default)]
+    subscription: Vec<String>,
 }
 
 /// Whether deliveries of one sharding key come one at a time.
@@ -165,12 +173,15 @@ impl Settings {
                 .clone()
                 .fifo(false)
                 .dead_letters(true)
+                .receiving(None, &[])
                 .attributes
                 .into_iter()
                 .map(|(n, v)| (n, v.into()))
                 .collect(),
             order: Some(if spec.is_fifo() { Order::Fifo } else { Order::Concurrent }),
             dead_letter: Some(spec.keeps_dead_letters()),
+            lease: spec.lease(),
+            subscription: spec.subscription().iter().map(ToString::to_string).collect(),
         }
     }
 
@@ -179,6 +190,7 @@ impl Settings {
             return Err(Problem::new(Code::InvalidJson, "maxDeliveries is at least 1").at("/maxDeliveries"));
         }
         let default = GroupSpec::default();
+        let subscription = subscription(&self.subscription)?;
         Ok(GroupSpec {
             start: self.consume_from.map_or(default.start, Into::into),
             max_attempts: self.max_deliveries,
@@ -188,8 +200,40 @@ impl Settings {
             attributes: attributes(self.attributes)?,
         }
         .fifo(self.order == Some(Order::Fifo))
-        .dead_letters(self.dead_letter.unwrap_or(true)))
+        .dead_letters(self.dead_letter.unwrap_or(true))
+        .receiving(self.lease, &subscription))
     }
+
+    /// With the topics that the call means.
+    fn within(mut self, call: &Call) -> Result<Self, Problem> {
+        for (at, name) in self.subscription.iter_mut().enumerate() {
+            let topic = call.topic_named(name);
+            *name = topic.map_err(|problem| problem.at(format!("/subscription/{at}")))?.to_string();
+        }
+        Ok(self)
+    }
+
+    /// Finds a lease that nobody could ask for.
+    fn check_lease(&self, longest: Duration) -> Result<(), Problem> {
+        match self.lease {
+            Some(Span(lease)) if !(MIN_LEASE..=longest).contains(&lease) => {
+                let detail = format!("a lease lasts from {} to {}", Span(MIN_LEASE), Span(longest));
+                Err(Problem::new(Code::InvalidJson, detail).at("/lease"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn subscription(names: &[String]) -> Result<Vec<TopicName>, Problem> {
+    if names.len() > MAX_TOPICS {
+        let detail = format!("a group receives from at most {MAX_TOPICS} topics");
+        return Err(Problem::new(Code::InvalidJson, detail).at("/subscription"));
+    }
+    let topic = |(at, name): (usize, &String)| {
+        convert::topic(name).map_err(|problem| problem.at(format!("/subscription/{at}")))
+    };
+    names.iter().enumerate().map(topic).collect()
 }
 
 /// `GET /v1/groups`
@@ -203,7 +247,7 @@ pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
         let page = call.broker().groups(session, after.as_deref(), MAX_LIMIT as usize)?;
         let last = page.len() < MAX_LIMIT as usize;
         after = page.last().map(|group| group.name.to_string());
-        for group in page.into_iter().filter(|group| group.name.as_str().starts_with(prefix)) {
+        for group in page.into_iter().filter(|group| call.lists(group.name.as_str(), prefix)) {
             if items.len() == limit {
                 let next = items.last().map(|group| group.name.clone());
                 return json_response(StatusCode::OK, &Groups { items, next });
@@ -226,6 +270,8 @@ pub(crate) async fn get(call: Call) -> Result<Response, Problem> {
 pub(crate) async fn put(mut call: Call) -> Result<Response, Problem> {
     let group = call.group()?;
     let settings: Settings = call.json().await?;
+    let settings = settings.within(&call)?;
+    settings.check_lease(call.broker().config().max_lease.0)?;
     let session = call.session()?;
     let created = call.broker().put_group(session, &group, settings.spec()?).await?;
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
@@ -246,13 +292,19 @@ pub(crate) async fn patch(mut call: Call) -> Result<Response, Problem> {
     let session = call.session()?;
     let before = call.broker().group(session, &group)?.spec;
     let settings: Settings = merge_patch(&Settings::of(&before), patch)?;
+    let settings = settings.within(&call)?;
+    settings.check_lease(call.broker().config().max_lease.0)?;
     call.broker().put_group(session, &group, settings.spec()?).await?;
     json_response(StatusCode::OK, &Group::of(call.broker().group(session, &group)?))
 }
 
 /// `DELETE /v1/groups/{group}`
 pub(crate) async fn delete(call: Call) -> Result<Response, Problem> {
-    call.broker().delete_group(call.session()?, &call.group()?).await?;
+    let (session, group) = (call.session()?, call.group()?);
+    match call.dry_run()? {
+        true => call.broker().delete_group_if(session, &group, true).await?,
+        false => call.broker().delete_group(session, &group).await?,
+    }
     Ok(no_content())
 }
 

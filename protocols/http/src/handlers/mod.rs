@@ -11,6 +11,7 @@ pub(crate) mod dead_letters;
 pub(crate) mod definitions;
 pub(crate) mod docs;
 pub(crate) mod groups;
+pub(crate) mod namespaces;
 pub(crate) mod offsets;
 pub(crate) mod once;
 pub(crate) mod operations;

@@ -2,16 +2,16 @@
 
 use super::receive::start_at;
 use crate::call::{Call, json_response};
-use crate::convert;
 use crate::convert::Time;
 use crate::errors::{Code, Problem};
-use crate::params::Query;
+use crate::params::{Query, format_time};
 use crate::{page, params};
 use axum::response::Response;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use sluice_broker::{Progress, StartAt};
+use sluice_broker::{OffsetMoved, Progress, SetOffset, StartAt};
 use sluice_model::{Error, ErrorKind, GroupName, Offset, QueueId, TopicName};
+use std::error::Error as _;
 
 /// The most offsets set by one call.
 const MAX_OFFSETS: usize = 1024;
@@ -26,6 +26,8 @@ struct Item {
     end: Offset,
     lag: u64,
     in_flight: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_consumed_at: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -64,6 +66,8 @@ struct NewOffset {
     topic: String,
     queue: u32,
     offset: Offset,
+    /// Where the group has to be.
+    expected: Option<Offset>,
 }
 
 #[derive(Deserialize)]
@@ -124,6 +128,7 @@ impl Offsets {
             begin: p.min,
             end: p.end,
             in_flight: p.in_flight,
+            last_consumed_at: p.last_consumed.map(format_time),
         });
         Self { items: items.collect(), total_lag, next: None }
     }
@@ -132,7 +137,7 @@ impl Offsets {
 /// `GET /v1/groups/{group}/offsets`
 pub(crate) async fn get(call: Call) -> Result<Response, Problem> {
     let group = call.group()?;
-    let topic = call.query.get("topic")?.map(convert::topic).transpose()?;
+    let topic = call.topic_asked()?;
     let session = call.session()?;
     call.broker().group(session, &group)?;
     page_of(call.broker().progress(session, &group, topic.as_ref())?, &call.query)
@@ -167,56 +172,36 @@ pub(crate) async fn set(mut call: Call) -> Result<Response, Problem> {
     let session = call.session()?;
     // All of them are checked before any is set.
     let mut wanted = Vec::with_capacity(new.offsets.len());
-    for (at, NewOffset { topic, queue, offset }) in new.offsets.into_iter().enumerate() {
+    for (at, NewOffset { topic, queue, offset, expected }) in new.offsets.into_iter().enumerate() {
         let pointer = format!("/offsets/{at}");
-        let topic = convert::topic(&topic).map_err(|problem| problem.at(format!("{pointer}/topic")))?;
+        let topic = call.topic_named(&topic).map_err(|problem| problem.at(format!("{pointer}/topic")))?;
         let (begin, end) =
             call.broker().bounds(session, &topic, QueueId(queue)).map_err(|e| unfit(e).at(&pointer))?;
         if !(begin..=end).contains(&offset) {
             let detail = format!("offset {offset} is not between {begin} and {end}");
             return Err(Problem::new(Code::OffsetOutOfRange, detail).at(pointer));
         }
-        wanted.push((topic, QueueId(queue), offset));
+        wanted.push(SetOffset { topic, queue: QueueId(queue), offset, expected });
     }
-    if new.dry_run {
-        return answer(would_be(&call, &group, &wanted)?);
-    }
-    let promises: Vec<_> = wanted
-        .iter()
-        .map(|(topic, queue, offset)| call.broker().commit_offset(session, &group, topic, *queue, *offset))
-        .collect();
-    for promise in promises {
-        promise?.await.map_err(|e| Problem::from(e).outcome_unknown())?;
-    }
-    answer(call.broker().progress(session, &group, None)?)
+    answer(call.broker().set_offsets(session, &group, &wanted, new.dry_run).await.map_err(moved)?)
 }
 
-/// The group's progress as it would be with these offsets.
-fn would_be(
-    call: &Call,
-    group: &GroupName,
-    wanted: &[(TopicName, QueueId, Offset)],
-) -> Result<Vec<Progress>, Problem> {
-    let session = call.session()?;
-    let mut progress = call.broker().progress(session, group, None)?;
-    for (topic, queue, offset) in wanted {
-        match progress.iter_mut().find(|p| p.topic == *topic && p.queue == *queue) {
-            Some(known) => known.committed = *offset,
-            None => {
-                let (min, end) = call.broker().bounds(session, topic, *queue)?;
-                let (topic, queue, committed) = (topic.clone(), *queue, *offset);
-                progress.push(Progress { topic, queue, committed, min, end, in_flight: 0 });
-            }
-        }
+/// A group that is not where the caller last saw it is a condition that does not hold.
+fn moved(error: Error) -> Problem {
+    let moved = error.source().and_then(|source| source.downcast_ref::<OffsetMoved>()).copied();
+    match moved {
+        Some(OffsetMoved { at, committed }) => Problem::new(Code::PreconditionFailed, error.message())
+            .at(format!("/offsets/{at}/expected"))
+            .with("committed", committed),
+        None => Problem::from(error).outcome_unknown(),
     }
-    Ok(progress)
 }
 
 /// `POST /v1/groups/{group}/offsets:reset`
 pub(crate) async fn reset(mut call: Call) -> Result<Response, Problem> {
     let group = call.group()?;
     let reset: ResetOffsets = call.json().await?;
-    let topic = convert::topic(&reset.topic).map_err(|problem| problem.at("/topic"))?;
+    let topic = call.topic_named(&reset.topic).map_err(|problem| problem.at("/topic"))?;
     let to = match (reset.to.as_str(), reset.timestamp) {
         ("earliest", None) => StartAt::Earliest,
         ("latest", None) => StartAt::Latest,

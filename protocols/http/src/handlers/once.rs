@@ -20,6 +20,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+pub(crate) const KEY_PARAMETER: &str = "idempotencyKey";
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 /// The longest key.
 const MAX_KEY: usize = 255;
@@ -55,22 +56,36 @@ impl Named {
             (Some(OnceRefusal::OtherContent), Self::Id(id)) => {
                 Problem::new(Code::Conflict, format!("message {id:?} exists with other content"))
             }
-            (None, _) => super::publish::send_problem(error),
+            (Some(OnceRefusal::KeyRequired) | None, _) => super::publish::send_problem(error),
         }
     }
 }
 
-/// The header `Idempotency-Key`: a structured field string, or the same without quotes, as most send it.
+/// The header `Idempotency-Key`: a structured field string, or the same without quotes, as most send it. Or the same in
+/// the query, for those who cannot set headers.
 pub(crate) fn idempotency_key(call: &Call) -> Result<Option<String>, Problem> {
     let mut values = call.headers.get_all(IDEMPOTENCY_KEY).iter();
-    let Some(value) = values.next() else { return Ok(None) };
-    if values.next().is_some() {
-        return Err(Problem::new(Code::BadRequest, "Idempotency-Key is given more than once"));
-    }
-    let key = value.to_str().ok().and_then(|text| unquoted(text.trim()));
+    let in_query = call.query.get(KEY_PARAMETER)?;
+    let text = match (values.next(), in_query) {
+        (None, None) => return Ok(None),
+        (Some(_), Some(_)) => {
+            return Err(Problem::new(
+                Code::BadRequest,
+                "the idempotency key is in the header and in the query",
+            ));
+        }
+        (Some(_), None) if values.next().is_some() => {
+            return Err(Problem::new(Code::BadRequest, "Idempotency-Key is given more than once"));
+        }
+        (Some(value), None) => value.to_str().ok(),
+        (None, in_query) => {
+            in_query.filter(|text| text.bytes().all(|b| b == b'\t' || (b' '..=b'~').contains(&b)))
+        }
+    };
+    let key = text.and_then(|text| unquoted(text.trim()));
     let key = key.filter(|key| (1..=MAX_KEY).contains(&key.len()));
     key.map(Some).ok_or_else(|| {
-        let detail = format!("Idempotency-Key is 1 to {MAX_KEY} ASCII characters, quoted or not");
+        let detail = format!("an idempotency key is 1 to {MAX_KEY} ASCII characters, quoted or not");
         Problem::new(Code::BadRequest, detail)
     })
 }

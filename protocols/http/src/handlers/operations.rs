@@ -1,7 +1,9 @@
 //! Health, metrics, the interface's description, and who one is.
 
+use crate::auth;
 use crate::call::{Call, JSON, TEXT, json_response};
 use crate::errors::{Code, Problem};
+use crate::openmetrics::{self, OPENMETRICS, OPENMETRICS_1};
 use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
 use serde::Serialize;
@@ -61,8 +63,14 @@ pub(crate) async fn ready(call: Call) -> Result<Response, Problem> {
 
 /// `GET /metrics`
 pub(crate) async fn metrics(call: Call) -> Result<Response, Problem> {
+    let open = call.accept(&[TEXT, OPENMETRICS])? == OPENMETRICS;
     call.app.metrics.run_upkeep();
-    Ok((StatusCode::OK, [(header::CONTENT_TYPE, PROMETHEUS)], call.app.metrics.render()).into_response())
+    let text = call.app.metrics.render();
+    let (media, text) = match open {
+        true => (OPENMETRICS_1, openmetrics::from_prometheus(&text)),
+        false => (PROMETHEUS, text),
+    };
+    Ok((StatusCode::OK, [(header::CONTENT_TYPE, media), (header::VARY, "accept")], text).into_response())
 }
 
 /// `GET /v1/version`
@@ -85,6 +93,7 @@ pub(crate) async fn whoami(call: Call) -> Result<Response, Problem> {
         &json!({
             "principal": name,
             "anonymous": session.is_anonymous(),
+            "scheme": auth::scheme(&call)?,
             "roles": call.broker().auth().roles_of(session),
             "address": address,
         }),

@@ -9,8 +9,9 @@ use axum::response::{IntoResponse, Response};
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
-use sluice_broker::{Durability, QueueChoice, SendRequest, Sent};
+use sluice_broker::{Durability, OnceRefusal, QueueChoice, SendRequest, Sent};
 use sluice_model::{Error, ErrorKind, TopicName};
+use std::error::Error as _;
 
 /// When a publish is answered.
 #[derive(Debug, Clone, Copy)]
@@ -58,7 +59,11 @@ pub(crate) fn sender(call: &Call) -> Result<Sender, Problem> {
 
 /// A failed send: the one conflict a send can have is that the topic takes another type of message.
 pub(crate) fn send_problem(error: Error) -> Problem {
+    let refusal = error.source().and_then(|source| source.downcast_ref::<OnceRefusal>());
     match error.kind() {
+        _ if refusal == Some(&OnceRefusal::KeyRequired) => {
+            Problem::new(Code::IdempotencyKeyRequired, error.message())
+        }
         ErrorKind::Conflict => Problem::new(Code::TypeMismatch, error.message()),
         _ => error.into(),
     }

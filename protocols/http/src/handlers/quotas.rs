@@ -50,6 +50,12 @@ pub(crate) async fn put(mut call: Call) -> Result<Response, Problem> {
 /// `DELETE /v1/groups/{group}/quota`
 pub(crate) async fn delete(call: Call) -> Result<Response, Problem> {
     let group = call.group()?;
+    if call.dry_run()? {
+        let spec = GroupQuotaSpec { group: group.to_string(), quota: Quota::default() };
+        let command = Command::PutGroupQuota(spec);
+        call.broker().check_access(call.session()?, command).await.map_err(refused)?;
+        return Ok(no_content());
+    }
     set(&call, &group, Quota::default()).await.map(|()| no_content())
 }
 

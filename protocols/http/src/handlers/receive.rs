@@ -21,7 +21,7 @@ pub(super) const MAX_MESSAGES: u64 = 256;
 /// A lease shorter than a round trip helps nobody.
 pub(crate) const MIN_LEASE: Duration = Duration::from_secs(1);
 /// Each topic of a call waits for itself.
-const MAX_TOPICS: usize = 16;
+pub(crate) const MAX_TOPICS: usize = 16;
 /// The longest name of an attempt.
 const MAX_ATTEMPT: usize = 128;
 
@@ -89,10 +89,31 @@ pub(crate) fn auto_ack(call: &Call) -> Result<bool, Problem> {
     }
 }
 
-/// The lease that a call asks for.
-pub(crate) fn lease(call: &Call) -> Result<Duration, Problem> {
+/// The lease that a call asks for, else the group's, else everybody's.
+pub(crate) fn lease(call: &Call, group: &GroupName) -> Result<Duration, Problem> {
     let longest = call.broker().config().max_lease.0;
-    Ok(call.query.span("lease", MIN_LEASE..=longest)?.unwrap_or(call.app.config.default_lease.0.min(longest)))
+    if let Some(lease) = call.query.span("lease", MIN_LEASE..=longest)? {
+        return Ok(lease);
+    }
+    let own = call.broker().habits(group).and_then(|habits| habits.lease);
+    Ok(own.unwrap_or(call.app.config.default_lease).0.max(MIN_LEASE).min(longest))
+}
+
+/// The topics that a call names, else those that the group receives from.
+pub(crate) fn topics(call: &Call, group: &GroupName) -> Result<Vec<TopicName>, Problem> {
+    let named = call.query.all("topic").map(|name| call.topic_named(name));
+    let mut topics: Vec<TopicName> = named.collect::<Result<_, _>>()?;
+    if topics.is_empty() {
+        topics = call.broker().habits(group).map(|habits| habits.subscription).unwrap_or_default();
+    }
+    if topics.is_empty() {
+        let detail = "the parameter \"topic\" is missing, and the group has no subscription";
+        return Err(Problem::new(Code::MissingParameter, detail));
+    }
+    if topics.len() > MAX_TOPICS {
+        return Err(params::invalid("topic", &format!("at most {MAX_TOPICS} topics at once")));
+    }
+    Ok(topics)
 }
 
 /// Where a group that does not exist yet begins.
@@ -143,13 +164,8 @@ struct Wanted {
 
 impl Wanted {
     fn of(call: &Call, raw: bool) -> Result<Self, Problem> {
-        let topics: Vec<TopicName> = call.query.all("topic").map(convert::topic).collect::<Result<_, _>>()?;
-        if topics.is_empty() {
-            return Err(Problem::new(Code::MissingParameter, "the parameter \"topic\" is missing"));
-        }
-        if topics.len() > MAX_TOPICS {
-            return Err(params::invalid("topic", &format!("at most {MAX_TOPICS} topics at once")));
-        }
+        let group = call.group()?;
+        let topics = topics(call, &group)?;
         let auto = auto_ack(call)?;
         let max = call.query.number("max", 1..=MAX_MESSAGES)?.unwrap_or(1) as usize;
         if raw && max > 1 {
@@ -159,9 +175,9 @@ impl Wanted {
         let most = config.max_fetch_size.0;
         let longest = config.max_wait.0;
         let wait = call.query.span("wait", Duration::ZERO..=longest)?.unwrap_or_default();
-        let lease = lease(call)?;
+        let lease = lease(call, &group)?;
         Ok(Self {
-            group: call.group()?,
+            group,
             topics,
             filter: convert::filter(&call.query, call.broker())?,
             max,

@@ -8,7 +8,7 @@ use axum::response::Response;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use sluice_auth::{RoleSpec, RoleView};
+use sluice_auth::{Command, RoleSpec, RoleView};
 use sluice_model::ErrorKind;
 
 /// A role's settings as JSON; what is left out stays as it is.
@@ -79,8 +79,16 @@ pub(crate) async fn put(mut call: Call) -> Result<Response, Problem> {
 
 /// `DELETE /v1/roles/{role}`
 pub(crate) async fn delete(call: Call) -> Result<Response, Problem> {
-    let name = call.segment(0)?;
-    match call.broker().delete_role(call.session()?, name).await.map_err(refused)? {
+    let (session, name) = (call.session()?, call.segment(0)?);
+    if call.dry_run()? {
+        let command = Command::DeleteRole(name.to_owned());
+        call.broker().check_access(session, command).await.map_err(refused)?;
+        return match call.broker().roles(session)?.iter().any(|role| role.name == name) {
+            true => Ok(no_content()),
+            false => Err(unknown_role(name)),
+        };
+    }
+    match call.broker().delete_role(session, name).await.map_err(refused)? {
         true => Ok(no_content()),
         false => Err(unknown_role(name)),
     }

@@ -4,12 +4,13 @@
 //! reader falls behind in the log and nothing piles up here.
 
 use super::offsets::Offsets;
-use super::receive::{auto_ack, lease, start};
+use super::receive::{auto_ack, lease, start, topics};
 use crate::app::WaitPlace;
 use crate::call::Call;
 use crate::convert::{self, BodyMode, Lease, message_json};
 use crate::errors::Problem;
 use crate::lease_guard::{LeaseGuard, Settle};
+use crate::params;
 use crate::resume::Positions;
 use crate::sse::Form;
 use crate::stream_credit::StreamCredit;
@@ -136,12 +137,17 @@ pub(crate) async fn group(mut call: Call) -> Result<Response, Problem> {
     let max_in_flight = call.query.number("maxInFlight", 1..=most)?.unwrap_or(DEFAULT_IN_FLIGHT.min(most));
     let status = call.query.span("status", STATUS_TIMES)?;
     call.forget_head();
+    let group = call.group()?;
+    let mut topics = topics(&call, &group)?.into_iter();
+    let (Some(topic), None) = (topics.next(), topics.next()) else {
+        return Err(params::invalid("topic", "a stream is of one topic: name it"));
+    };
     let mut deliveries = Deliveries {
-        group: call.group()?,
-        topic: convert::topic(call.query.required("topic")?)?,
+        topic,
         filter: convert::filter(&call.query, call.broker())?,
         mode: BodyMode::parse(call.query.get("body")?)?,
-        lease: lease(&call)?,
+        lease: lease(&call, &group)?,
+        group,
         start: start(&call, StartAt::Earliest)?,
         auto: auto_ack(&call)?,
         max_in_flight: max_in_flight as usize,

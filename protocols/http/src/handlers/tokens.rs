@@ -1,4 +1,4 @@
-//! API tokens and signing secrets of a user: made, replaced, taken away. What is made here is shown once, in the answer.
+//! API tokens, signing secrets and the password of a user: made, replaced, taken away. What is made here is shown once, in the answer.
 
 use super::users::{Token, given, refused, unknown_user};
 use crate::call::{Call, json_response, no_content};
@@ -9,7 +9,7 @@ use crate::params::format_time;
 use axum::response::Response;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use sluice_auth::{Command, NewToken, Secret, WhichSecret, random_password};
+use sluice_auth::{Command, NewToken, Secret, Session, WhichSecret, random_password};
 use sluice_model::units::Span;
 use sluice_model::{Error, ErrorKind};
 
@@ -106,7 +106,7 @@ pub(crate) async fn create(mut call: Call) -> Result<Response, Problem> {
 pub(crate) async fn delete(call: Call) -> Result<Response, Problem> {
     let (session, user, id) = (call.session()?, call.segment(0)?, call.segment(1)?);
     let command = Command::DeleteToken { user: user.to_owned(), id: id.to_owned() };
-    match call.broker().change_access(session, command).await {
+    match take_away(&call, session, command, call.dry_run()?).await {
         Ok(()) => Ok(no_content()),
         Err(error) if error.kind() == ErrorKind::InvalidArgument => {
             Err(match refused_of(&call, user, error).await {
@@ -144,16 +144,34 @@ pub(crate) async fn delete_secret(call: Call) -> Result<Response, Problem> {
         Some("current") => WhichSecret::Current,
         Some(_) => return Err(Problem::new(Code::InvalidParameter, "which is previous or current")),
     };
+    remove(&call, which).await
+}
+
+/// `DELETE /v1/users/{user}/password`
+pub(crate) async fn delete_password(call: Call) -> Result<Response, Problem> {
+    remove(&call, WhichSecret::Password).await
+}
+
+/// Takes something away from a user, or only says whether that could be done.
+async fn take_away(call: &Call, session: &Session, command: Command, dry_run: bool) -> Result<(), Error> {
+    match dry_run {
+        true => call.broker().check_access(session, command).await,
+        false => call.broker().change_access(session, command).await,
+    }
+}
+
+async fn remove(call: &Call, which: WhichSecret) -> Result<Response, Problem> {
+    let dry_run = call.dry_run()?;
     let (session, name) = (call.session()?, call.segment(0)?);
     let command = Command::RemoveSecret { user: name.to_owned(), which };
-    match call.broker().change_access(session, command).await {
+    match take_away(call, session, command, dry_run).await {
         Ok(()) => Ok(no_content()),
         Err(error) if error.kind() == ErrorKind::InvalidArgument => {
-            Err(match refused_of(&call, name, error).await {
+            Err(match refused_of(call, name, error).await {
                 problem if problem.code() == Code::UserNotFound => problem,
                 problem => Problem::new(Code::NotFound, problem.detail()),
             })
         }
-        Err(error) => Err(refused_of(&call, name, error).await),
+        Err(error) => Err(refused_of(call, name, error).await),
     }
 }

@@ -2,7 +2,6 @@
 
 use super::groups::Start;
 use crate::call::{Call, json_response, no_content};
-use crate::convert;
 use crate::errors::{Code, Problem};
 use crate::page::{DEFAULT_LIMIT, MAX_LIMIT};
 use crate::params::{self, format_time};
@@ -34,6 +33,16 @@ pub(super) struct Settings {
     attributes: Map<String, Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     retention: Option<Span>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    idempotency_key: Option<Demand>,
+}
+
+/// Whether each call that publishes must have a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Demand {
+    Optional,
+    Required,
 }
 
 #[derive(Serialize)]
@@ -86,6 +95,7 @@ impl From<&TopicSpec> for Settings {
             permissions: Some(permissions.collect()),
             attributes: free_attributes(spec),
             retention: spec.retention(),
+            idempotency_key: Some(if spec.demands_key() { Demand::Required } else { Demand::Optional }),
         }
     }
 }
@@ -122,13 +132,14 @@ impl Settings {
             perm: perm | inherit,
             attributes: attributes(self.attributes)?,
         }
+        .demanding_key(self.idempotency_key == Some(Demand::Required))
         .retaining(self.retention))
     }
 }
 
 /// What has no field of its own.
 fn free_attributes(spec: &TopicSpec) -> Map<String, Value> {
-    let free = spec.clone().retaining(None).attributes;
+    let free = spec.clone().demanding_key(false).retaining(None).attributes;
     free.into_iter().map(|(name, value)| (name, value.into())).collect()
 }
 
@@ -167,7 +178,7 @@ pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
         let last = page.len() < MAX_LIMIT as usize;
         after = page.last().map(|topic| topic.name.to_string());
         for topic in page {
-            let wanted = topic.name.as_str().starts_with(prefix)
+            let wanted = call.lists(topic.name.as_str(), prefix)
                 && (system || !is_system(&topic.name))
                 && kind.is_none_or(|kind| topic.spec.kind == Some(kind));
             if wanted && items.len() == limit {
@@ -266,7 +277,7 @@ pub(crate) async fn truncate(mut call: Call) -> Result<Response, Problem> {
     let Some(name) = call.segment(0)?.strip_suffix(":truncate") else {
         return Err(Problem::new(Code::NotFound, "a topic can be asked to :truncate, and nothing else"));
     };
-    let topic = convert::topic(name)?;
+    let topic = call.topic_named(name)?;
     let dry_run = call.query.flag("dryRun")?.unwrap_or(false);
     let wanted: Truncate = call.json().await?;
     let cut = call.broker().truncate(call.session()?, &topic, wanted.before.into(), dry_run).await?;

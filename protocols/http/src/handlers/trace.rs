@@ -1,7 +1,7 @@
 //! What became of a message: the records of it that are kept, and each thing that happened to them.
 
 use crate::call::{Call, json_response};
-use crate::convert::{self, BodyMode, message_json};
+use crate::convert::{BodyMode, message_json};
 use crate::errors::Problem;
 use crate::params::format_time;
 use axum::response::Response;
@@ -105,7 +105,7 @@ impl Event {
 /// `GET /v1/messages/{message}/trace`: without a topic, of the newest message with this id.
 pub(crate) async fn get(call: Call) -> Result<Response, Problem> {
     let id = call.segment(0)?;
-    let topic = call.query.get("topic")?.map(convert::topic).transpose()?;
+    let topic = call.topic_asked()?;
     let after = call.query.number("cursor", 0..=u64::MAX)?;
     let request = TraceRequest { topic: topic.as_ref(), id, after };
     let trace = call.broker().trace(call.session()?, &request).await?;

@@ -6,7 +6,7 @@
 use super::publish::send_problem;
 use super::receive::MAX_MESSAGES;
 use crate::call::{Call, JSON, TEXT, json_response, no_content};
-use crate::convert::{self, BodyMode, check_json};
+use crate::convert::{BodyMode, check_json};
 use crate::errors::{Code, Problem};
 use crate::page::{DEFAULT_LIMIT, MAX_LIMIT};
 use crate::params::{self, format_time};
@@ -45,7 +45,7 @@ impl Plan {
                 "a prepared message is answered once it is as safe as its topic demands",
             )),
             Some("prepare") => Ok(Some(Self {
-                group: convert::group(call.query.get("producerGroup")?.unwrap_or(DEFAULT_GROUP))?,
+                group: call.group_named(call.query.get("producerGroup")?.unwrap_or(DEFAULT_GROUP))?,
                 first_check: call.query.span("checkAfter", CHECK_AFTER)?,
             })),
             Some(other) => Err(params::invalid("transaction", &format!("{other:?} is not prepare"))),
@@ -169,7 +169,7 @@ struct Transactions {
 
 /// `GET /v1/transactions`: the open ones, oldest first.
 pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
-    let topic = call.query.get("topic")?.map(convert::topic).transpose()?;
+    let topic = call.topic_asked()?;
     let limit = call.query.number("limit", 1..=MAX_LIMIT)?.unwrap_or(DEFAULT_LIMIT) as usize;
     let after = match call.query.get("cursor")? {
         None => 0,

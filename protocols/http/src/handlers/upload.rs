@@ -101,7 +101,7 @@ impl Upload {
     fn send(&self, line: &[u8]) -> Result<BoxFuture<'static, BatchResult>, Problem> {
         let new: NewMessage = json::decode(line, self.call.app.config.max_json_depth)?;
         let ready = from_json(new, &sender(&self.call)?)?;
-        let topic = topic_of(&ready, self.topic.as_ref())?;
+        let topic = topic_of(&self.call, &ready, self.topic.as_ref())?;
         let (times, dedup_id) = (ready.times, ready.dedup_id.clone());
         let request = request(topic, ready, self.create, self.level);
         let stored = start(&self.call, Prepared { request, times, dedup_id }, self.level)?;

@@ -8,7 +8,7 @@ use axum::response::Response;
 use http::StatusCode;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::json;
-use sluice_auth::{AccessKey, ApiTokenView, Quota, Secret, UserSpec, UserView};
+use sluice_auth::{AccessKey, ApiTokenView, Command, Quota, Secret, UserSpec, UserView};
 use sluice_model::units::ByteSize;
 use sluice_model::{Error, ErrorKind};
 
@@ -212,8 +212,16 @@ pub(crate) async fn put(mut call: Call) -> Result<Response, Problem> {
 
 /// `DELETE /v1/users/{user}`
 pub(crate) async fn delete(call: Call) -> Result<Response, Problem> {
-    let name = call.segment(0)?;
-    match call.broker().delete_user(call.session()?, name).await.map_err(refused)? {
+    let (session, name) = (call.session()?, call.segment(0)?);
+    if call.dry_run()? {
+        let command = Command::DeleteUser(name.to_owned());
+        call.broker().check_access(session, command).await.map_err(refused)?;
+        return match call.broker().user(session, name).await? {
+            Some(_) => Ok(no_content()),
+            None => Err(unknown_user(name)),
+        };
+    }
+    match call.broker().delete_user(session, name).await.map_err(refused)? {
         true => Ok(no_content()),
         false => Err(unknown_user(name)),
     }

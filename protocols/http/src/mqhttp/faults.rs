@@ -168,9 +168,7 @@ fn refused(error: &Error) -> Code {
         | Reason::WrongSecret
         | Reason::InvalidToken
         | Reason::Malformed
-        | Reason::InvalidCertificate => {
-            Code::SignatureDoesNotMatch
-        }
+        | Reason::InvalidCertificate => Code::SignatureDoesNotMatch,
     }
 }
 

@@ -9,6 +9,7 @@ use crate::auth::{mq, single};
 use crate::body::RequestBody;
 use crate::call::Caller;
 use crate::errors;
+use crate::forwarded;
 use bytes::Bytes;
 use http::Method;
 use http::header::{AUTHORIZATION, DATE};
@@ -38,7 +39,8 @@ pub(super) fn login(app: &App, head: &Parts, caller: &Caller) -> Result<Session,
         .map_err(|problem| Fault::new(Code::InvalidDateHeader, problem.detail()))?;
     let texts =
         mq::texts(head).map_err(|problem| Fault::new(Code::SignatureDoesNotMatch, problem.detail()))?;
-    let session = app.broker.login_now(claim.credentials(&texts, signed_at), caller.peer);
+    let peer = forwarded::client(app, &head.headers, caller.peer);
+    let session = app.broker.login_now(claim.credentials(&texts, signed_at), peer);
     session.map_err(|error| {
         if error.kind() == ErrorKind::Unauthenticated {
             metrics::counter!("sluice_http_logins_refused_total").increment(1);

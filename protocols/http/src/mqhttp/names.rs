@@ -4,15 +4,11 @@
 //! asked of it is answered as for an unknown topic.
 
 use super::faults::Fault;
+use crate::namespace;
 use sluice_model::{GroupName, TopicName};
 
-/// What topics made for a group begin with; the instance is the group's then.
-const OF_GROUPS: [&str; 2] = ["%RETRY%", "%DLQ%"];
-
 pub(super) fn topic(instance: &str, name: &str) -> Result<TopicName, Fault> {
-    let prefix = OF_GROUPS.into_iter().find(|prefix| name.starts_with(prefix)).unwrap_or_default();
-    let rest = name.strip_prefix(prefix).unwrap_or(name);
-    Ok(TopicName::new(format!("{prefix}{}", within(instance, rest)?))?)
+    Ok(TopicName::new(within(instance, name)?)?)
 }
 
 pub(super) fn group(instance: &str, name: &str) -> Result<GroupName, Fault> {
@@ -26,10 +22,11 @@ fn within(instance: &str, name: &str) -> Result<String, Fault> {
     if instance.is_empty() {
         return Ok(name.to_owned());
     }
+    // Longer than a namespace may be elsewhere: the cloud gives them out.
     if !instance.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-')) {
         return Err(Fault::invalid("an instance (ns) has letters, digits, _ and - only"));
     }
-    Ok(format!("{instance}%{name}"))
+    Ok(namespace::within(instance, name))
 }
 
 #[cfg(test)]

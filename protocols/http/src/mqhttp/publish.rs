@@ -96,7 +96,7 @@ fn message(call: &Call, document: NewMessage) -> Result<(Message, Option<Duratio
         provenance: Provenance {
             protocol: Protocol::Http,
             principal: call.session.principal().clone(),
-            peer: Some(call.caller.peer),
+            peer: Some(call.session.peer()),
         },
         ..Message::default()
     };

@@ -22,6 +22,8 @@ fn segment(name: &str) -> Value {
         "group" => json!({"type": "string", "pattern": format!("^{NAME}{{1,240}}$")}),
         "truncate" => json!({"type": "string", "pattern": format!("^{NAME}{{1,127}}:truncate$")}),
         "queue" => json!({"type": "integer", "minimum": 0, "maximum": u32::MAX}),
+        "connection" => json!({"type": "string", "pattern": "^[0-9]{1,20}$"}),
+        "namespace" => json!({"type": "string", "pattern": "^[a-zA-Z0-9_-]{1,64}$"}),
         // A user's or role's name; no `/`, which would end the segment.
         "user" | "role" => {
             json!({"type": "string", "pattern": r"^[^\s:/\u0000-\u001f\u007f-\u009f]{1,128}$"})
@@ -118,6 +120,7 @@ fn kind(kind: Kind) -> Value {
             "type": "string", "pattern": format!("^(earliest|latest|{})$", &TIME[1..TIME.len() - 1]),
             "format": "start", "examples": ["earliest", "2026-01-06T08:00:00Z"],
         }),
+        Kind::Format("namespace") => json!({"type": "string", "pattern": "^[a-zA-Z0-9_-]{0,64}$"}),
         Kind::Format(format) => json!({"type": "string", "format": format}),
         Kind::OneOf(words) => json!({"type": "string", "enum": words}),
     }

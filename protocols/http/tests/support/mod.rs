@@ -88,6 +88,10 @@ impl Server {
         self.call("GET", target, &[], "").await
     }
 
+    pub async fn delete(&self, target: &str) -> Answer {
+        self.call("DELETE", target, &[], "").await
+    }
+
     pub async fn post(&self, target: &str, body: &str) -> Answer {
         self.call("POST", target, &[], body.to_owned()).await
     }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use sluice_auth::{Credentials, Session};
 use sluice_model::Result;
-use sluice_net::Output;
+use sluice_net::{Connection, Output};
 use std::net::SocketAddr;
 
 const SERVER: &str = concat!("sluice/", env!("CARGO_PKG_VERSION"));
@@ -27,9 +27,10 @@ pub(crate) struct Hello {
 }
 
 /// What the client showed.
+#[derive(Clone)]
 pub(crate) enum Proof {
     Nothing,
-    /// Of the connection, when CONNECT has neither login nor passcode.
+    /// Of the TLS handshake: DER.
     Certificate(Bytes),
     Token(ByteString),
     Password {
@@ -39,11 +40,7 @@ pub(crate) enum Proof {
 }
 
 /// Understands a greeting; what it returns as an error is the ERROR frame.
-pub(crate) fn connect(
-    wire: &Wire,
-    frame: &Frame,
-    certificate: Option<&Bytes>,
-) -> std::result::Result<Hello, Output> {
+pub(crate) fn connect(wire: &Wire, frame: &Frame, at_hand: &Proof) -> std::result::Result<Hello, Output> {
     let version = version(frame)?;
     if frame.get("receipt").is_some() {
         let failure =
@@ -59,9 +56,9 @@ pub(crate) fn connect(
     };
     let config = &wire.config;
     let heartbeat = Heartbeat::agree(wish, config.heartbeat_floor, config.heartbeat_tolerance);
-    let proof = match (proof(frame), certificate) {
-        (Proof::Nothing, Some(der)) => Proof::Certificate(der.clone()),
-        (proof, _) => proof,
+    let proof = match proof(frame) {
+        Proof::Nothing => at_hand.clone(),
+        proof => proof,
     };
     let [client_id, request_id] =
         ["client-id", "request-id"].map(|name| frame.get(name).filter(|id| !id.is_empty()).cloned());
@@ -93,6 +90,15 @@ fn proof(frame: &Frame) -> Proof {
 }
 
 impl Proof {
+    /// What the client has shown before it said anything, for a CONNECT with neither login nor passcode.
+    pub fn at_hand(conn: &Connection) -> Self {
+        match (conn.token(), conn.client_cert()) {
+            (Some(token), _) => Self::Token(token.into()),
+            (None, Some(der)) => Self::Certificate(Bytes::copy_from_slice(der)),
+            (None, None) => Self::Nothing,
+        }
+    }
+
     /// The name the client gave itself, which nothing proves while access is open.
     pub fn claimed(&self) -> &str {
         match self {

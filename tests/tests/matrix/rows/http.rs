@@ -82,7 +82,8 @@ pub fn row(verb: Verb) -> Row {
         .after("Topic:{t}", &[Pub]),
         Cursor | Poll => reading(Sub, "GET /v1/topics/{t}/stream?from=earliest&format=ndjson"),
         SendBack => Row::Unsaid(BY_HANDLE),
-        CommitOffset => asks(
+        CommitOffset => Row::Unsaid("offsets are set several at once over HTTP: see set_offsets"),
+        SetOffsets => asks(
             &[("Group:{g}", &[Sub])],
             Names("Sub Group:{g}"),
             ["PUT /v1/groups/{g}/offsets\n\n{\"offsets\":[{\"topic\":\"{t}\",\"queue\":0,\"offset\":1}]}"],
@@ -101,7 +102,9 @@ pub fn row(verb: Verb) -> Row {
             ["POST /v1/groups/{g}/offsets:reset\n\n{\"topic\":\"{t}\",\"to\":\"earliest\"}"],
         )
         .after("Group:{g}", &[Get]),
-        CheckConsume | Coordinate | CommitOffsets | CommittedOffsets | ForgetOffsets => Row::Unsaid(COORDINATED),
+        CheckConsume | Coordinate | CommitOffsets | CommittedOffsets | ForgetOffsets => {
+            Row::Unsaid(COORDINATED)
+        }
         Client | Join | Subscription | LockQueues | UnlockQueues | HasQueueLocks => Row::Unsaid(BY_LEASE),
         Members => asks(&[("Group:{g}", &[Get])], Names("Group:{g}"), ["GET /v1/groups/{g}/members"]),
         PutTopic => asks(
@@ -143,6 +146,11 @@ pub fn row(verb: Verb) -> Row {
         DeleteGroup => {
             asks(&[("Group:{g}", &[Delete])], Names("Delete Group:{g}"), ["DELETE /v1/groups/{g}"])
         }
+        DeleteGroupIf => asks(
+            &[("Group:{g}", &[Delete])],
+            Names("Delete Group:{g}"),
+            ["DELETE /v1/groups/{g}?dryRun=true"],
+        ),
         Group => asks(&[("Group:{g}", &[Get])], Names("Get Group:{g}"), ["GET /v1/groups/{g}"]),
         Groups => asks(&[("Group:{g}", &[List])], Hides("{g}"), ["GET /v1/groups?prefix=group-"]),
         Users => looking("GET /v1/users"),
@@ -155,6 +163,8 @@ pub fn row(verb: Verb) -> Row {
         GroupQuotas => looking("GET /v1/quotas"),
         Policies => looking("GET /v1/acls?subject={v}"),
         DeletePolicies => changing("DELETE /v1/acls?subject={v}"),
+        CountPolicies => changing("DELETE /v1/acls?subject={v}&dryRun=true"),
+        CheckAccess => changing("DELETE /v1/roles/{r}?dryRun=true"),
         ChangeAccess => {
             changing("PUT /v1/acls\n\n{\"subject\":\"{v}\",\"resource\":\"Topic:{t}\",\"actions\":[\"Sub\"]}")
         }
@@ -165,6 +175,7 @@ pub fn row(verb: Verb) -> Row {
         ),
         PermitCluster => looking("GET /v1/cluster"),
         Connections => looking("GET /v1/connections"),
+        CloseConnection => changing("DELETE /v1/connections/{connection}"),
         Damages => looking("GET /v1/damages"),
         SessionEnded => Row::Unsaid(OWN_END),
     }

@@ -64,7 +64,9 @@ pub fn row(verb: Verb) -> Row {
         OffsetAt => reading(Get, "29\ntopic={t}\nqueueId=0\ntimestamp=1"),
         Progress => of_group(Get, "208\nconsumerGroup={g}"),
         ResetOffsets => of_group(Update, "222\ngroup={g}\ntopic={t}\ntimestamp=0\nisForce=true"),
-        CheckConsume | Coordinate | CommitOffsets | CommittedOffsets | ForgetOffsets => Row::Unsaid(COORDINATED),
+        CheckConsume | Coordinate | CommitOffsets | CommittedOffsets | ForgetOffsets => {
+            Row::Unsaid(COORDINATED)
+        }
         Client => Row::Unsaid(AT_JOINING),
         Join => member(Names("Sub Group:{g}"), &[HEARTBEAT]),
         Members => member(Names("Sub Group:{g}"), &[HEARTBEAT, "38\nconsumerGroup={g}"]),
@@ -81,7 +83,8 @@ pub fn row(verb: Verb) -> Row {
         .after("Topic:{t}-new", &[Get]),
         EnsureTopic | EnsureGroup => Row::Unsaid(ON_THE_WAY),
         DeleteTopic => reading(Delete, "215\ntopic={t}"),
-        DeleteTopicIf | Truncate | DeadLetters | Redrive => Row::Unsaid(NO_WORD),
+        DeleteTopicIf | DeleteGroupIf | Truncate | DeadLetters | Redrive | SetOffsets | CountPolicies
+        | CheckAccess => Row::Unsaid(NO_WORD),
         Topic => reading(Get, "351\ntopic={t}"),
         Topics => asks(&[("Topic:{t}", &[List])], Hides("{t}"), ["206"]),
         PutGroup => asks(
@@ -110,7 +113,7 @@ pub fn row(verb: Verb) -> Row {
         CreateToken | Audit => Row::Unsaid(NO_TOKENS),
         ExplainAccess => Row::Unsaid(NO_EXPLAIN),
         PermitCluster => looking("328"),
-        Connections => Row::Unsaid(NO_CONNECTIONS),
+        Connections | CloseConnection => Row::Unsaid(NO_CONNECTIONS),
         Damages => Row::Unsaid(NO_WORD),
         SessionEnded => Row::Unsaid(OWN_END),
     }

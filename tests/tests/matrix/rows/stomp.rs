@@ -35,8 +35,10 @@ pub fn row(verb: Verb) -> Row {
         Cursor => watching("SUBSCRIBE\nid:1\ndestination:/topic/{t}\nfrom:earliest\n\n"),
         Poll => watching("SUBSCRIBE\nid:1\ndestination:/topic/{t}\nfrom:earliest\nawait:MESSAGE\n\n"),
         Pull | MessageAt | Find | Trace | SendBack | CommitOffset | Committed | Bounds | OffsetAt
-        | Progress | ResetOffsets => Row::Unsaid(NO_OFFSETS),
-        CheckConsume | Coordinate | CommitOffsets | CommittedOffsets | ForgetOffsets => Row::Unsaid(COORDINATED),
+        | Progress | ResetOffsets | SetOffsets => Row::Unsaid(NO_OFFSETS),
+        CheckConsume | Coordinate | CommitOffsets | CommittedOffsets | ForgetOffsets => {
+            Row::Unsaid(COORDINATED)
+        }
         Client | Join | Members | Subscription | LockQueues | UnlockQueues | HasQueueLocks => {
             Row::Unsaid(NO_MEMBERS)
         }
@@ -57,12 +59,12 @@ pub fn row(verb: Verb) -> Row {
                 "UNSUBSCRIBE\nid:{g}\ndurable:true\n\n",
             ],
         ),
-        PutGroup | Group | Groups => Row::Unsaid(NO_ADMIN),
+        PutGroup | Group | Groups | DeleteGroupIf => Row::Unsaid(NO_ADMIN),
         GroupQuotas | Users | User | PutUser | DeleteUser | Roles | PutRole | DeleteRole | Policies
         | DeletePolicies | ChangeAccess | ExplainAccess | PermitCluster | Damages | Connections => {
             Row::Unsaid(NO_ADMIN)
         }
-        CreateToken | Audit => Row::Unsaid(NO_ADMIN),
+        CreateToken | Audit | CountPolicies | CheckAccess | CloseConnection => Row::Unsaid(NO_ADMIN),
         SessionEnded => Row::Unsaid(OWN_END),
     }
 }

@@ -27,11 +27,13 @@ pub(super) fn all() -> Schemas {
     });
     let progress = json!({
         "topic": text(), "queue": number(), "committed": number(), "begin": number(), "end": number(),
-        "lag": number(), "inFlight": number(),
+        "lag": number(), "inFlight": number(), "lastConsumedAt": time(),
     });
     let mut offsets = list("items", "Offset");
     offsets["properties"]["totalLag"] = number();
-    let place = json!({"topic": topic_name(), "queue": bits(32), "offset": bits(64)});
+    let place = json!({
+        "topic": topic_name(), "queue": bits(32), "offset": bits(64), "expected": optional(bits(64)),
+    });
     let cut = object(
         json!({"queue": number(), "begin": number(), "until": number()}),
         &["queue", "begin", "until"],
@@ -54,6 +56,14 @@ pub(super) fn all() -> Schemas {
         ("Place", strict(place, &["topic", "queue", "offset"])),
         ("SetOffsets", strict(json!({"offsets": places, "force": flag(), "dryRun": flag()}), &["offsets"])),
         ("ResetOffsets", reset()),
+        (
+            "Namespace",
+            object(
+                json!({"name": text(), "topics": number(), "groups": number()}),
+                &["name", "topics", "groups"],
+            ),
+        ),
+        ("Namespaces", list("items", "Namespace")),
         ("Truncate", strict(json!({"before": start()}), &["before"])),
         ("Truncated", object(json!({"items": array(cut), "removed": number()}), &["items", "removed"])),
         ("Redrive", redrive()),
@@ -89,17 +99,19 @@ pub(super) fn topic_settings() -> Value {
         "type": {"enum": ["NORMAL", "FIFO", "DELAY", "TRANSACTION", null]},
         "durability": {"enum": ["async", "sync", null]},
         "permissions": {"enum": ["rw", "wr", "r", "w", "", null]}, "attributes": attributes(),
-        "retention": optional(reference("Span")),
+        "retention": optional(reference("Span")), "idempotencyKey": {"enum": ["optional", "required", null]},
     })
 }
 
 pub(super) fn group_settings() -> Value {
     let start = json!({"anyOf": [{"enum": ["earliest", "latest", null]}, reference("TimeIn")]});
     let deliveries = json!({"type": "integer", "minimum": 1, "maximum": u32::MAX});
+    let subscription = json!({"type": "array", "items": topic_name(), "maxItems": 16});
     json!({
         "maxDeliveries": optional(deliveries), "retryBackoff": array(reference("Span")), "consumeFrom": start,
         "enabled": optional(flag()), "broadcast": optional(flag()), "attributes": attributes(),
         "order": {"enum": ["concurrent", "fifo", null]}, "deadLetter": optional(flag()),
+        "lease": optional(reference("Span")), "subscription": subscription,
     })
 }
 

@@ -11,6 +11,7 @@ pub(super) fn all() -> Schemas {
     });
     let whoami = json!({
         "principal": nullable("string"), "anonymous": flag(), "roles": texts(), "address": text(),
+        "scheme": {"enum": ["basic", "bearer", "sigv4", "mq", "certificate", null]},
     });
     vec![
         ("Any", json!({})),
@@ -41,7 +42,7 @@ pub(super) fn all() -> Schemas {
         ),
         ("Health", object(json!({"status": text(), "checks": checks}), &["status", "checks"])),
         ("Version", object(version, &["name", "version", "api", "features"])),
-        ("Whoami", object(whoami, &["principal", "anonymous", "roles", "address"])),
+        ("Whoami", object(whoami, &["principal", "anonymous", "scheme", "roles", "address"])),
     ]
 }
 
@@ -53,7 +54,7 @@ fn problem() -> Value {
         "status": {"type": "integer", "minimum": 400, "maximum": 599}, "detail": text(), "instance": text(),
         "code": {"type": "string", "enum": codes}, "requestId": text(), "retryable": flag(),
         "errors": array(fault), "outcome": {"const": "unknown"}, "limit": number(),
-        "beginOffset": number(), "endOffset": number(),
+        "beginOffset": number(), "endOffset": number(), "committed": {"type": ["integer", "null"]},
     });
     object(members, &["type", "title", "status", "detail", "code", "retryable"])
 }

@@ -40,6 +40,11 @@ pub(super) fn all() -> Schemas {
         ("BatchResult", object(result, &["ok"])),
         ("BatchResults", object(results, &["results", "accepted", "rejected"])),
         ("Message", message()),
+        (
+            "Event",
+            json!({"description": "Events `message` with a Message each, `status` with Offsets, `error` with a Problem, `bye`.", "type": "string"}),
+        ),
+        ("StreamLine", stream_line()),
         ("PublishedOrPrepared", json!({"anyOf": [reference("Published"), reference("Prepared")]})),
         (
             "Prepared",
@@ -116,6 +121,15 @@ fn new_message(anywhere: bool) -> Value {
     schema["not"] =
         json!({"required": ["delay", "deliverAt"], "properties": {"delay": given, "deliverAt": given}});
     schema
+}
+
+/// One line of a stream; an empty one is a sign of life.
+fn stream_line() -> Value {
+    json!({"anyOf": [
+        reference("Message"),
+        strict(json!({"status": reference("Offsets")}), &["status"]),
+        strict(json!({"error": reference("Problem")}), &["error"]),
+    ]})
 }
 
 /// What became of a message.

@@ -27,9 +27,9 @@ pub struct UserSpec {
     pub superuser: Option<bool>,
     /// May log in.
     pub enabled: Option<bool>,
-    /// The password; only its hash is kept.
+    /// The password; only its hashes are kept.
     pub password: Option<Secret>,
-    /// The password's hash instead, as `$argon2id$…`.
+    /// The password's hash instead, as `$argon2id$…`; there is no SCRAM with it.
     pub password_hash: Option<String>,
     /// The signing secret that goes with the user's name as access key.
     pub secret: Option<Secret>,

@@ -26,7 +26,9 @@ pub fn backup(
     print: &mut dyn FnMut(&str) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let (from, to) = (&config.data_dir, &wanted.dir);
-    if std::path::absolute(to).is_ok_and(|to| std::path::absolute(from).is_ok_and(|from| to.starts_with(from))) {
+    if std::path::absolute(to)
+        .is_ok_and(|to| std::path::absolute(from).is_ok_and(|from| to.starts_with(from)))
+    {
         let (to, from) = (to.display(), from.display());
         return Err(Failure::Config(format!("{to} is inside of {from}, and would be lost with it")));
     }

@@ -79,7 +79,7 @@ fn a_change_of_the_file_is_told_in_the_log_line_by_line() {
     let write = |users: &str| std::fs::write(dir.path().join("acl.toml"), users).unwrap();
     write("[[users]]\nname = \"ops\"\nsuperuser = true\nsecret = \"hunter2\"\n");
     let mut command = sluice(dir.path(), &["serve"]);
-    for listener in ["NAMESRV", "REMOTING", "HTTP", "STOMP", "ALL"] {
+    for listener in ["NAMESRV", "REMOTING", "HTTP", "STOMP", "KAFKA", "ALL"] {
         command.env(format!("SLUICE_LISTEN__{listener}"), "0");
     }
     command.env("SLUICE_AUTH__MODE", "acl").env("SLUICE_AUTH__FILE", "acl.toml");

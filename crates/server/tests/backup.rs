@@ -81,7 +81,8 @@ fn a_backup_under_load_holds_everything_acknowledged_before_and_nothing_else() {
     });
     broker.kill();
     for (round, before) in (1..).zip(&before) {
-        let (from, to) = (dir.path().join(format!("backup{round}")), dir.path().join(format!("again{round}")));
+        let (from, to) =
+            (dir.path().join(format!("backup{round}")), dir.path().join(format!("again{round}")));
         let mut restore = sluice(&to);
         restore.arg("restore").arg(&from).arg("--verify");
         let made = output(restore);
@@ -146,10 +147,8 @@ fn what_cannot_be_copied_is_said_with_its_code() {
     assert_eq!(run(&data, &[backup, &second, Path::new("--verify")]).0, 0);
     assert_eq!(run(&again, &[restore, &second]).0, 0);
     let mut restored = Running::start(sluice(&again), &log);
-    let bodies: Vec<String> = (0..8)
-        .flat_map(|queue| restored.client().browse("orders", queue))
-        .map(|(_, body)| body)
-        .collect();
+    let bodies: Vec<String> =
+        (0..8).flat_map(|queue| restored.client().browse("orders", queue)).map(|(_, body)| body).collect();
     assert_eq!(bodies, ["one"]);
     restored.kill();
 }

@@ -150,7 +150,7 @@ fn everything_else_goes_on(client: &mut Client, leased: &serde_json::Value) {
     for n in 0..300 {
         let place = serde_json::json!({"topic": "large", "queue": n % 8, "offset": 1});
         let body = serde_json::json!({"offsets": [place], "force": true}).to_string();
-        let (status, answer) = client.call("PUT", "/v1/groups/committing/offsets", &body);
+        let (status, answer) = client.call("PUT", "/v1/groups/g/offsets", &body);
         assert_eq!(status, 200, "commit {n}: {answer}");
     }
     let (status, answer) = client.call("POST", "/v1/groups/g/receive?topic=work&max=5&lease=5m", "");

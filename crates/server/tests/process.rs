@@ -11,11 +11,12 @@ use std::time::{Duration, Instant};
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Every listener on a free port.
-const FREE_PORTS: [(&str, &str); 5] = [
+const FREE_PORTS: [(&str, &str); 6] = [
     ("SLUICE_LISTEN__NAMESRV", "0"),
     ("SLUICE_LISTEN__REMOTING", "0"),
     ("SLUICE_LISTEN__HTTP", "0"),
     ("SLUICE_LISTEN__STOMP", "0"),
+    ("SLUICE_LISTEN__KAFKA", "0"),
     ("SLUICE_LISTEN__ALL", "0"),
 ];
 

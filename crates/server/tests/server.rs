@@ -25,9 +25,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 fn free_ports() -> Config {
     let mut config = Config::default();
     let listen = &mut config.listen;
-    for at in
-        [&mut listen.namesrv, &mut listen.remoting, &mut listen.http, &mut listen.stomp, &mut listen.all]
-    {
+    for at in [
+        &mut listen.namesrv,
+        &mut listen.remoting,
+        &mut listen.http,
+        &mut listen.stomp,
+        &mut listen.kafka,
+        &mut listen.all,
+    ] {
         *at = ListenAddr::loopback(0);
     }
     config

@@ -30,7 +30,9 @@ const CONNECT: &str = "CONNECT\naccept-version:1.2\n\n\0";
 fn free_ports() -> Config {
     let mut config = Config::default();
     let listen = &mut config.listen;
-    for at in [&mut listen.namesrv, &mut listen.remoting, &mut listen.http, &mut listen.stomp] {
+    for at in
+        [&mut listen.namesrv, &mut listen.remoting, &mut listen.http, &mut listen.stomp, &mut listen.kafka]
+    {
         *at = ListenAddr::loopback(0);
     }
     config.stomp.connection.linger = Duration::from_millis(300); // clients that do not go are not waited for

@@ -133,7 +133,11 @@ impl Current {
             return Ok(Err(damage(&segment, footer_at, "the page at its end is not readable")));
         }
         let Some(ranges) = footer.directory(&*file)? else {
-            return Ok(Err(damage(&segment, footer.directory_at, "the directory of its index is not readable")));
+            return Ok(Err(damage(
+                &segment,
+                footer.directory_at,
+                "the directory of its index is not readable",
+            )));
         };
         let reached = ranges.iter().map(|(queue, range)| (*queue, range.base)).collect();
         let limit = segment.position(footer.end).min(segment.len);
@@ -157,14 +161,20 @@ impl Current {
     /// What is damaged of the segment, its index included.
     fn finish(&mut self) -> io::Result<Vec<Damage>> {
         self.walk.finish(Some(&self.ranges));
-        let mut damages: Vec<Damage> = self.walk.holes.iter().map(|hole| hole.damage(&self.segment)).collect();
+        let mut damages: Vec<Damage> =
+            self.walk.holes.iter().map(|hole| hole.damage(&self.segment)).collect();
         let block = sealed::bad_block(&*self.file, &self.footer)?;
         damages.extend(block.map(|at| Damage {
             lost: unreachable(&self.footer, &self.ranges, at),
-            ..damage(&self.segment, at, "a block of its index is not readable: the messages are there, but not found")
+            ..damage(
+                &self.segment,
+                at,
+                "a block of its index is not readable: the messages are there, but not found",
+            )
         }));
         let page = keys::sealed::bad_page(&*self.file, self.footer.keys())?;
-        damages.extend(page.map(|at| damage(&self.segment, at, "a page of its index of keys is not readable")));
+        damages
+            .extend(page.map(|at| damage(&self.segment, at, "a page of its index of keys is not readable")));
         let index = self.footer.blocks_at;
         self.file.drop_cached(index, self.segment.len.saturating_sub(index));
         Ok(damages)

@@ -71,8 +71,10 @@ fn a_log_under_load_is_copied_as_of_one_moment() {
             assert_eq!(restored(&OsVfs, &to, &again).unwrap(), made);
             let copy = LocalLog::open(&again, config(), Arc::new(SystemClock)).unwrap();
             assert!(copy.checkpoint().unwrap().is_some());
-            let found: Vec<String> =
-                read_all(&copy, 1).iter().map(|entry| body(entry).split(':').next().unwrap().into()).collect();
+            let found: Vec<String> = read_all(&copy, 1)
+                .iter()
+                .map(|entry| body(entry).split(':').next().unwrap().into())
+                .collect();
             let wanted: Vec<String> =
                 (0..found.len() / 2).flat_map(|n| [format!("{n}.a"), format!("{n}.b")]).collect();
             assert_eq!(found, wanted, "whole groups in order, and nothing else");
@@ -115,7 +117,8 @@ fn nothing_is_deleted_while_a_backup_is_made() {
 /// A closed or killed log of several segments with a checkpoint, and a file that the store does not know.
 fn left(closed: bool) -> SimVfs {
     let vfs = SimVfs::seeded(3);
-    let log = LocalLog::open_on(Arc::new(vfs.clone()), Path::new(DATA), config(), Arc::new(ManualClock::new(1)));
+    let log =
+        LocalLog::open_on(Arc::new(vfs.clone()), Path::new(DATA), config(), Arc::new(ManualClock::new(1)));
     let log = log.unwrap();
     for n in 0..60 {
         send(&log, n % 2, &format!("{n}:{}", "y".repeat(3000)), 1);
@@ -127,11 +130,13 @@ fn left(closed: bool) -> SimVfs {
         log.close().unwrap();
     }
     vfs.put(Path::new("data/secrets.key"), b"key".to_vec());
+    vfs.put(Path::new("data/timer/1-2.tb"), vec![9; 5000]);
     vfs.kill()
 }
 
 fn read(vfs: &SimVfs, dir: &str) -> Vec<Vec<String>> {
-    let log = LocalLog::open_on(Arc::new(vfs.clone()), Path::new(dir), config(), Arc::new(ManualClock::new(1)));
+    let log =
+        LocalLog::open_on(Arc::new(vfs.clone()), Path::new(dir), config(), Arc::new(ManualClock::new(1)));
     let log = log.unwrap();
     (0..2).map(|queue| read_all(&log, queue).iter().map(body).collect()).collect()
 }
@@ -143,8 +148,12 @@ fn a_store_that_nobody_has_open_comes_back_the_same() {
         let made = backup_of(&vfs, Path::new(DATA), Path::new(BACKUP)).unwrap();
         let files = vfs.files();
         assert_eq!(restored(&vfs, Path::new(BACKUP), Path::new(AGAIN)).unwrap(), made);
-        for name in ["store.meta", "secrets.key"] {
-            assert_eq!(vfs.files()[&Path::new(AGAIN).join(name)], files[&Path::new(DATA).join(name)], "{name}");
+        for name in ["store.meta", "secrets.key", "timer/1-2.tb"] {
+            assert_eq!(
+                vfs.files()[&Path::new(AGAIN).join(name)],
+                files[&Path::new(DATA).join(name)],
+                "{name}"
+            );
         }
         assert_eq!(read(&vfs, AGAIN), read(&vfs, DATA));
     }
@@ -176,7 +185,10 @@ fn any_changed_byte_of_a_backup_is_noticed() {
                 Arc::new(ManualClock::new(1)),
             );
             // Nothing but what was never begun passes for a store.
-            assert!(opened.is_err() || opened.is_ok_and(|log| (0..2).all(|queue| read_all(&log, queue).is_empty())));
+            assert!(
+                opened.is_err()
+                    || opened.is_ok_and(|log| (0..2).all(|queue| read_all(&log, queue).is_empty()))
+            );
         }
         let copy = vfs.kill();
         copy.remove(&path).unwrap();

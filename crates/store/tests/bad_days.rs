@@ -317,7 +317,9 @@ fn of_another_format(known: u32, version: u32) {
         match try_open(&copy, &clock()) {
             Err(error @ OpenError::OtherFormat { found, known: told, .. }) => {
                 assert_eq!((found, told), (version, known));
-                let said = format!("has format version {version}; this program reads and writes format version {known} only");
+                let said = format!(
+                    "has format version {version}; this program reads and writes format version {known} only"
+                );
                 assert!(error.to_string().contains(&said), "{error}");
             }
             Err(other) => panic!("{}: {other}", path.display()),

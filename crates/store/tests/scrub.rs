@@ -10,7 +10,8 @@ use sluice_model::{ErrorKind, ManualClock};
 use sluice_store::sim::{Call, SimVfs};
 use sluice_store::suite::{ALL, body, named, search};
 use sluice_store::{
-    Append, Config, Damage, Durability, LocalLog, Log, LogQueue, LostOffsets, Payload, Placed, Read, ReadLimits,
+    Append, Config, Damage, Durability, LocalLog, Log, LogQueue, LostOffsets, Payload, Placed, Read,
+    ReadLimits,
 };
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -31,7 +32,8 @@ fn config() -> Config {
 }
 
 fn open(vfs: &SimVfs, clock: &Arc<ManualClock>) -> LocalLog {
-    LocalLog::open_by_hand(Arc::new(vfs.clone()), Path::new("data"), config(), Arc::clone(clock) as _).unwrap()
+    LocalLog::open_by_hand(Arc::new(vfs.clone()), Path::new("data"), config(), Arc::clone(clock) as _)
+        .unwrap()
 }
 
 struct Sent {
@@ -113,7 +115,8 @@ fn read(log: &LocalLog, queue: u32, offset: u64) -> Result<Option<String>, Error
 fn hit(sent: &[Sent], segment: &Path, at: usize) -> Option<&'static Sent> {
     let lsn = start_of(segment) + at as u64;
     // Behind the entries lies the index; these positions of the log are in the next segment.
-    let next = sealed(original_files()).into_iter().map(|path| start_of(&path)).find(|s| *s > start_of(segment));
+    let next =
+        sealed(original_files()).into_iter().map(|path| start_of(&path)).find(|s| *s > start_of(segment));
     if next.is_some_and(|next| lsn >= next) {
         return None;
     }
@@ -266,7 +269,8 @@ fn damage_is_told_once_and_goes_with_its_segment() {
     assert_eq!(log.damages().len(), 1);
     assert!(log.damages()[0].to_string().contains("queue 0 lacks offsets 0 to 0"), "{}", log.damages()[0]);
     for state in [b"one", b"two"] {
-        let append = Append { queue: LogQueue(0), payload: Payload::State(state), stored: 1, reserved_space: true };
+        let append =
+            Append { queue: LogQueue(0), payload: Payload::State(state), stored: 1, reserved_space: true };
         let ticket = log.append(&[append], Durability::Sync).unwrap();
         log.commit();
         ticket.done.wait().unwrap();

@@ -19,7 +19,7 @@ pub fn sluice(data: &Path) -> Command {
 
 /// The same for another program that ends up being it.
 pub fn prepared(mut command: Command, data: &Path) -> Command {
-    for listener in ["NAMESRV", "REMOTING", "HTTP", "STOMP"] {
+    for listener in ["NAMESRV", "REMOTING", "HTTP", "STOMP", "KAFKA"] {
         command.env(format!("SLUICE_LISTEN__{listener}"), "0");
     }
     command.env("SLUICE_DATA_DIR", data).stdin(Stdio::null());

@@ -49,8 +49,7 @@ impl List {
     }
 
     fn decode(text: &str) -> Result<Self, String> {
-        let (lines, sum) =
-            text.trim_end().rsplit_once('\n').ok_or("its list of files has no checksum")?;
+        let (lines, sum) = text.trim_end().rsplit_once('\n').ok_or("its list of files has no checksum")?;
         let told = sum.strip_prefix("sum ").and_then(|sum| u32::from_str_radix(sum, 16).ok());
         if told != Some(crc32c(format!("{lines}\n").as_bytes())) {
             return Err("the checksum of its list of files is wrong".into());

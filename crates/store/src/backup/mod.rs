@@ -17,9 +17,11 @@ mod take;
 pub use restore::restore;
 pub use take::take;
 
+use crate::checkpoint;
 use crate::error::{Damage, OpenError};
 use crate::log::Lsn;
-use std::path::PathBuf;
+use crate::segment::{log_dir, pool_dir};
+use std::path::{Path, PathBuf};
 
 /// What a backup holds, or what was restored from one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,6 +80,14 @@ pub enum BackupError {
     /// A file operation failed, or the format is another one.
     #[error(transparent)]
     Open(#[from] OpenError),
+}
+
+/// Messages that wait for a time far ahead; what counts of these files is told by the log, and written before it is.
+const TIMERS: &str = "timer";
+
+/// The folders of a store.
+fn folders(dir: &Path) -> [PathBuf; 5] {
+    [log_dir(dir), checkpoint::dir_of(dir), pool_dir(dir), dir.join(TIMERS), dir.to_path_buf()]
 }
 
 fn told(damages: &[Damage]) -> String {

@@ -3,11 +3,10 @@
 use super::copy::{compare, copy};
 use super::list::{List, Listed};
 use super::take::prepare;
-use super::{BackupError, Copied, Manner};
-use crate::checkpoint;
+use super::{BackupError, Copied, Manner, folders};
 use crate::doctor;
 use crate::error::OpenError;
-use crate::segment::{PAGE, log_dir, pool_dir};
+use crate::segment::PAGE;
 use crate::vfs::Vfs;
 use std::path::Path;
 
@@ -20,7 +19,12 @@ const UNNAMED: &str = "store.meta.tmp";
 ///
 /// # Errors
 /// See [`BackupError`]. What was copied until then stays, and no broker starts on it.
-pub fn restore(vfs: &dyn Vfs, from: &Path, to: &Path, manner: &mut Manner<'_>) -> Result<Copied, BackupError> {
+pub fn restore(
+    vfs: &dyn Vfs,
+    from: &Path,
+    to: &Path,
+    manner: &mut Manner<'_>,
+) -> Result<Copied, BackupError> {
     let list = List::read(vfs, from)?;
     let no_backup = |why: String| BackupError::NoBackup { folder: from.into(), why };
     if !list.files.iter().any(|listed| listed.name == LAST) {
@@ -52,7 +56,7 @@ pub fn restore(vfs: &dyn Vfs, from: &Path, to: &Path, manner: &mut Manner<'_>) -
         }
         if is_last {
             let name = || {
-                [log_dir(to), checkpoint::dir_of(to), pool_dir(to)].iter().try_for_each(|at| vfs.sync_dir(at))?;
+                folders(to).iter().try_for_each(|folder| vfs.sync_dir(folder))?;
                 vfs.rename(&copied, &to.join(LAST))
             };
             name().map_err(|e| OpenError::io(to, e))?;

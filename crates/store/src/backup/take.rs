@@ -3,7 +3,7 @@
 use super::copy::{compare, copy};
 use super::list::{List, Listed};
 use super::pin::Pin;
-use super::{BackupError, Copied, Manner};
+use super::{BackupError, Copied, Manner, TIMERS, folders};
 use crate::checkpoint::{self, Outcome};
 use crate::doctor;
 use crate::entry::flag;
@@ -13,7 +13,7 @@ use crate::meta;
 use crate::recovery::{page, sealed_parts};
 use crate::scan::Scan;
 use crate::segment::{
-    PAGE, Page, Segment, SegmentHeader, StoreId, VERSION, log_dir, pool_dir, segment_path, start_of_name,
+    PAGE, Page, Segment, SegmentHeader, StoreId, VERSION, log_dir, segment_path, start_of_name,
 };
 use crate::vfs::{Vfs, VfsFile};
 use std::io;
@@ -74,13 +74,12 @@ pub fn take(
 /// Makes the folders of a copy, which must not hold anything yet.
 pub(super) fn prepare(vfs: &dyn Vfs, to: &Path) -> Result<(), BackupError> {
     let io = |e| OpenError::io(to, e);
-    let folders = [to.to_path_buf(), log_dir(to), checkpoint::dir_of(to), pool_dir(to)];
     match vfs.list(to) {
         Ok(names) if !names.is_empty() => return Err(BackupError::NotEmpty(to.into())),
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error).into()),
         _ => {}
     }
-    folders.iter().try_for_each(|folder| vfs.create_dir_all(folder)).map_err(io)?;
+    folders(to).iter().try_for_each(|folder| vfs.create_dir_all(folder)).map_err(io)?;
     Ok(())
 }
 
@@ -139,6 +138,19 @@ impl Taking<'_, '_> {
         for (n, start) in starts.iter().enumerate() {
             self.segment(*start, starts.get(n + 1).copied())?;
         }
+        self.timers()
+    }
+
+    /// After the log: what it refers to was written before.
+    fn timers(&mut self) -> Result<(), BackupError> {
+        let folder = self.dir.join(TIMERS);
+        let names = match self.vfs.list(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            names => names.map_err(|e| OpenError::io(&folder, e))?,
+        };
+        for name in names {
+            self.file(&format!("{TIMERS}/{name}"), None).map_err(|e| OpenError::io(folder.join(&name), e))?;
+        }
         Ok(())
     }
 
@@ -193,7 +205,7 @@ impl Taking<'_, '_> {
     /// Makes all names safe and the list last, and compares when that is wanted.
     fn finish(self, entries: u64) -> Result<Copied, BackupError> {
         let Self { vfs, dir, to, manner, list, .. } = self;
-        for folder in [log_dir(to), checkpoint::dir_of(to), pool_dir(to), to.to_path_buf()] {
+        for folder in folders(to) {
             vfs.sync_dir(&folder).map_err(|e| OpenError::io(folder, e))?;
         }
         if manner.verify {

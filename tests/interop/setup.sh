@@ -2,8 +2,8 @@
 # Installs the stock clients that the interop suites and the examples drive, through the package managers.
 #
 #   tests/interop/setup.sh                 everything
-#   tests/interop/setup.sh ruby curl       only these: java ruby perl node stompjs chromium python curl
-#                                          fuzz schemathesis
+#   tests/interop/setup.sh ruby curl       only these: java go ruby perl node stompjs chromium python
+#                                          curl fuzz schemathesis
 #
 # Quick when nothing is missing. System packages come from apt (Debian 12 or a relative, as root or through
 # sudo); the rest lands in target/interop-tools and the folders node_modules of the suites.
@@ -11,7 +11,7 @@ set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 tools=$(cd "$here/../.." && pwd)/target/interop-tools
-wanted=${*:-java ruby perl node stompjs chromium python curl fuzz schemathesis}
+wanted=${*:-java go ruby perl node stompjs chromium python curl fuzz schemathesis}
 missing=()
 
 need() { # need COMMAND PACKAGE...: the packages are missing unless the command is there
@@ -22,6 +22,7 @@ find_missing() {
   local part
   for part in $wanted; do
     case $part in
+      go) need go golang-go ;;
       java) need javac default-jdk-headless; need mvn maven ;;
       ruby) need ruby ruby; ruby -rstomp -e1 2>/dev/null || missing+=(ruby-stomp) ;;
       perl)
@@ -34,7 +35,7 @@ find_missing() {
       python | schemathesis) venv_works "$part" || missing+=(python3 python3-venv) ;;
       curl) need curl curl ca-certificates; need jq jq; need openssl openssl ;;
       fuzz) need g++ g++ ;; # the fuzzing engine is written in it
-      *) echo "setup.sh: unknown part '$part'; known: java ruby perl node stompjs chromium python curl fuzz schemathesis" >&2; exit 2 ;;
+      *) echo "setup.sh: unknown part '$part'; known: java go ruby perl node stompjs chromium python curl fuzz schemathesis" >&2; exit 2 ;;
     esac
   done
 }
@@ -88,5 +89,6 @@ for part in $wanted; do
     python | schemathesis) install_python "$part" ;;&
     python) for version in 8.1.0 9.0.0; do install_python python "$version"; done ;;
     node | stompjs) install_node "$part" ;;
+    go) (cd "$here/go" && go build -o "$tools/go-interop" .) ;;
   esac
 done

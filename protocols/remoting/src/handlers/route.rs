@@ -45,6 +45,10 @@ fn queues(call: &Call, topic: &TopicName) -> Result<(Queues, Option<String>)> {
             (None, ErrorKind::TopicNotFound) if topic.as_str() == TRACE_TOPIC => {
                 Ok((Queues { count: 1, perm: perm::READ | perm::WRITE }, None))
             }
+            // Clients ask before their first heartbeat makes it, and then not for half a minute: a first retry would wait.
+            (None, ErrorKind::TopicNotFound) if topic.retry_group().is_some() => {
+                Ok((Queues { count: 1, perm: perm::READ | perm::WRITE }, None))
+            }
             (None, ErrorKind::TopicNotFound) => Err(no_route(topic)),
             _ => Err(error.into()),
         },

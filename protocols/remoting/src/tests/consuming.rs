@@ -356,3 +356,16 @@ async fn each_member_gets_what_it_subscribes_to_and_tools_see_that_they_differ()
     other.heartbeat("c2", "CG", "T", "a").await;
     assert_eq!(shown().await, "a");
 }
+
+#[tokio::test]
+async fn a_retry_topic_has_a_route_before_its_group_is_known() {
+    let peer = Peer::new();
+    let route = peer.ask(105, &[("topic", "%RETRY%CG")], "").await;
+    assert_eq!(route.json()["queueDatas"][0]["readQueueNums"], 1);
+    // Nothing was made for it, and a name that no group can have leads nowhere.
+    assert!(!peer.ask(206, &[], "").await.text().contains("%RETRY%CG"));
+    assert_eq!(peer.ask(105, &[("topic", "%RETRY%")], "").await.code(), 17);
+    assert_eq!(peer.ask(105, &[("topic", "%DLQ%CG")], "").await.code(), 17);
+    peer.heartbeat("c", "CG", "T", "*").await;
+    assert!(peer.ask(206, &[], "").await.text().contains("%RETRY%CG"));
+}

@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use sluice_auth::{
-    AccessKey, Auth, Command, Config, Credentials, HmacAlgorithm, NewToken, SigningKey, UserSpec,
+    AccessKey, Auth, Command, Config, Credentials, HmacAlgorithm, NewToken, SaslExchange, SaslMechanism,
+    SaslStep, SigningKey, UserSpec,
 };
 use sluice_model::{ErrorKind, ManualClock};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -33,6 +34,26 @@ impl Door {
             door.auth.apply(&door.auth.plan(Command::PutUser(user)).unwrap());
         }
         door
+    }
+
+    /// Who gets in with these messages, each made of the nonce in the challenge before.
+    fn exchange(&self, mechanism: SaslMechanism, messages: &[&dyn Fn(&str) -> Vec<u8>]) -> Option<String> {
+        let number = self.tried.fetch_add(1, Ordering::Relaxed);
+        let from = SocketAddr::new(IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + number)), 1);
+        let (mut exchange, mut challenge) = (SaslExchange::new(mechanism), String::new());
+        for message in messages {
+            match self.auth.sasl_step(exchange, &message(&challenge), from) {
+                Ok(SaslStep::Done { session, .. }) => return Some(session.principal().to_string()),
+                Ok(SaslStep::Challenge(text, next)) => {
+                    (exchange, challenge) = (next, String::from_utf8(text).unwrap());
+                }
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::Unauthenticated, "{error}");
+                    return None;
+                }
+            }
+        }
+        None
     }
 
     /// Who gets in with this; each attempt comes from an address of its own, so that none is slowed down.
@@ -167,6 +188,111 @@ fn signed_requests() {
     let none =
         Credentials::Request { access_key: "alice", key, texts: &texts, signature: &right, signed_at: NOW };
     assert_eq!(door.opens(none), None);
+}
+
+/// What a client that knows the secret answers to a challenge.
+fn scram_answer(first: &str, challenge: &str, secret: &str) -> String {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+    use hmac::{Hmac, KeyInit, Mac};
+    use sha2::Digest;
+    let mac = |key: &[u8], text: &[u8]| {
+        let mac = <Hmac<sha2::Sha256> as KeyInit>::new_from_slice(key).unwrap();
+        mac.chain_update(text).finalize().into_bytes().to_vec()
+    };
+    let xor = |a: &[u8], b: &[u8]| -> Vec<u8> { a.iter().zip(b).map(|(a, b)| a ^ b).collect() };
+    let parts: Vec<&str> = challenge.splitn(3, ',').map(|part| &part[2..]).collect();
+    let salt = STANDARD.decode(parts[1]).unwrap();
+    let mut last = mac(secret.as_bytes(), &[&salt[..], &[0, 0, 0, 1]].concat());
+    let mut salted = last.clone();
+    for _ in 1..parts[2].parse::<u32>().unwrap() {
+        last = mac(secret.as_bytes(), &last);
+        salted = xor(&salted, &last);
+    }
+    let said = format!("c=biws,r={}", parts[0]);
+    let key = mac(&salted, b"Client Key");
+    let signed = mac(&sha2::Sha256::digest(&key), format!("{first},{challenge},{said}").as_bytes());
+    format!("{said},p={}", STANDARD.encode(xor(&key, &signed)))
+}
+
+#[test]
+fn scram() {
+    let door = Door::new();
+    let first = "n=alice,r=nonce";
+    let opening = |_: &str| format!("n,,{first}").into_bytes();
+    let answer = |challenge: &str| scram_answer(first, challenge, SECRET).into_bytes();
+    let opens = |messages: &[&dyn Fn(&str) -> Vec<u8>]| door.exchange(SaslMechanism::ScramSha256, messages);
+    assert_eq!(opens(&[&opening, &answer]).as_deref(), Some("alice"));
+    // An answer that was overheard belongs to another challenge.
+    let heard = std::cell::RefCell::new(Vec::new());
+    let overheard = |challenge: &str| {
+        heard.replace(answer(challenge));
+        heard.borrow().clone()
+    };
+    assert!(opens(&[&opening, &overheard]).is_some());
+    assert_eq!(opens(&[&opening, &|_| heard.borrow().clone()]), None, "replayed");
+    // Each of these costs a hash, so a few of each kind.
+    for step in [1, 9, 40] {
+        assert_eq!(opens(&[&opening, &|challenge| answer(challenge)[step..].to_vec()]), None);
+        let cut = |challenge: &str| {
+            let answer = answer(challenge);
+            answer[..answer.len() - step].to_vec()
+        };
+        assert_eq!(opens(&[&opening, &cut]), None, "without the last {step}");
+    }
+    for end in ["\0", " ", "\n", "=", "A", ",x=1"] {
+        let longer = |challenge: &str| [&answer(challenge)[..], end.as_bytes()].concat();
+        assert_eq!(opens(&[&opening, &longer]), None, "{end:?}");
+    }
+    for name in lookalikes() {
+        let name = name.replace('=', "=3D").replace(',', "=2C");
+        let asked = |_: &str| format!("n,,n={name},r=nonce").into_bytes();
+        assert_eq!(opens(&[&asked, &answer]), None, "{name:?}");
+        let acting = |_: &str| format!("n,a={name},n=alice,r=nonce").into_bytes();
+        assert_eq!(opens(&[&acting, &answer]), None, "acting as {name:?}");
+    }
+    assert_eq!(opens(&[&|_| vec![b'n'; 1 << 20]]), None);
+    assert_eq!(opens(&[&opening, &|_| vec![b'c'; 1 << 20]]), None);
+    assert_eq!(opens(&[&opening, &|_| Vec::new()]), None);
+    assert_eq!(door.exchange(SaslMechanism::ScramSha512, &[&opening, &answer]), None, "another hash");
+}
+
+#[test]
+fn sasl_tokens() {
+    let door = Door::new();
+    let plain = |token: &[u8]| door.exchange(SaslMechanism::Plain, &[&|_| token.to_vec()]);
+    let right = format!("\0alice\0{SECRET}");
+    assert_eq!(plain(right.as_bytes()).as_deref(), Some("alice"));
+    for wrong in [
+        &right[1..],
+        "\0\0",
+        "\0alice\0",
+        &right.replace("\0alice", "root\0alice"),
+        &right.replace("\0alice", "\0alice\0alice"),
+        &format!("{right}\0"),
+        &format!("{right}\n"),
+        &"\0".repeat(1 << 10),
+        "",
+    ] {
+        assert_eq!(plain(wrong.as_bytes()), None, "{wrong:?}");
+    }
+    let (token, new) = NewToken::generate("alice", "ci", NOW, None);
+    door.auth.apply(&door.auth.plan(Command::PutToken(new)).unwrap());
+    let bearer = |message: &str| {
+        door.exchange(SaslMechanism::OAuthBearer, &[&|_| message.as_bytes().to_vec(), &|_| vec![1]])
+    };
+    assert_eq!(bearer(&format!("n,,\x01auth=Bearer {token}\x01\x01")).as_deref(), Some("alice"));
+    for wrong in [
+        format!("n,a=bob,\x01auth=Bearer {token}\x01\x01"),
+        format!("n,,\x01auth=Bearer {token}\x01"),
+        format!("n,,\x01auth=Bearer {token}\n\x01\x01"),
+        format!("n,,\x01auth=Bearer {token}\x01auth=Bearer {token}\x01\x01"),
+        format!("n,,\x01auth=Bearer{token}\x01\x01"),
+        format!("n,,\x01auth=Bearer {}\x01\x01", "x".repeat(1 << 20)),
+        token,
+    ] {
+        assert_eq!(bearer(&wrong), None, "{wrong:?}");
+    }
 }
 
 #[test]

@@ -31,8 +31,15 @@ pub struct Config {
     pub max_batch_size: ByteSize,
     /// The furthest a delayed delivery may lie ahead [40d].
     pub max_delay: Span,
-    /// The most delayed messages waiting [4000000, about 40 bytes of memory each].
+    /// The most delayed messages waiting [20000000]. Those whose time is far lie in files.
     pub max_timers: usize,
+    /// The most of them that are due in this span and the next, and so in memory [4000000, about 50 bytes each].
+    pub max_near_timers: usize,
+    /// The span of time whose delayed messages lie in one file [1h]; those that are due sooner stay in the log.
+    pub timer_bucket: Span,
+    /// The most delayed messages remembered as taken back while the files that they lie in are still needed [1000000,
+    /// about 20 bytes of memory each].
+    pub max_recalled: usize,
     /// How long after a half message its producer's group is first asked for the outcome, if the sender does not say [6s,
     /// as in RocketMQ].
     pub first_check: Span,
@@ -53,6 +60,11 @@ pub struct Config {
     pub max_once: usize,
     /// How long messages are kept [3d]; whole log segments go when all of their messages are older.
     pub retention: Span,
+    /// How many bytes of log are kept; beyond, the oldest segments go before their time [0: as many as there is space for].
+    pub retention_size: ByteSize,
+    /// Let the oldest segments go before their time when the disk is 85 % full, rather than refuse messages when it is as
+    /// full as `store.disk_guard` allows [false: nothing is deleted that was promised to be kept].
+    pub forced_retention: bool,
     /// Deliveries before a message goes to its group's dead-letter topic [16].
     pub max_attempts: u32,
     /// The longest lease, and the longest extension of one [12h].
@@ -96,7 +108,10 @@ impl Default for Config {
             max_batch: 1000,
             max_batch_size: ByteSize::mib(16),
             max_delay: Span::secs(40 * 86_400),
-            max_timers: 4_000_000,
+            max_timers: 20_000_000,
+            max_near_timers: 4_000_000,
+            timer_bucket: Span::secs(3600),
+            max_recalled: 1_000_000,
             first_check: Span::secs(6),
             check_interval: Span::secs(30),
             max_checks: 15,
@@ -105,6 +120,8 @@ impl Default for Config {
             once_window: Span::secs(86_400),
             max_once: 200_000,
             retention: Span::secs(3 * 86_400),
+            retention_size: ByteSize(0),
+            forced_retention: false,
             max_attempts: 16,
             max_lease: Span::secs(12 * 3600),
             max_wait: Span::secs(60),

@@ -15,6 +15,7 @@ pub(crate) struct Counts {
     pub(crate) redriven: Counter,
     pub(crate) fired: Counter,
     pub(crate) recalled: Counter,
+    pub(crate) clock_jumps: Counter,
     pub(crate) denied: Counter,
     pub(crate) checkpoints: Counter,
     pub(crate) timers: Gauge,
@@ -45,6 +46,10 @@ impl Counts {
         );
         describe_counter!("sluice_timers_fired_total", "Delayed messages delivered to their queue");
         describe_counter!("sluice_timers_recalled_total", "Delayed messages taken back by their sender");
+        describe_counter!(
+            "sluice_clock_jumps_total",
+            "Times that the wall clock was set by more than a minute"
+        );
         describe_counter!("sluice_permits_denied_total", "Requests denied by policy");
         describe_counter!("sluice_checkpoints_total", "Checkpoints written");
         describe_counter!("sluice_transactions_prepared_total", "Half messages stored");
@@ -71,6 +76,7 @@ impl Counts {
             redriven: counter!("sluice_messages_redriven_total"),
             fired: counter!("sluice_timers_fired_total"),
             recalled: counter!("sluice_timers_recalled_total"),
+            clock_jumps: counter!("sluice_clock_jumps_total"),
             denied: counter!("sluice_permits_denied_total"),
             checkpoints: counter!("sluice_checkpoints_total"),
             timers: gauge!("sluice_timers_waiting"),

@@ -2,7 +2,7 @@
 
 use bytestring::ByteString;
 use serde::{Deserialize, Serialize};
-use sluice_model::units::Span;
+use sluice_model::units::{ByteSize, Span};
 use sluice_model::{
     Filter, GroupName, Message, MessageType, Millis, Offset, QueueId, StoredMessage, TopicName,
 };
@@ -240,12 +240,33 @@ impl TopicSpec {
 
 /// The attribute by which a topic keeps its messages for less long than the log.
 const RETENTION: &str = "retention";
+/// The attribute by which each of a topic's queues keeps so many bytes at most.
+const RETENTION_SIZE: &str = "retention_size";
 
 impl TopicSpec {
     /// How long it keeps its messages, if not as long as the log does.
     pub fn retention(&self) -> Option<Span> {
         let (_, text) = self.attributes.iter().find(|(name, _)| name == RETENTION)?;
         text.parse().ok()
+    }
+
+    /// How many bytes each of its queues keeps at most, if that is limited.
+    pub fn retention_size(&self) -> Option<ByteSize> {
+        let (_, text) = self.attributes.iter().find(|(name, _)| name == RETENTION_SIZE)?;
+        text.parse().ok()
+    }
+
+    /// Whether it says so at all.
+    pub(crate) fn has_retention_size(&self) -> bool {
+        self.attributes.iter().any(|(name, _)| name == RETENTION_SIZE)
+    }
+
+    /// The same settings with this limit, or without.
+    #[must_use]
+    pub fn keeping(mut self, size: Option<ByteSize>) -> Self {
+        self.attributes.retain(|(name, _)| name != RETENTION_SIZE);
+        self.attributes.extend(size.map(|size| (RETENTION_SIZE.to_owned(), size.to_string())));
+        self
     }
 
     /// Whether it says so at all.

@@ -460,23 +460,24 @@ async fn a_recalled_message_never_comes() {
     let h = house();
     let later = |body: &str| Message { deliver_at: Some(START + 60_000), ..text(body) };
     let [kept, gone] = [h.send("t", later("kept")).await, h.send("t", later("gone")).await];
-    let recall = |to: &str, due: Millis, at: u64| h.broker.recall(&h.me, &topic(to), due, at);
+    let t = topic;
+    let recall = async |to: &str, due: Millis, at: u64| h.broker.recall(&h.me, &t(to), due, at).await;
     for (to, due, at) in [
         ("t", START + 60_001, gone.locator),
         ("t", START + 60_000, gone.locator + 8),
         ("other", START + 60_000, gone.locator),
     ] {
-        let error = recall(to, due, at).err().unwrap();
+        let error = recall(to, due, at).await.err().unwrap();
         assert_eq!(error.kind(), ErrorKind::MessageNotFound);
     }
-    assert_eq!(recall("%RETRY%g", START, 1).err().unwrap().kind(), ErrorKind::InvalidArgument);
-    recall("t", START + 60_000, gone.locator).unwrap().await.unwrap();
-    assert!(recall("t", START + 60_000, gone.locator).is_err(), "told twice");
+    assert_eq!(recall("%RETRY%g", START, 1).await.err().unwrap().kind(), ErrorKind::InvalidArgument);
+    recall("t", START + 60_000, gone.locator).await.unwrap().await.unwrap();
+    assert!(recall("t", START + 60_000, gone.locator).await.is_err(), "told twice");
     let h = h.restart();
     h.clock.advance(60_000);
     h.broker.fire_due().await.unwrap();
     assert_eq!(bodies(&h.receive("g", "t", 10).await), ["kept"]);
-    assert!(h.broker.recall(&h.me, &topic("t"), START + 60_000, kept.locator).is_err(), "delivered");
+    assert!(h.broker.recall(&h.me, &topic("t"), START + 60_000, kept.locator).await.is_err(), "delivered");
 }
 
 #[tokio::test]

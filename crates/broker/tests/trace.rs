@@ -210,7 +210,7 @@ async fn what_waits_is_told_before_and_after() {
     world.send("t", later("late")).await;
     assert_eq!(world.story("t", "late").await, ["0 delayed 5"]);
     let back = world.send("t", later("back")).await;
-    world.broker.recall(&world.me, &t, 1_005_000, back.locator).unwrap().await.unwrap();
+    world.broker.recall(&world.me, &t, 1_005_000, back.locator).await.unwrap().await.unwrap();
     world.clock.advance(6000);
     world.broker.fire_due().await.unwrap();
     assert_eq!(world.story("t", "late").await, ["0 delayed 5", "6 stored"]);

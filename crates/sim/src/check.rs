@@ -3,11 +3,12 @@
 //! Each rule is a promise that users are given: no double delivery inside a lease, attempts counted, nothing passed
 //! over, timers never early and once, dead letters once and together with what they settle, progress never back.
 
-use crate::model::{Cell, Model, TIMERS};
-use crate::record::Rec;
+use crate::model::{Cell, HALVES, Model, TIMERS};
+use crate::node::Asked;
+use crate::record::{Decision, Rec};
 use crate::spy::{Group, Item};
-use sluice_model::{Filter, Message, Millis, Offset};
-use std::collections::BTreeSet;
+use sluice_model::{Message, Millis, Offset};
+use std::ops::Range;
 
 /// What is being done while groups are appended.
 pub struct Doing<'a> {
@@ -15,14 +16,14 @@ pub struct Doing<'a> {
     /// The latest time of this life: what had come back then is not taken back when the clock is set back.
     pub latest: Millis,
     pub max_attempts: u32,
-    /// What a receive asks for.
-    pub filter: Option<&'a Filter>,
-    /// Deliveries that whoever asks may settle.
-    pub settles: &'a BTreeSet<(u32, u32, Offset)>,
-    /// Offsets may be set.
-    pub moves: bool,
+    /// What was asked for.
+    pub asked: &'a Asked<'a>,
+    /// Nobody may give a transaction up before it was asked about so often, or is so old.
+    pub patience: (u32, Millis),
     /// The first offset that is kept of a queue.
     pub min: &'a dyn Fn(u32) -> Offset,
+    /// The one after the last that is readable.
+    pub next: &'a dyn Fn(u32) -> Offset,
 }
 
 /// Says which rule a group breaks.
@@ -74,6 +75,16 @@ impl Look<'_> {
             Rec::Offset { group, queue, offset } => self.moved(*group, *queue, *offset),
             Rec::Delayed { due, .. } => self.delayed(*due),
             Rec::Fired { due, lsn } => self.fired(*due, *lsn),
+            Rec::Recalled { due, lsn, .. } => self.recalled(*due, *lsn),
+            Rec::Prepared { .. } => self.prepared(),
+            Rec::Asked { lsn, checks, .. } => self.asked(*lsn, *checks),
+            Rec::Decided { lsn, decision } => self.decided(*lsn, *decision),
+            Rec::Carried { lsn } => self.carried(*lsn),
+            Rec::Moved { start, end, from, upto, count, gone, .. } => {
+                self.put_aside(*start..*end, *from..*upto, *count as usize, gone)
+            }
+            Rec::Cut { queue, below } => self.cut(*queue, *below),
+            Rec::Redriven { queue, from, to } => self.redriven(*queue, *from, *to),
             _ => Ok(()),
         }
     }
@@ -141,11 +152,11 @@ impl Look<'_> {
 
     fn is_unwanted(&self, message: &Message) -> bool {
         message.expires_at.is_some_and(|at| at <= self.doing.now)
-            || self.doing.filter.is_some_and(|filter| !filter.matches(message))
+            || self.doing.asked.filter.is_some_and(|filter| !filter.matches(message))
     }
 
     fn allowed(&self, group: u32, queue: u32, offset: Offset, what: &str) -> Result<(), String> {
-        if self.doing.settles.contains(&(group, queue, offset)) {
+        if self.doing.asked.settles.contains(&(group, queue, offset)) {
             return Ok(());
         }
         Err(format!("offset {offset} of queue {queue} is {what} for group {group}, which nobody may"))
@@ -171,7 +182,7 @@ impl Look<'_> {
 
     fn moved(&self, group: u32, queue: u32, offset: Offset) -> Result<(), String> {
         match self.model.progress.get(&(group, queue)) {
-            Some(progress) if !self.doing.moves => {
+            Some(progress) if !self.doing.asked.moves => {
                 Err(format!("group {group} on queue {queue} is moved from {} to {offset}", progress.next))
             }
             _ => Ok(()),
@@ -202,4 +213,130 @@ impl Look<'_> {
         let right = if gone { self.messages.is_empty() } else { copies == 1 && self.messages.len() == 1 };
         if right { Ok(()) } else { Err(format!("the timer at {lsn} fires {copies} messages")) }
     }
+
+    fn recalled(&self, due: Millis, lsn: u64) -> Result<(), String> {
+        if self.doing.asked.recalls != Some((due, lsn)) {
+            return Err(format!("the timer at {lsn} is taken back, which nobody asked for"));
+        }
+        let waits = self.model.timers.contains_key(&(due, lsn));
+        if waits && self.messages.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("the timer at {lsn} is gone already"))
+        }
+    }
+
+    /// What is prepared is nowhere but among the halves.
+    fn prepared(&self) -> Result<(), String> {
+        match self.messages {
+            [(HALVES, _)] => Ok(()),
+            _ => Err("a transaction is prepared where its message can be seen".to_owned()),
+        }
+    }
+
+    fn asked(&self, lsn: u64, checks: u32) -> Result<(), String> {
+        match self.model.halves.get(&lsn) {
+            Some(half) if half.checks + 1 == checks => Ok(()),
+            half => Err(format!("check {checks} of the transaction {lsn}, which is {half:?}")),
+        }
+    }
+
+    /// All or nothing, and once: the decision and what it amounts to are one group.
+    fn decided(&self, lsn: u64, decision: Decision) -> Result<(), String> {
+        let place = format!("the transaction {lsn}");
+        let Some(half) = self.model.halves.get(&lsn) else {
+            // The same told again, so that its answer waits for the first to be safe.
+            let same = self.model.decided.get(&lsn).is_some_and(|(before, _)| *before == decision);
+            let again = same && self.messages.is_empty();
+            return if again { Ok(()) } else { Err(format!("{place} is decided again: {decision:?}")) };
+        };
+        let of_copy = |(_, copy): &&(u32, &Message)| copy.body == half.message.body;
+        let to = match (self.messages, decision) {
+            ([one], Decision::Committed | Decision::GivenUp) if of_copy(&one) => Some(one.0),
+            ([], Decision::RolledBack) => None,
+            _ => return Err(format!("{place} is {decision:?} with {} messages", self.messages.len())),
+        };
+        let asked = self.doing.asked;
+        let right = match decision {
+            Decision::Committed => {
+                let delayed = self
+                    .records
+                    .iter()
+                    .any(|r| matches!(r, Rec::Delayed { target, .. } if *target == half.target));
+                asked.ends == Some((lsn, true))
+                    && (to == Some(half.target) || (to == Some(TIMERS) && delayed))
+            }
+            Decision::RolledBack => asked.ends == Some((lsn, false)),
+            Decision::GivenUp => {
+                let (checks, age) = self.doing.patience;
+                let undecided = to
+                    .and_then(|to| self.model.owner(to))
+                    .is_some_and(|(topic, ..)| topic.as_str() == UNDECIDED);
+                asked.gives_up
+                    && undecided
+                    && (half.checks >= checks || self.doing.now >= half.prepared + age)
+            }
+        };
+        if right {
+            Ok(())
+        } else {
+            Err(format!("{place} is {decision:?}, which nobody asked for: {half:?} to {to:?}"))
+        }
+    }
+
+    /// The same message, still where nobody sees it.
+    fn carried(&self, lsn: u64) -> Result<(), String> {
+        let half =
+            self.model.halves.get(&lsn).ok_or_else(|| format!("{lsn} is carried, which is not open"))?;
+        match self.messages {
+            [(HALVES, copy)] if **copy == *half.message => Ok(()),
+            _ => Err(format!("the transaction {lsn} is carried as another message")),
+        }
+    }
+
+    /// What is put aside is all that waits of these times and places, and what had just gone.
+    fn put_aside(
+        &self,
+        due: Range<Millis>,
+        appended: Range<u64>,
+        count: usize,
+        gone: &[(Millis, u64)],
+    ) -> Result<(), String> {
+        let waiting = self.model.timers.range((due.start, 0)..(due.end, 0));
+        let meant = waiting.filter(|((_, lsn), timer)| appended.contains(lsn) && !timer.aside).count();
+        let right = meant + gone.len() == count && due.start > self.doing.now && self.messages.is_empty();
+        if right { Ok(()) } else { Err(format!("{count} timers of {due:?} are put aside, and {meant} wait")) }
+    }
+
+    fn cut(&self, queue: u32, below: Offset) -> Result<(), String> {
+        let next = (self.doing.next)(queue);
+        if self.doing.asked.cuts && below <= next {
+            Ok(())
+        } else {
+            Err(format!("queue {queue} is cut at {below} of {next}"))
+        }
+    }
+
+    /// Each dead letter goes back once, together with its mark.
+    fn redriven(&self, queue: u32, from: Offset, to: Offset) -> Result<(), String> {
+        for offset in from..to {
+            let place = format!("dead letter {offset} of queue {queue}");
+            if self.model.redriven.contains(&(queue, offset)) {
+                return Err(format!("{place} is redriven twice"));
+            }
+            let letter = self.model.message(queue, offset).ok_or_else(|| format!("{place} is invented"))?;
+            let group = self.model.owner(queue).and_then(|(topic, ..)| topic.dead_letter_group());
+            let copies = self.messages.iter().filter(|(to, copy)| {
+                let retry = self.model.owner(*to).and_then(|(topic, ..)| topic.retry_group());
+                retry == group && copy.body == letter.message.body
+            });
+            if copies.count() == 0 {
+                return Err(format!("{place} is redriven to nowhere"));
+            }
+        }
+        Ok(())
+    }
 }
+
+/// Where messages go whose transaction nobody has decided.
+pub const UNDECIDED: &str = "TRANS_CHECK_MAX_TIME_TOPIC";

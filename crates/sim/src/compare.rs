@@ -25,13 +25,19 @@ impl Node {
                 self.compare_queue(&topic, QueueId(id), queue)?;
             }
         }
+        self.compare_transactions()?;
         self.compare_progress()
     }
 
     fn compare_queue(&mut self, topic: &TopicName, id: QueueId, queue: u32) -> Check {
         let (min, next) = self.bounds(queue);
         let messages = self.model.queues.get(&queue).cloned().unwrap_or_default();
-        let gone = messages.range(..min).find(|(_, stored)| !self.may_be_trimmed(stored.stored));
+        let floor = self.model.floors.get(&queue).copied().unwrap_or_default();
+        if min < floor {
+            return Err(format!("{topic} {id} begins at {min}, but was cut off below {floor}"));
+        }
+        let gone =
+            messages.range(floor.min(min)..min).find(|(_, stored)| !self.may_be_trimmed(stored.stored));
         if let Some((offset, _)) = gone {
             return Err(format!("offset {offset} of {topic} {id} is gone before its time"));
         }
@@ -143,6 +149,7 @@ impl Node {
         self.clock.advance(3600 * 1000);
         self.latest = self.latest.max(self.now());
         self.accepts_again()?;
+        self.give_all_up()?;
         self.fire()?;
         self.commit()?;
         if !self.model.timers.is_empty() {
@@ -151,9 +158,9 @@ impl Node {
         let groups: Vec<GroupName> = self.model.groups.values().map(|group| group.name.clone()).collect();
         let topics: Vec<TopicName> = self.model.topics.keys().cloned().collect();
         for group in &groups {
-            for topic in
-                topics.iter().filter(|t| t.retry_group().is_none() && t.dead_letter_group().is_none())
-            {
+            for topic in topics.iter().filter(|t| {
+                t.retry_group().is_none() && t.dead_letter_group().is_none() && !Self::is_undecided(t)
+            }) {
                 self.consume_all(group, topic)?;
             }
         }
@@ -207,9 +214,14 @@ impl Node {
     /// Every acknowledged message is in its topic once; or it is old, or its topic was deleted.
     fn nothing_is_missing(&mut self) -> Check {
         let mut count: BTreeMap<u64, u32> = BTreeMap::new();
+        let mut undecided: BTreeMap<u64, u32> = BTreeMap::new();
         for (queue, messages) in &self.model.queues {
             let of = self.model.owner(*queue).map(|(topic, ..)| topic);
-            if of.is_some_and(|t| t.retry_group().is_none() && t.dead_letter_group().is_none()) {
+            if of.is_some_and(Self::is_undecided) {
+                for stored in messages.values() {
+                    *undecided.entry(crate::verbs::number_of(&stored.message)).or_default() += 1;
+                }
+            } else if of.is_some_and(|t| t.retry_group().is_none() && t.dead_letter_group().is_none()) {
                 for stored in messages.values() {
                     *count.entry(crate::verbs::number_of(&stored.message)).or_default() += 1;
                 }
@@ -217,8 +229,21 @@ impl Node {
         }
         for number in self.acknowledged() {
             let found = count.get(&number).copied().unwrap_or(0);
-            if found != 1 && !self.may_be_elsewhere(number) {
+            let wanted = u32::from(!self.model.recalled.contains(&number));
+            if found != wanted && !self.may_be_elsewhere(number) {
                 return Err(format!("message {number} is there {found} times"));
+            }
+        }
+        for (number, (wanted, given_up)) in self.outcomes() {
+            let in_topics = count.get(&number).copied().unwrap_or(0);
+            let apart = undecided.get(&number).copied().unwrap_or(0);
+            let right =
+                if given_up { in_topics == 0 && apart == wanted } else { apart == 0 && in_topics == wanted };
+            let recalled = self.model.recalled.contains(&number);
+            if !right && !recalled && !self.may_be_elsewhere(number) {
+                return Err(format!(
+                    "message {number} of a transaction is there {in_topics} times, {apart} undecided"
+                ));
             }
         }
         self.tally.checks += 1;

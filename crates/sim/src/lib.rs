@@ -8,6 +8,8 @@
 //! |---|---|
 //! | `steps` | what happens: the workload and the faults, chosen by the seed |
 //! | `verbs` | the broker's verbs, each with what its answer has to be |
+//! | `transactions` | messages that are prepared, and what becomes of them |
+//! | `mending` | taking back, cutting off, sending dead letters again; looking on |
 //! | `spy` | a log between broker and log, which remembers what was appended |
 //! | `model`, `record` | what the broker must know, as a naive fold over that |
 //! | `check` | the rules that what is appended has to keep |
@@ -20,6 +22,7 @@
 mod check;
 mod compare;
 mod damage;
+mod mending;
 mod model;
 mod node;
 mod once;
@@ -27,6 +30,7 @@ mod record;
 mod spy;
 mod steps;
 mod trace;
+mod transactions;
 mod verbs;
 
 pub use node::Tally;

@@ -4,14 +4,16 @@
 //! applied, [`check`](crate::check) asks whether the rules allow it now; after a crash, the model is made anew from
 //! those groups that survived, and the broker must know neither more nor less.
 
-use crate::record::Rec;
+use crate::record::{Decision, Rec};
 use crate::spy::{Group, Item};
 use sluice_model::{GroupName, Message, Millis, Offset, TopicName};
 use sluice_store::Lsn;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The log queue in which delayed messages wait.
 pub const TIMERS: u32 = 1;
+/// The log queue in which messages of open transactions lie.
+pub const HALVES: u32 = 2;
 
 /// See the module.
 #[derive(Debug, Default, Clone)]
@@ -22,6 +24,25 @@ pub struct Model {
     pub queues: BTreeMap<u32, BTreeMap<Offset, Stored>>,
     pub progress: BTreeMap<(u32, u32), Progress>,
     pub timers: BTreeMap<(Millis, Lsn), Timer>,
+    /// The open transactions, by what they are called.
+    pub halves: BTreeMap<Lsn, Half>,
+    /// Those that have ended, how, and the number of their message.
+    pub decided: BTreeMap<Lsn, (Decision, u64)>,
+    /// The numbers of messages that were taken back.
+    pub recalled: BTreeSet<u64>,
+    /// Below these offsets queues were cut.
+    pub floors: BTreeMap<u32, Offset>,
+    /// Dead letters that went to their group again.
+    pub redriven: BTreeSet<(u32, Offset)>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Half {
+    pub target: u32,
+    pub group: GroupName,
+    pub prepared: Millis,
+    pub checks: u32,
+    pub message: Box<Message>,
 }
 
 #[derive(Debug, Clone)]
@@ -44,6 +65,8 @@ pub struct Stored {
 #[derive(Debug, Clone)]
 pub struct Timer {
     pub target: u32,
+    /// It lies in the log no longer.
+    pub aside: bool,
     pub message: Box<Message>,
 }
 
@@ -135,18 +158,24 @@ impl Model {
 
     /// Takes a group over. A lease without an end is `holder`'s; of one of an earlier life nobody is left.
     pub fn apply(&mut self, group: &Group, holder: Option<u64>) {
-        let mut delayed = None;
+        let (mut delayed, mut prepared) = (None, None);
         for item in &group.items {
             match item {
                 Item::Message { queue, offset, lsn, message } => {
                     if let (TIMERS, Some((due, target))) = (*queue, delayed.take()) {
-                        self.timers.insert((due, *lsn), Timer { target, message: message.clone() });
+                        self.timers
+                            .insert((due, *lsn), Timer { target, aside: false, message: message.clone() });
+                    }
+                    if let (HALVES, Some((target, of))) = (*queue, prepared.take()) {
+                        let (prepared, message) = (group.stored, message.clone());
+                        self.halves.insert(*lsn, Half { target, group: of, prepared, checks: 0, message });
                     }
                     let stored = Stored { lsn: *lsn, stored: group.stored, message: message.clone() };
                     self.queues.entry(*queue).or_default().insert(*offset, stored);
                 }
                 Item::State { bytes, .. } => match Rec::decode(bytes) {
                     Some(Rec::Delayed { target, due }) => delayed = Some((due, target)),
+                    Some(Rec::Prepared { target, group, .. }) => prepared = Some((target, group)),
                     Some(record) => self.record(record, holder),
                     None => {}
                 },
@@ -156,13 +185,22 @@ impl Model {
 
     fn record(&mut self, record: Rec, holder: Option<u64>) {
         match record {
-            Rec::Boot { .. } | Rec::ReceiptKey(_) | Rec::Delayed { .. } => {}
+            Rec::Boot { .. }
+            | Rec::ReceiptKey(_)
+            | Rec::Delayed { .. }
+            | Rec::Prepared { .. }
+            | Rec::Access(_)
+            | Rec::Once { .. }
+            | Rec::Noted { .. }
+            | Rec::Idle { .. }
+            | Rec::Carried { .. } => {}
             Rec::Topic { name, queues, .. } => {
                 self.topics.insert(name, Topic { queues });
             }
             Rec::TopicGone(name) => {
                 let gone = self.topics.remove(&name).map_or_else(Vec::new, |topic| topic.queues);
                 self.progress.retain(|(_, queue), _| !gone.contains(queue));
+                self.halves.retain(|_, half| !gone.contains(&half.target));
             }
             Rec::Group { name, number, .. } => {
                 self.groups.insert(number, GroupState { name });
@@ -217,6 +255,36 @@ impl Model {
             }
             Rec::Fired { due, lsn } => {
                 self.timers.remove(&(due, lsn));
+            }
+            Rec::Recalled { due, lsn, target: _ } => {
+                if let Some(timer) = self.timers.remove(&(due, lsn)) {
+                    self.recalled.insert(crate::verbs::number_of(&timer.message));
+                }
+            }
+            Rec::Asked { lsn, checks, next: _ } => {
+                if let Some(half) = self.halves.get_mut(&lsn) {
+                    half.checks = checks;
+                }
+            }
+            Rec::Decided { lsn, decision } => {
+                if let Some(half) = self.halves.remove(&lsn) {
+                    self.decided.insert(lsn, (decision, crate::verbs::number_of(&half.message)));
+                }
+            }
+            Rec::Moved { start, end, from, upto, .. } => {
+                for ((_, lsn), timer) in self.timers.range_mut((start, 0)..(end, 0)) {
+                    timer.aside |= (from..upto).contains(lsn);
+                }
+            }
+            Rec::OffsetGone { group, queue } => {
+                self.progress.remove(&(group, queue));
+            }
+            Rec::Cut { queue, below } => {
+                let floor = self.floors.entry(queue).or_default();
+                *floor = below.max(*floor);
+            }
+            Rec::Redriven { queue, from, to } => {
+                self.redriven.extend((from..to).map(|offset| (queue, offset)));
             }
         }
     }

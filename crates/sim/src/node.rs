@@ -13,7 +13,7 @@ use bytes::Bytes;
 use sluice_auth::{Auth, Credentials, Session};
 use sluice_broker::{Broker, Holder};
 use sluice_model::units::{ByteSize, Span};
-use sluice_model::{Error, ErrorKind, Filter, ManualClock, Millis, Offset, ReceiptHandle, Result};
+use sluice_model::{Error, ErrorKind, Filter, ManualClock, Millis, Offset, ReceiptHandle, Result, TopicName};
 use sluice_store::sim::{Dice, SimVfs};
 use sluice_store::{Durability, Entry, LocalLog, Log, LogQueue, Lsn, OpenError};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -30,6 +30,13 @@ pub type Check<T = ()> = std::result::Result<T, String>;
 pub const START: Millis = 1_700_000_000_000;
 /// How long messages are kept.
 const RETENTION: Millis = 600_000;
+/// Delayed messages of so long are put aside together.
+const TIMER_BUCKET: Millis = 10_000;
+/// The most steps of one call.
+const STEPS: usize = 50;
+/// How often a transaction is asked about, and how old it may become.
+const MAX_CHECKS: u32 = 3;
+const MAX_HALF_AGE: Millis = 900_000;
 
 /// A receipt that was handed out.
 #[derive(Debug, Clone)]
@@ -118,6 +125,8 @@ pub struct Node {
     pub next_message: u64,
     /// Messages to a topic that is deleted from time to time.
     pub doomed: BTreeSet<u64>,
+    /// Messages that were sent to wait, and may be taken back: topic, due time and place.
+    pub waiting: Vec<(TopicName, Millis, Lsn)>,
     /// What was sent under a key lately.
     pub once: Vec<SentOnce>,
     /// The latest time at which something was.
@@ -152,6 +161,9 @@ fn open_broker(spy: &Arc<Spy>, clock: &Arc<ManualClock>) -> Result<Broker> {
     let config = sluice_broker::Config {
         retention: Span::secs(RETENTION / 1000),
         max_attempts: 3,
+        timer_bucket: Span::secs(TIMER_BUCKET / 1000),
+        max_checks: MAX_CHECKS,
+        max_half_age: Span::secs(MAX_HALF_AGE / 1000),
         ..sluice_broker::Config::default()
     };
     Broker::open(Arc::clone(spy) as _, Arc::new(Auth::open()), Arc::clone(clock) as _, config)
@@ -192,6 +204,7 @@ impl Node {
             was_full: false,
             next_message: 0,
             doomed: BTreeSet::new(),
+            waiting: Vec::new(),
             once: Vec::new(),
             once_latest: START,
             places: Vec::new(),
@@ -218,18 +231,22 @@ impl Node {
     /// Takes over what the broker appended: first the rules, then the model. Returns the new groups.
     pub fn absorb(&mut self, asked: &Asked<'_>) -> Check<Vec<Group>> {
         let groups = self.spy.take();
+        // A slow disk lets time pass.
+        self.latest = self.latest.max(self.now());
         self.trimmed = self.trimmed.max(self.spy.trimmed_before());
         for group in &groups {
             let spy = Arc::clone(&self.spy);
             let min = move |queue: u32| spy.bounds(LogQueue(queue)).min;
+            let spy = Arc::clone(&self.spy);
+            let next = move |queue: u32| spy.bounds(LogQueue(queue)).next;
             let doing = Doing {
                 now: self.now(),
                 latest: self.latest,
                 max_attempts: 3,
-                filter: asked.filter,
-                settles: &asked.settles,
-                moves: asked.moves,
+                asked,
+                patience: (MAX_CHECKS, MAX_HALF_AGE),
                 min: &min,
+                next: &next,
             };
             check(&self.model, group, &doing)?;
             self.tally.checks += 1;
@@ -294,12 +311,16 @@ impl Node {
 
     /// Lets the log write what waits, and looks who is answered.
     pub fn commit(&mut self) -> Check {
-        self.spy.log.commit();
-        self.answered()?;
-        if !self.is_down() && !self.pending.is_empty() {
-            return Err(format!("{} are not answered although all is committed", self.pending.len()));
+        // Some calls have several steps, each of which waits for the one before.
+        for _ in 0..STEPS {
+            self.spy.log.commit();
+            self.answered()?;
+            self.absorb(&Asked::default())?;
+            if self.is_down() || self.pending.is_empty() {
+                return Ok(());
+            }
         }
-        Ok(())
+        Err(format!("{} are not answered although all is committed", self.pending.len()))
     }
 
     /// Takes note of what has been acknowledged.
@@ -358,6 +379,7 @@ impl Node {
         let end = found.last().map_or(0, |entry| entry.lsn + u64::from(entry.size)).max(told);
         self.survived(end, floor, everything)?;
         self.once.retain(|once| once.end <= end);
+        self.waiting.retain(|(_, _, lsn)| *lsn < end);
         self.replayed(&found)?;
         self.begin(log)
     }
@@ -468,6 +490,12 @@ impl Node {
         asked
     }
 
+    /// Everything up to here was promised to survive even a power cut.
+    pub fn promised_up_to(&mut self, end: Lsn) {
+        self.floor_kill = self.floor_kill.max(end);
+        self.floor_power = self.floor_power.max(end);
+    }
+
     /// Everything that was appended and is still there.
     pub fn everything(&self) -> impl Iterator<Item = &Group> {
         self.history.iter()
@@ -491,6 +519,14 @@ pub struct Asked<'a> {
     pub settles: BTreeSet<(u32, u32, Offset)>,
     pub moves: bool,
     pub holder: Option<u64>,
+    /// A transaction may end so.
+    pub ends: Option<(Lsn, bool)>,
+    /// Transactions may be given up.
+    pub gives_up: bool,
+    /// A timer may be taken back.
+    pub recalls: Option<(Millis, Lsn)>,
+    /// Queues may be cut.
+    pub cuts: bool,
 }
 
 fn same(item: &Item, entry: &sluice_store::Entry) -> bool {

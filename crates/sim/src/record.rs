@@ -71,6 +71,78 @@ pub enum Rec {
         due: Millis,
         lsn: Lsn,
     },
+    Access(Box<sluice_auth::Change>),
+    Prepared {
+        target: u32,
+        group: GroupName,
+        check_at: Millis,
+    },
+    Asked {
+        lsn: Lsn,
+        checks: u32,
+        next: Millis,
+    },
+    Decided {
+        lsn: Lsn,
+        decision: Decision,
+    },
+    Recalled {
+        due: Millis,
+        lsn: Lsn,
+        target: u32,
+    },
+    Once {
+        key: [u8; 16],
+        content: [u8; 16],
+        messages: u32,
+    },
+    Cut {
+        queue: u32,
+        below: Offset,
+    },
+    Redriven {
+        queue: u32,
+        from: Offset,
+        to: Offset,
+    },
+    Noted {
+        group: u32,
+        queue: u32,
+        offset: Offset,
+        epoch: Option<i32>,
+        text: String,
+        at: Millis,
+    },
+    OffsetGone {
+        group: u32,
+        queue: u32,
+    },
+    Idle {
+        group: u32,
+        at: Millis,
+    },
+    Moved {
+        start: Millis,
+        end: Millis,
+        made: Lsn,
+        at: u64,
+        behind: u64,
+        count: u32,
+        from: Lsn,
+        upto: Lsn,
+        gone: Vec<(Millis, Lsn)>,
+    },
+    Carried {
+        lsn: Lsn,
+    },
+}
+
+/// How a transaction ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub enum Decision {
+    Committed,
+    RolledBack,
+    GivenUp,
 }
 
 impl Rec {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use sluice_model::{Error, Message, Millis, Offset, Result};
 use sluice_store::{
-    Append, Bounds, Durability, Entry, Found, Listener, LocalLog, Log, LogQueue, Lsn, Payload, Read,
+    Append, Bounds, Buckets, Durability, Entry, Found, Listener, LocalLog, Log, LogQueue, Lsn, Payload, Read,
     ReadLimits, Search, Space, StateEntry, Ticket,
 };
 use std::future::Future;
@@ -104,6 +104,10 @@ impl Log for Spy {
         self.log.offset_at(queue, time)
     }
 
+    fn offset_keeping(&self, queue: LogQueue, bytes: u64) -> Result<Offset> {
+        self.log.offset_keeping(queue, bytes)
+    }
+
     fn find(&self, search: &Search<'_>) -> Result<Found> {
         self.log.find(search)
     }
@@ -141,6 +145,10 @@ impl Log for Spy {
         *trimmed = older_than.max(*trimmed);
         drop(trimmed);
         self.log.trim(older_than, pinned)
+    }
+
+    fn buckets(&self) -> &dyn Buckets {
+        self.log.buckets()
     }
 
     fn space(&self) -> Space {

@@ -1,9 +1,10 @@
 //! What happens in a seed: the choice of steps, and of what goes wrong.
 
-use crate::node::{Check, Crash, Node, now};
+use crate::node::{Check, Crash, Node};
 use sluice_broker::{
     Durability, DurabilitySetting, Lease, QueueChoice, ReceiveRequest, SendRequest, StartAt, TopicSpec,
 };
+use sluice_model::units::Span;
 use sluice_model::{Filter, GroupName, Message, QueueId, TopicName};
 use sluice_store::sim::Call;
 use std::time::Duration;
@@ -12,6 +13,8 @@ use std::time::Duration;
 const TOPICS: [&str; 3] = ["orders", "ticks", "brief"];
 const BRIEF: &str = "brief";
 const GROUPS: [&str; 2] = ["billing", "audit"];
+/// How long one of them keeps its messages: for less long than the log.
+const TICKS_KEPT: Span = Span::secs(120);
 /// Crashes of a seed, at least.
 const CRASHES: u64 = 5;
 
@@ -31,7 +34,7 @@ impl Node {
     pub fn live(&mut self) -> Check {
         self.put_topic(&topic("orders")?, TopicSpec::with_queues(2))?;
         let ticks = TopicSpec { durability: Some(DurabilitySetting::Async), ..TopicSpec::with_queues(1) };
-        self.put_topic(&topic("ticks")?, ticks)?;
+        self.put_topic(&topic("ticks")?, ticks.retaining(Some(TICKS_KEPT)))?;
         for _ in 0..CRASHES {
             self.some_faults();
             for _ in 0..20 + self.dice.below(60) {
@@ -65,6 +68,11 @@ impl Node {
             6 | 7 => self.vfs.stop_at(1 + self.dice.below(150)),
             _ => {}
         }
+        if self.dice.below(4) == 0 {
+            // A disk that takes its time: leases end and timers become due meanwhile.
+            let call = if self.dice.coin() { Call::Sync } else { Call::Write };
+            self.vfs.slow_down(call, nth, 1 + self.dice.below(20_000), std::sync::Arc::clone(&self.clock));
+        }
         if self.dice.below(20) == 0 {
             self.was_full = true;
             self.vfs.fail_once(Call::Write, nth, ENOSPC);
@@ -73,10 +81,18 @@ impl Node {
 
     fn step(&mut self) -> Check {
         match self.dice.below(100) {
-            0..22 => self.some_send(),
-            22..38 => self.some_receive(),
+            0..16 => self.some_send(),
+            16..19 => self.some_prepare(),
+            19..22 => self.some_end(),
+            22..37 => self.some_receive(),
+            37 => self.some_recall(),
             38..54 => self.some_settling(),
-            54..68 => self.commit(),
+            54..66 => self.commit(),
+            66 => self.check_transactions(),
+            67 => {
+                let group = self.some_group()?;
+                self.some_checks(&group)
+            }
             68..73 => {
                 self.spy.log.keep_files();
                 Ok(())
@@ -91,12 +107,21 @@ impl Node {
             83 | 84 => self.some_work(),
             85 | 86 => self.some_offsets(),
             87 | 88 => self.some_send_back(),
-            89 => self.some_checkpoint(),
-            90 | 91 => self.some_house_keeping(),
+            89 => match self.dice.coin() {
+                true => self.some_checkpoint(),
+                false => self.put_aside(),
+            },
+            90 => self.some_house_keeping(),
+            91 => self.put_aside(),
             92 => self.some_catalog(),
             93 => self.some_space(),
             94 | 95 => self.drop_holder(),
             96 => self.compare(),
+            97 => self.some_mending(),
+            98 => {
+                let (topic, group) = (self.some_topic()?, self.some_group()?);
+                self.some_look(&topic, &group)
+            }
             _ => self.some_pull(),
         }
     }
@@ -129,6 +154,22 @@ impl Node {
         match self.dice.below(4) == 0 && request.topic.as_str() != BRIEF {
             true => self.send_once(request),
             false => self.send(request),
+        }
+    }
+
+    fn some_prepare(&mut self) -> Check {
+        let (request, group) = (self.some_request()?, self.some_group()?);
+        self.prepare(request, group)
+    }
+
+    fn some_mending(&mut self) -> Check {
+        let (topic, group) = (self.some_topic()?, self.some_group()?);
+        match self.dice.below(3) {
+            0 => {
+                let time = self.now().saturating_sub(self.dice.below(60_000));
+                self.truncate(&topic, StartAt::Time(time))
+            }
+            _ => self.redrive(&group),
         }
     }
 
@@ -265,7 +306,17 @@ impl Node {
 
     fn some_house_keeping(&mut self) -> Check {
         let broker = self.broker.clone();
-        now(broker.tidy())?;
+        let mut tidy = Box::pin(async move { broker.tidy().await });
+        // A topic with a retention of its own is cut, and that waits until it is safe.
+        let mut left = 100;
+        while crate::node::poll(tidy.as_mut()).is_none() {
+            left -= 1;
+            if left == 0 {
+                return Err("keeping house never ends".to_owned());
+            }
+            self.spy.log.commit();
+        }
+        self.absorb(&crate::node::Asked { cuts: true, ..crate::node::Asked::default() })?;
         self.trace.note(format_args!("tidied"));
         self.answered()
     }

@@ -28,7 +28,11 @@ impl Node {
         };
         let body = format!("{}:{}", self.next_message, "x".repeat(len as usize));
         let tag = ["red", "green"].get(self.dice.below(3) as usize);
-        let delay = if self.dice.below(6) == 0 { 1 + self.dice.below(90_000) } else { 0 };
+        let delay = match self.dice.below(18) {
+            0 | 1 => 1 + self.dice.below(90_000),
+            2..4 => 1 + self.dice.below(400_000),
+            _ => 0,
+        };
         let expires = self.dice.below(25) == 0;
         Message {
             body: Some(Bytes::from(body)),
@@ -81,6 +85,9 @@ impl Node {
             let stored = self.model.message(queue, sent.offset);
             if stored.is_none_or(|s| s.lsn != sent.locator || number_of(&s.message) != *number) {
                 return Err(format!("message {number} is not where the answer says: {sent:?}"));
+            }
+            if let Some(due) = stored.and_then(|s| s.message.deliver_at).filter(|_| sent.delayed) {
+                self.waiting.push((topic.clone(), due, sent.locator));
             }
             self.trace.note(format_args!("sent {number} {queue} {}", sent.offset));
         }
@@ -260,7 +267,7 @@ impl Node {
     }
 
     /// A call that ends when what it appended is safe.
-    fn begin_call<T: 'static>(
+    pub fn begin_call<T: 'static>(
         &mut self,
         what: &str,
         asked: &Asked<'_>,

@@ -33,6 +33,9 @@ pub struct Config {
     pub ready_segments: usize,
     /// Memory for the newest entries, from which consumers that keep up are served without reading the disk.
     pub tail_cache: ByteSize,
+    /// Memory for older entries, shared by all consumers that are behind: those that catch up together read the disk once.
+    /// 0 leaves it to the system.
+    pub block_cache: ByteSize,
     /// Bytes that may wait to be written; beyond, appends are refused as throttled. A second of a slow disk.
     pub max_pending: ByteSize,
     /// The largest record, all of a message's parts together. 4 MiB bodies fit four times, batches of 16 MiB once.
@@ -54,6 +57,7 @@ impl Default for Config {
             segment_size: ByteSize::mib(256),
             ready_segments: 2,
             tail_cache: ByteSize::mib(64),
+            block_cache: ByteSize::mib(32),
             max_pending: ByteSize::mib(64),
             max_entry: ByteSize::mib(17),
             disk_guard: 90,

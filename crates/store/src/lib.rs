@@ -8,6 +8,8 @@
 
 pub mod backup;
 mod block_on;
+mod blocks;
+mod buckets;
 mod bytes_at;
 mod checkpoint;
 mod committer;
@@ -36,6 +38,7 @@ mod sealed;
 mod segment;
 mod shared;
 pub mod sim;
+mod sizes;
 mod staging;
 pub mod suite;
 mod tail;
@@ -44,6 +47,7 @@ mod wake;
 mod walk;
 mod writer;
 
+pub use buckets::{Aside, BucketId, Buckets, Cell, Run, Window};
 pub use config::{Config, Flush};
 pub use error::{Damage, LostOffsets, OpenError};
 pub use local::LocalLog;

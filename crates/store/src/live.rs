@@ -29,6 +29,8 @@ pub(crate) struct QueueIndex {
     unordered: bool,
     /// What lies below is hidden.
     floor: Offset,
+    /// The bytes that entries of sealed segments take, where somebody has asked.
+    pub sizes: HashMap<Lsn, u64, foldhash::fast::RandomState>,
 }
 
 /// Where a read finds its index entries.
@@ -126,6 +128,13 @@ impl QueueIndexes {
         index.floor = index.floor.max(below);
     }
 
+    /// Remembers how many bytes a queue's entries take in a sealed segment.
+    pub(crate) fn note_size(&mut self, queue: u32, segment: Lsn, bytes: u64) {
+        if let Some(index) = self.queues.get_mut(&queue) {
+            index.sizes.insert(segment, bytes);
+        }
+    }
+
     /// The numbers of all queues.
     pub(crate) fn numbers(&self) -> Vec<u32> {
         self.queues.keys().copied().collect()
@@ -164,6 +173,7 @@ impl QueueIndexes {
             while index.ranges.front().is_some_and(|range| range.segment <= start) {
                 index.ranges.pop_front();
             }
+            index.sizes.retain(|segment, _| *segment > start);
             while index.live.front().is_some_and(|entry| entry.lsn < end) {
                 index.live.pop_front();
             }

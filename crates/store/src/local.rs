@@ -6,6 +6,7 @@
 //! (`keeper`), readers are served from memory or files (`read`), and a start finds out what is there (`recovery`).
 
 use crate::backup::pin;
+use crate::buckets::{BucketId, Buckets};
 use crate::checkpoint::{self, QueueEnd};
 use crate::committer::{self, Committer};
 use crate::config::{Config, Flush};
@@ -13,8 +14,8 @@ use crate::entry::{EntryKind, flag};
 use crate::error::{Damage, OpenError};
 use crate::keeper::{self, Keeper};
 use crate::log::{
-    Append, Bounds, DamageListener, Done, Durability, Entry, Found, Listener, Log, LogQueue, Lsn, Read, ReadLimits, Scrubbed, Search,
-    Space, StateEntry, Ticket,
+    Append, Bounds, DamageListener, Done, Durability, Entry, Found, Listener, Log, LogQueue, Lsn, Read,
+    ReadLimits, Scrubbed, Search, Space, StateEntry, Ticket,
 };
 use crate::open::Opened;
 use crate::scrub::Scrubber;
@@ -34,6 +35,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 
+#[path = "local_buckets.rs"]
+mod local_buckets;
+
 #[path = "by_hand.rs"]
 mod by_hand;
 
@@ -49,6 +53,8 @@ pub struct LocalLog {
     lock: Mutex<Option<Box<dyn Send + Sync>>>,
     looked: AtomicU64,
     scrubber: Mutex<Scrubber>,
+    /// Deleted once no backup is being made.
+    kept_buckets: Mutex<Vec<BucketId>>,
     /// No threads: see `by_hand`.
     by_hand: bool,
 }
@@ -95,6 +101,7 @@ impl LocalLog {
             lock: Mutex::new(Some(opened.lock)),
             looked,
             scrubber,
+            kept_buckets: Mutex::default(),
             by_hand,
         }
     }
@@ -266,6 +273,10 @@ impl Log for LocalLog {
         read::offset_at(&self.shared, queue, time)
     }
 
+    fn offset_keeping(&self, queue: LogQueue, bytes: u64) -> Result<Offset> {
+        crate::sizes::offset_keeping(&self.shared, queue, bytes)
+    }
+
     fn find(&self, search: &Search<'_>) -> Result<Found> {
         keys::search::find(&self.shared, search)
     }
@@ -344,7 +355,8 @@ impl Log for LocalLog {
             let Some((start, known)) = first else { return Ok(0) };
             let gone = known.footer.filter(|footer| footer.end <= limit && footer.max_stored < older_than);
             let Some(footer) = gone else { return Ok(start) };
-            let pin = pin::Pin::try_take(&*shared.vfs, &shared.dir).map_err(|e| self.fail("delete a segment", e))?;
+            let pin = pin::Pin::try_take(&*shared.vfs, &shared.dir)
+                .map_err(|e| self.fail("delete a segment", e))?;
             if pin.is_none() {
                 tracing::info!(start, "a backup is being made: nothing is deleted meanwhile");
                 return Ok(start);
@@ -352,7 +364,13 @@ impl Log for LocalLog {
             shared.segments.write().remove(&start);
             shared.queues.write().drop_segment(start, footer.end);
             seal::recycle(shared, known).map_err(|error| self.fail("delete a segment", error))?;
+            let space = shared.vfs.space(&shared.dir);
+            *shared.disk.lock() = space.map_err(|error| self.fail("look at the disk's space", error))?;
         }
+    }
+
+    fn buckets(&self) -> &dyn Buckets {
+        self
     }
 
     fn space(&self) -> Space {

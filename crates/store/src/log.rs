@@ -2,6 +2,7 @@
 //!
 //! It is all that differs between one machine and many. Every log passes `store::suite`.
 
+use crate::buckets::Buckets;
 use crate::error::Damage;
 pub use crate::wake::Done;
 use bytes::Bytes;
@@ -319,6 +320,13 @@ pub trait Log: Send + Sync + 'static {
     /// May block on the disk.
     fn offset_at(&self, queue: LogQueue, time: Millis) -> Result<Offset>;
 
+    /// The first offset from which on a queue's entries take at most so many bytes of records.
+    /// May block on the disk.
+    ///
+    /// # Errors
+    /// `Corrupt`, as for [`Log::read`].
+    fn offset_keeping(&self, queue: LogQueue, bytes: u64) -> Result<Offset>;
+
     /// Finds messages by their id or by one of their keys, newest first. Batches are not found: nobody looks inside.
     /// May block on the disk.
     ///
@@ -361,10 +369,14 @@ pub trait Log: Send + Sync + 'static {
     /// and before the older checkpoint. Returns the first position kept.
     fn trim(&self, older_than: Millis, pinned: Lsn) -> Result<Lsn>;
 
+    /// Where messages lie that wait for a time far ahead.
+    fn buckets(&self) -> &dyn Buckets;
+
     /// How full the disk is.
     fn space(&self) -> Space;
 
     /// Reads again a little of what is finished, when it is time for that, and looks whether it is as it was written. What
+    /// is not is told to the listener and in [`Log::damages`]. Blocks on the disk.
     ///
     /// # Errors
     /// `Unavailable` when the disk cannot be read.

@@ -4,6 +4,7 @@
 //! record codec, entries become readable only when they are "durable", and [`MemoryLog::reopen`] plays a restart.
 //! Nothing here survives the process; the log that does is `LocalLog`.
 
+use crate::buckets::{BucketId, Buckets};
 use crate::index::{IndexEntry, select, tag_of};
 use crate::keys::{self, search::Collector};
 use crate::log::{
@@ -15,13 +16,16 @@ use crate::wake::Waiters;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use sluice_model::{Error, ErrorKind, Millis, Offset, Result};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread;
+
+#[path = "memory_buckets.rs"]
+mod memory_buckets;
 
 /// Where the first entry lies: as in a file, behind a header page, so that no entry is at 0.
 const START: Lsn = 4096;
@@ -48,6 +52,7 @@ struct Content {
     visible: Lsn,
     checkpoints: Vec<(Lsn, Bytes)>,
     full: bool,
+    buckets: BTreeMap<BucketId, Vec<u8>>,
 }
 
 #[derive(Clone)]
@@ -354,6 +359,21 @@ impl Log for MemoryLog {
         Ok(found.map_or(bounds.next, |e| e.offset.max(bounds.min)))
     }
 
+    fn offset_keeping(&self, queue: LogQueue, bytes: u64) -> Result<Offset> {
+        let content = self.content.lock();
+        let Some(known) = content.queues.get(&queue.0).filter(|q| !q.forgotten) else { return Ok(0) };
+        let visible = known.entries.iter().rev().filter(|entry| entry.lsn < content.visible);
+        let mut left = bytes;
+        let mut first = known.bounds().next;
+        for entry in visible {
+            match left.checked_sub(u64::from(entry.size)) {
+                Some(rest) => (left, first) = (rest, entry.offset),
+                None => break,
+            }
+        }
+        Ok(first.max(known.bounds().min))
+    }
+
     fn find(&self, search: &Search<'_>) -> Result<Found> {
         let content = self.content.lock();
         let mut collector = Collector::new(search);
@@ -445,6 +465,10 @@ impl Log for MemoryLog {
             content.drop_front();
         }
         Ok(content.entries.front().map_or(content.end, |e| e.index.lsn))
+    }
+
+    fn buckets(&self) -> &dyn Buckets {
+        self
     }
 
     fn space(&self) -> Space {

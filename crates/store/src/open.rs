@@ -3,6 +3,8 @@
 //! The one idea to know: until the survey has found everything in order, nothing is written but the lock. Each run
 //! appends to a segment of its own with a new epoch, so bytes behind an old torn end can never be taken for its entries.
 
+use crate::blocks::Blocks;
+use crate::buckets;
 use crate::checkpoint;
 use crate::config::Config;
 use crate::damage::Damages;
@@ -47,7 +49,9 @@ pub(crate) fn open(
     clock: Arc<dyn Clock>,
 ) -> Result<Opened, OpenError> {
     config.check().map_err(OpenError::Config)?;
-    for folder in [dir.to_path_buf(), log_dir(dir), pool_dir(dir), checkpoint::dir_of(dir)] {
+    for folder in
+        [dir.to_path_buf(), log_dir(dir), pool_dir(dir), checkpoint::dir_of(dir), buckets::dir_of(dir)]
+    {
         vfs.create_dir_all(&folder).map_err(|e| OpenError::io(&folder, e))?;
     }
     let lock = lock(&*vfs, dir)?;
@@ -94,6 +98,7 @@ pub(crate) fn open(
         next_writer: Mutex::default(),
         is_slow: AtomicBool::new(false),
         damages: Damages::default(),
+        blocks: Blocks::new(config.block_cache.bytes()),
         disk: Mutex::new(disk),
         dir: dir.to_path_buf(),
         vfs,
@@ -131,7 +136,7 @@ fn identify(vfs: &dyn Vfs, dir: &Path, clock: &dyn Clock) -> Result<StoreId, Ope
     let (high, low) = (vfs.random(), vfs.random());
     let store = (u128::from(high) << 64 | u128::from(low)).to_le_bytes();
     meta::create(vfs, dir, store, clock.now())?;
-    for folder in [log_dir(dir), pool_dir(dir), checkpoint::dir_of(dir)] {
+    for folder in [log_dir(dir), pool_dir(dir), checkpoint::dir_of(dir), buckets::dir_of(dir)] {
         vfs.sync_dir(&folder).map_err(|e| OpenError::io(folder, e))?;
     }
     Ok(store)

@@ -3,9 +3,10 @@
 //! The one idea to know: nothing that came from a disk leaves here unless its checksums, its position, its epoch and
 //! its place in the queue are right; anything else is `Corrupt`, never an empty answer.
 
+use crate::blocks::Cached;
 use crate::crc::crc32c;
-use crate::error::{Damage, LostOffsets};
 use crate::entry::{EntryHeader, EntryKind, HEADER, flag};
+use crate::error::{Damage, LostOffsets};
 use crate::index::{IndexEntry, Selection, select};
 use crate::live::Place;
 use crate::log::{Batch, Content, Entry, Kind, LogQueue, Lsn, Read, ReadLimits, StateEntry};
@@ -14,6 +15,7 @@ use crate::scan::Scan;
 use crate::sealed::{self, Range, RangeReader};
 use crate::segment::Segment;
 use crate::shared::Shared;
+use crate::vfs::VfsFile;
 use bytes::Bytes;
 use sluice_model::{Error, ErrorKind, Millis, Offset, Result};
 use std::io;
@@ -144,7 +146,7 @@ fn read_sealed(
 }
 
 /// Does something with a queue's index entries in a sealed segment; nothing when the segment has been deleted.
-fn with_range<T>(
+pub(crate) fn with_range<T>(
     shared: &Shared,
     queue: LogQueue,
     range: Range,
@@ -158,7 +160,8 @@ fn with_range<T>(
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         file => file.map_err(unreadable)?,
     };
-    match work(&mut RangeReader::new(&*file, footer.blocks_at, range)) {
+    let cached = Cached { blocks: &shared.blocks, segment: segment.start, file: &*file };
+    match work(&mut RangeReader::new(&cached, footer.blocks_at, range)) {
         Ok(value) => Ok(Some(value)),
         Err(error) if error.kind() == io::ErrorKind::InvalidData => {
             let at = sealed::bad_block(&*file, &footer).map_err(unreadable)?.unwrap_or(footer.blocks_at);
@@ -224,10 +227,12 @@ fn fetch_run(
         io::ErrorKind::NotFound => Fetch::Gone,
         _ => Fetch::Failed(unreadable(error)),
     })?;
-    let mut bytes = vec![0; len];
-    let read = file.read_at(&mut bytes, segment.position(first.lsn));
-    bytes.truncate(read.map_err(|error| Fetch::Failed(unreadable(error)))?);
-    let bytes = Bytes::from(bytes);
+    let bytes = match segment.held {
+        // It is still being written to.
+        Some(_) => read_past_blocks(&*file, segment.position(first.lsn), len),
+        None => shared.blocks.read(segment.start, &*file, segment.position(first.lsn), len),
+    };
+    let bytes = bytes.map_err(|error| Fetch::Failed(unreadable(error)))?;
     let one = |index: &IndexEntry| {
         let at = index.lsn.wrapping_sub(first.lsn) as usize;
         let end = at.saturating_add(index.size as usize);
@@ -242,6 +247,13 @@ fn fetch_run(
             .and_then(|header| entry(&header, &bytes))
     };
     run.iter().map(one).collect::<Result<_>>().map_err(Fetch::Failed)
+}
+
+fn read_past_blocks(file: &dyn VfsFile, from: u64, len: usize) -> io::Result<Bytes> {
+    let mut bytes = vec![0; len];
+    let read = file.read_at(&mut bytes, from)?;
+    bytes.truncate(read);
+    Ok(bytes.into())
 }
 
 /// The header of an entry that begins here, when everything about it is right.

@@ -4,6 +4,7 @@
 //! `queues`, `tail`. Appends take only the first, the log's thread takes each once a commit. `checkpoints` comes before
 //! all of them and is the exception: it serialises checkpoints and trimming, files and all.
 
+use crate::blocks::Blocks;
 use crate::config::Config;
 use crate::damage::Damages;
 use crate::live::QueueIndexes;
@@ -56,6 +57,8 @@ pub(crate) struct Shared {
     pub is_slow: AtomicBool,
     /// What is known to be damaged. Locked by itself, for a few lines.
     pub damages: Damages,
+    /// What those read who are behind.
+    pub blocks: Blocks,
     /// The last look at the file system.
     pub disk: Mutex<DiskSpace>,
 }

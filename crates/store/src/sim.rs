@@ -12,6 +12,7 @@ pub use self::power::Dice;
 use self::power::{Change, Inode};
 use crate::vfs::{DiskSpace, LockError, Vfs, VfsFile};
 use parking_lot::{Condvar, Mutex, MutexGuard};
+use sluice_model::ManualClock;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -61,6 +62,16 @@ struct World {
     until_stop: Option<u64>,
     /// Writes until one goes astray, and by how much.
     until_stray: Option<(u64, i64)>,
+    /// Calls that take long.
+    slow: HashMap<Call, Slow>,
+}
+
+/// A call that takes long, by a clock that moves only when told to.
+#[derive(Clone)]
+struct Slow {
+    nth: u64,
+    takes: u64,
+    clock: Arc<ManualClock>,
 }
 
 #[derive(Clone, Copy)]
@@ -85,6 +96,7 @@ impl Default for World {
             entropy: Dice::new(0),
             until_stop: None,
             until_stray: None,
+            slow: HashMap::new(),
         }
     }
 }
@@ -117,6 +129,11 @@ impl SimVfs {
     /// there: it and all later calls fail and change nothing more.
     pub fn stop_at(&self, nth: u64) {
         self.0.world.lock().until_stop = Some(nth);
+    }
+
+    /// Lets the `nth` call of a kind from now on take so many milliseconds of a clock.
+    pub fn slow_down(&self, call: Call, nth: u64, takes: u64, clock: Arc<ManualClock>) {
+        self.0.world.lock().slow.insert(call, Slow { nth, takes, clock });
     }
 
     /// Whether everything has stopped.
@@ -186,6 +203,13 @@ impl SimVfs {
         }
         if world.until_stop == Some(0) {
             return Err(stopped());
+        }
+        if let Some(slow) = world.slow.get_mut(&call) {
+            slow.nth = slow.nth.saturating_sub(1);
+            if slow.nth == 0 {
+                slow.clock.advance(slow.takes);
+                world.slow.remove(&call);
+            }
         }
         match world.faults.get_mut(&call) {
             Some(Fault { nth, error, once }) if *nth <= 1 => {

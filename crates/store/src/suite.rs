@@ -8,7 +8,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "a failed case has to panic")]
 
 use crate::{
-    Append, Batch, Content, Durability, Entry, Log, LogQueue, Payload, Placed, Read, ReadLimits, Ticket,
+    Append, Aside, Batch, BucketId, Content, Durability, Entry, Log, LogQueue, Payload, Placed, Read,
+    ReadLimits, Run, Ticket, Window, record,
 };
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -45,6 +46,7 @@ pub const CASES: &[Case] = &[
     ("a batch covers its offsets", a_batch_covers_its_offsets),
     ("an entry is found by its position", an_entry_is_found_by_its_position),
     ("an offset is found by its time", an_offset_is_found_by_its_time),
+    ("an offset is found by what is to be kept", an_offset_is_found_by_what_is_to_be_kept),
     ("messages are found by their words", searches::messages_are_found_by_their_words),
     ("a search keeps its limits and goes on", searches::a_search_keeps_its_limits_and_goes_on),
     ("what is not kept or not safe is not found", searches::what_is_not_kept_is_not_found),
@@ -58,6 +60,7 @@ pub const CASES: &[Case] = &[
     ("offsets go on after everything was trimmed", offsets_go_on_after_everything_was_trimmed),
     ("appenders at once do not disturb each other", appenders_at_once_do_not_disturb_each_other),
     ("too large entries and wrong batches are refused", too_large_entries_and_wrong_batches_are_refused),
+    ("what is put aside comes back by time", what_is_put_aside_comes_back_by_time),
     ("a closed log refuses", a_closed_log_refuses),
 ];
 
@@ -327,6 +330,36 @@ fn an_entry_is_found_by_its_position(subject: &mut dyn Subject) {
     }
 }
 
+fn an_offset_is_found_by_what_is_to_be_kept(subject: &mut dyn Subject) {
+    let log = subject.log();
+    let body = "x".repeat(20_000);
+    let mut sizes = Vec::new();
+    for n in 0..120 {
+        // Others lie between them.
+        send(&*log, 2, &body, n);
+        sizes.push(u64::from(send(&*log, 1, &body[..(n as usize + 1) * 100], n).size));
+    }
+    drop(log);
+    for _ in 0..2 {
+        // Twice: what was summed up is remembered.
+        for kept in [0, 1, 2, 60, 119, 120, 119, 3].into_iter().chain([120; 2]) {
+            let log = subject.log();
+            let bytes: u64 = sizes[120 - kept..].iter().sum();
+            let wanted = 120 - kept as u64;
+            assert_eq!(log.offset_keeping(LogQueue(1), bytes).unwrap(), wanted, "{kept}");
+            assert_eq!(log.offset_keeping(LogQueue(1), bytes + 1).unwrap(), wanted, "{kept}");
+            if kept > 0 {
+                assert_eq!(log.offset_keeping(LogQueue(1), bytes - 1).unwrap(), wanted + 1, "{kept}");
+            }
+        }
+        assert_eq!(subject.log().offset_keeping(LogQueue(9), 5).unwrap(), 0);
+        subject.restart();
+    }
+    let log = subject.log();
+    log.cut(LogQueue(1), 100);
+    assert_eq!(log.offset_keeping(LogQueue(1), u64::MAX).unwrap(), 100);
+}
+
 fn an_offset_is_found_by_its_time(subject: &mut dyn Subject) {
     let log = subject.log();
     for stored in [10, 20, 20, 30] {
@@ -542,6 +575,47 @@ fn too_large_entries_and_wrong_batches_are_refused(subject: &mut dyn Subject) {
         assert_eq!(refused.err().map(|e| e.kind()), Some(ErrorKind::InvalidArgument));
     }
     assert_eq!(log.next_offset(LogQueue(1)), 0, "after an error nothing was appended");
+}
+
+fn what_is_put_aside_comes_back_by_time(subject: &mut dyn Subject) {
+    let bucket = BucketId { start: 100, made: 4096 };
+    let encoded = |body: &str| {
+        let mut bytes = Vec::new();
+        record::encode(&message(body), &mut bytes);
+        bytes
+    };
+    let [a, b, c] = ["a", "b", "c"].map(encoded);
+    let aside = |due, lsn, message| Aside { due, lsn, queue: LogQueue(7), message };
+    let log = subject.log();
+    assert!(log.buckets().list().unwrap().is_empty());
+    let behind = log.buckets().put(bucket, 0, &mut [aside(120, 16, &b), aside(110, 8, &a)]).unwrap();
+    // A crash may leave a run that nobody knows of: the next one takes its place.
+    log.buckets().put(bucket, behind, &mut [aside(150, 24, &b)]).unwrap();
+    log.buckets().put(bucket, behind, &mut [aside(115, 32, &c)]).unwrap();
+    drop(log);
+    for _ in 0..2 {
+        let log = subject.log();
+        let buckets = log.buckets();
+        assert_eq!(buckets.list().unwrap(), [bucket]);
+        let whole = Window { after: None, until: Millis::MAX };
+        let mut cells = Vec::new();
+        for run in [Run { at: 0, count: 2 }, Run { at: behind, count: 1 }] {
+            assert_eq!(buckets.count(bucket, run, whole).unwrap(), run.count);
+            buckets.cells(bucket, run, whole, 9, &mut cells).unwrap();
+        }
+        let keys: Vec<_> = cells.iter().map(|cell| (cell.due, cell.lsn, cell.queue.0)).collect();
+        assert_eq!(keys, [(110, 8, 7), (120, 16, 7), (115, 32, 7)]);
+        let messages = buckets.messages(bucket, &cells).unwrap();
+        let bodies: Vec<_> = messages.into_iter().map(|m| m.unwrap().body_or_empty()).collect();
+        assert_eq!(bodies, ["a", "b", "c"]);
+        let other = Run { at: behind, count: 2 };
+        assert_eq!(buckets.count(bucket, other, whole).unwrap_err().kind(), ErrorKind::Corrupt);
+        subject.restart();
+    }
+    let log = subject.log();
+    log.buckets().remove(bucket).unwrap();
+    log.buckets().remove(bucket).unwrap();
+    assert!(log.buckets().list().unwrap().is_empty());
 }
 
 fn a_closed_log_refuses(subject: &mut dyn Subject) {

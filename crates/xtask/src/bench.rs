@@ -42,6 +42,8 @@ pub enum What {
     Stomp,
     /// What thousands of clients that only wait cost.
     Waiting,
+    /// The log and the timers by themselves: how many wait, how late they fire, what a checkpoint and a start cost.
+    Log,
 }
 
 const CONNECTIONS: usize = 64;
@@ -66,7 +68,16 @@ pub fn run(what: What, peers: Option<&Path>) -> Result {
         What::Http => http::measure(folder.path()),
         What::Stomp => stomp::measure(folder.path(), peers),
         What::Waiting => waiting::measure(folder.path()),
+        What::Log => log(folder.path()),
     }
+}
+
+/// What needs no network: `crates/broker/examples/log_limits.rs`.
+fn log(folder: &Path) -> Result {
+    let example = ["run", "--quiet", "--release", "--package", "sluice-broker", "--example", "log_limits", "--"];
+    let mut run = shell::cargo(&example);
+    run.arg(folder);
+    shell::run(run)
 }
 
 /// A wire, whom it reaches, and the processes that serve it.

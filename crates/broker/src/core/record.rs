@@ -3,6 +3,7 @@
 //! Encoded with postcard: variants and fields are only ever added at the end.
 
 use super::once::Digest;
+use super::timers::Moved;
 use super::transactions::Decision;
 use crate::{GroupSpec, TopicSpec};
 use serde::{Deserialize, Serialize};
@@ -72,6 +73,11 @@ pub(crate) enum Record {
     OffsetGone { group: u32, queue: u32 },
     /// The last member of a group whose offsets have notes has gone.
     Idle { group: u32, at: Millis },
+    /// Waiting messages were put aside: they lie in a bucket from now on, and the log need not keep them.
+    Moved(Box<Moved>),
+    /// The message that follows in the same atomic group is that of the open transaction of this name, which lies there
+    /// from now on.
+    Carried { lsn: Lsn },
 }
 
 /// Who took deliveries: only shown.

@@ -7,7 +7,7 @@ use super::notes::{Note, Notes, SavedNotes};
 use super::once::{Digest, First, Known, Once};
 use super::progress::{GroupQueue, SavedCell, Until};
 use super::record::Record;
-use super::timers::{Timer, Timers};
+use super::timers::{SavedBuckets, Timers};
 use super::transactions::{Saved, Transactions};
 use crate::{GroupSpec, StartAt, TopicSpec};
 use serde::{Deserialize, Serialize};
@@ -149,7 +149,11 @@ impl Core {
             Record::Delayed { .. } => {}
             // What was sent once comes with its messages: see `sent_once`.
             Record::Once { .. } => {}
-            Record::Fired { due, lsn } | Record::Recalled { due, lsn, .. } => self.timers.remove(*due, *lsn),
+            Record::Fired { due, lsn } => self.timers.remove(*due, *lsn, true),
+            Record::Recalled { due, lsn, .. } => self.timers.remove(*due, *lsn, false),
+            Record::Moved(moved) => self.timers.moved(moved),
+            // Where it lies comes with the message that follows.
+            Record::Carried { .. } => {}
             // As for timers, the half itself comes with the message that follows.
             Record::Prepared { .. } => {}
             Record::Asked { lsn, checks, next } => self.transactions.asked(*lsn, *checks, *next),
@@ -194,7 +198,7 @@ impl Core {
 
     /// A delayed message has been appended.
     pub(crate) fn delayed(&mut self, due: Millis, lsn: Lsn, target: LogQueue) {
-        self.timers.insert(Timer { due, lsn, target });
+        self.timers.insert(due, lsn, target);
     }
 
     /// All messages of a key have been appended.
@@ -258,7 +262,7 @@ impl Core {
                     (*group, queue.0, next, cells)
                 })
                 .collect(),
-            timers: self.timers.iter().map(|t| (t.due, t.lsn, t.target.0)).collect(),
+            timers: self.timers.iter().map(|(due, lsn, target)| (due, lsn, target.0)).collect(),
             access,
         };
         let bytes = postcard::to_stdvec(&snapshot).map_err(Error::internal)?;
@@ -266,7 +270,9 @@ impl Core {
         let bytes = postcard::to_extend(&self.once.save(), bytes).map_err(Error::internal)?;
         let bytes = postcard::to_extend(&self.marks.save(), bytes).map_err(Error::internal)?;
         let bytes = postcard::to_extend(&self.save_consumed(), bytes).map_err(Error::internal)?;
-        postcard::to_extend(&self.notes.save(), bytes).map_err(Error::internal)
+        let bytes = postcard::to_extend(&self.notes.save(), bytes).map_err(Error::internal)?;
+        let bytes = postcard::to_extend(&self.timers.save(), bytes).map_err(Error::internal)?;
+        postcard::to_extend(&self.transactions.save_places(), bytes).map_err(Error::internal)
     }
 
     /// When each group consumed something last, by group and queue.
@@ -302,7 +308,7 @@ impl Core {
             core.progress.insert((group, queue), GroupQueue::restore(next, cells));
         }
         for (due, lsn, target) in snapshot.timers {
-            core.timers.insert(Timer { due, lsn, target: LogQueue(target) });
+            core.timers.insert(due, lsn, LogQueue(target));
         }
         let mut rest = rest;
         if let Some(saved) = next_part::<Saved>(&mut rest)? {
@@ -314,11 +320,17 @@ impl Core {
         if let Some(saved) = next_part(&mut rest)? {
             core.marks = Marks::restore(saved);
         }
-        if let Some(times) = next_part(&mut rest)? {
-            core.restore_consumed(times);
+        if let Some(saved) = next_part(&mut rest)? {
+            core.restore_consumed(saved);
         }
         if let Some(saved) = next_part::<SavedNotes>(&mut rest)? {
             core.notes = Notes::restore(saved);
+        }
+        if let Some(saved) = next_part::<SavedBuckets>(&mut rest)? {
+            core.timers.restore(saved);
+        }
+        if let Some(saved) = next_part(&mut rest)? {
+            core.transactions.restore_places(saved);
         }
         Ok((core, snapshot.access))
     }

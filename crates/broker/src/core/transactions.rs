@@ -63,11 +63,16 @@ pub(crate) struct Transactions {
     due_of: HashMap<Lsn, Millis, foldhash::fast::RandomState>,
     asking: BTreeMap<GroupName, BTreeSet<Lsn>>,
     decided: BTreeMap<Lsn, (Decision, u32)>,
+    /// Where the record of each open half lies, when it was stored there, and what the half is called.
+    records: BTreeMap<Lsn, (Millis, Lsn)>,
+    /// Where those lie that were carried forward.
+    carried: BTreeMap<Lsn, Lsn>,
 }
 
 impl Transactions {
     pub(crate) fn prepared(&mut self, half: Half) {
         self.set_due(half.lsn, half.next_check);
+        self.records.insert(half.lsn, (half.prepared, half.lsn));
         self.open.insert(half.lsn, half);
     }
 
@@ -158,11 +163,43 @@ impl Transactions {
 
     /// The earliest record that must not be trimmed.
     pub(crate) fn earliest_record(&self) -> Option<Lsn> {
-        self.open.first_key_value().map(|(lsn, _)| *lsn)
+        self.records.first_key_value().map(|(lsn, _)| *lsn)
+    }
+
+    /// Where the message of a half lies.
+    pub(crate) fn place(&self, lsn: Lsn) -> Lsn {
+        self.carried.get(&lsn).copied().unwrap_or(lsn)
+    }
+
+    /// Those whose records were stored before a time, at most `limit`, the first ones first.
+    pub(crate) fn older_than(&self, time: Millis, limit: usize) -> Vec<Half> {
+        let old = self.records.values().take_while(|(stored, _)| *stored < time).take(limit);
+        old.filter_map(|(_, lsn)| self.open.get(lsn).cloned()).collect()
+    }
+
+    /// The message of a half lies at another place from now on.
+    pub(crate) fn carried(&mut self, lsn: Lsn, at: Lsn, stored: Millis) {
+        if self.open.contains_key(&lsn) {
+            self.records.remove(&self.place(lsn));
+            self.records.insert(at, (stored, lsn));
+            self.carried.insert(lsn, at);
+        }
+    }
+
+    /// Where those lie that were carried forward, and since when.
+    pub(crate) fn save_places(&self) -> Vec<(Lsn, Lsn, Millis)> {
+        let stored = |at: &Lsn| self.records.get(at).map_or(0, |(stored, _)| *stored);
+        self.carried.iter().map(|(lsn, at)| (*lsn, *at, stored(at))).collect()
+    }
+
+    pub(crate) fn restore_places(&mut self, places: Vec<(Lsn, Lsn, Millis)>) {
+        places.into_iter().for_each(|(lsn, at, stored)| self.carried(lsn, at, stored));
     }
 
     fn remove(&mut self, lsn: Lsn) -> Option<Half> {
         self.stop_asking(lsn);
+        self.records.remove(&self.place(lsn));
+        self.carried.remove(&lsn);
         if let Some(time) = self.due_of.remove(&lsn) {
             self.due.remove(&(time, lsn));
         }

@@ -335,7 +335,7 @@ impl Inner {
             let bounds = self.log.bounds(*queue);
             bounds.min < bounds.next
         };
-        let waits = || core.timers.iter().any(|timer| queues.contains(&timer.target));
+        let waits = || core.timers.may_wait_for(queues);
         if only.empty && (queues.iter().any(holds) || waits()) {
             return Err(Error::new(ErrorKind::Conflict, format!("topic {topic} has messages")));
         }
@@ -395,6 +395,9 @@ impl Inner {
 
     /// A topic cannot keep messages longer than the log does, which it shares.
     fn check_retention(&self, spec: &TopicSpec) -> Result<()> {
+        if spec.has_retention_size() && spec.retention_size().is_none_or(|size| size.0 == 0) {
+            return Err(Error::invalid("the retention size of a topic is a number of bytes, like 1GiB"));
+        }
         match (spec.retention(), spec.has_retention()) {
             (Some(own), _) if own.as_millis() > self.config.retention.as_millis() || own.0.is_zero() => {
                 let most = self.config.retention;

@@ -2,45 +2,42 @@
 //!
 //! It sleeps until the next timer is due, and wakes once a minute for the rest; an idle broker does nothing.
 
-use super::log::Item;
 use super::{Broker, Inner};
-use crate::core::record::Record;
-use crate::core::timers::Timer;
-use sluice_model::{ErrorKind, Result};
-use sluice_store::{Content, Durability};
+use sluice_model::{Millis, Result};
+use sluice_store::{BucketId, Log, Lsn};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// Timers fired between two looks at everything else.
-const TIMERS_AT_ONCE: usize = 256;
-/// A timer whose record is not durable yet, or a full disk, is tried again after this.
-const TRY_AGAIN: Duration = Duration::from_millis(5);
-const FULL_AGAIN: Duration = Duration::from_secs(1);
-/// The longest sleep towards a due time: a wall clock that is set forward is noticed after at most this.
-const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+/// The disk's fill, in per mille, from which on expired segments go at once.
+const EARLY: u16 = 750;
+/// And that from which on the oldest go although they have not expired, where that is allowed.
+const FORCED: u16 = 850;
+/// How often is looked while the disk is filling.
+const PRESSED: Duration = Duration::from_secs(5);
+/// Segments are let go one by one: so far ahead is looked for the end of the first.
+const STEP: u64 = 16 << 20;
 
 impl Broker {
     /// The background duties. Runs until it is dropped.
     pub async fn run(&self) {
         let broker = self.0.by_itself();
-        tokio::join!(broker.fire_timers(), broker.check_transactions(), broker.keep_house(), broker.scrub());
-    }
-
-    /// Delivers the delayed messages that are due now: what [`Broker::run`] does at their times. For those who drive
-    /// the clock themselves.
-    ///
-    /// # Errors
-    /// What the log says; the messages stay due.
-    pub async fn fire_due(&self) -> Result<()> {
-        self.0.by_itself().fire_due().await.map(drop)
+        tokio::join!(
+            broker.fire_timers(),
+            broker.move_timers(),
+            broker.check_transactions(),
+            broker.keep_house(),
+            broker.scrub()
+        );
     }
 
     /// Writes a checkpoint now and deletes what retention lets go, as [`Broker::run`] does from time to time.
     pub async fn tidy(&self) {
-        self.0.by_itself().retain().await;
-        self.0.by_itself().checkpoint_and_trim().await;
+        let broker = self.0.by_itself();
+        broker.retain().await;
+        broker.carry().await;
+        broker.checkpoint_and_trim().await;
     }
 
     /// Writes a checkpoint now, as [`Broker::run`] does from time to time. Blocks.
@@ -53,112 +50,52 @@ impl Broker {
 }
 
 impl Inner {
-    async fn fire_timers(&self) {
-        loop {
-            let sooner = self.sooner.notified();
-            let nap = match self.fire_due().await {
-                Ok(Some(due)) => {
-                    Duration::from_millis(due.saturating_sub(self.clock.now())).min(LONGEST_SLEEP)
-                }
-                Ok(None) => LONGEST_SLEEP * 60,
-                Err(e) if e.kind() == ErrorKind::StorageFull => FULL_AGAIN,
-                Err(e) => {
-                    tracing::error!(error = ?e, "a delayed message could not be delivered to its queue");
-                    FULL_AGAIN
-                }
-            };
-            tokio::select! {
-                () = sleep(nap) => {}
-                () = sooner => {}
-            }
-        }
-    }
-
-    /// Fires what is due. Returns when the next timer is due.
-    pub(super) async fn fire_due(&self) -> Result<Option<u64>> {
-        loop {
-            let now = self.clock.now();
-            let due = self.core.lock().timers.due(now, TIMERS_AT_ONCE);
-            if due.is_empty() {
-                let core = self.core.lock();
-                self.counts.timers.set(core.timers.len() as f64);
-                return Ok(core.timers.next_due());
-            }
-            for timer in due {
-                while !self.fire(timer).await? {
-                    sleep(TRY_AGAIN).await;
-                }
-            }
-        }
-    }
-
-    /// Moves one delayed message to its queue. False when its record is not readable yet.
-    async fn fire(&self, timer: Timer) -> Result<bool> {
-        let fired = Record::Fired { due: timer.due, lsn: timer.lsn };
-        let entry = match self.log.read_at(timer.lsn) {
-            Err(e) if e.kind() == ErrorKind::Corrupt => {
-                // It will not get better, and must not hold up the others.
-                tracing::error!(lsn = timer.lsn, error = ?e, "a delayed message is damaged on disk and is lost");
-                let _ = self.record(&mut self.core.lock(), &[fired], Durability::Async)?;
-                return Ok(true);
-            }
-            Err(e) => return Err(e),
-            Ok(Some(entry)) => entry,
-            // Timers pin the log, so a record that cannot be read is one that is not durable yet.
-            Ok(None) if timer.lsn >= self.opened_at => return Ok(false),
-            Ok(None) => {
-                // What was there at the start was durable then: a repair has given it up.
-                tracing::error!(lsn = timer.lsn, "a delayed message is not there any more and is lost");
-                let _ = self.record(&mut self.core.lock(), &[fired], Durability::Async)?;
-                return Ok(true);
-            }
-        };
-        let Content::Message(message) = entry.content else { return Ok(true) };
-        let mut core = self.core.lock();
-        if core.timers.target(timer.due, timer.lsn).is_none() {
-            return Ok(true); // recalled meanwhile
-        }
-        let target = core.catalog.owner(timer.target).map(|(topic, _)| topic.spec.durability);
-        let durability = target.flatten().map_or(Durability::Sync, Durability::from);
-        let items = [Item::Record(&fired), Item::Message(timer.target, &message)];
-        // A topic that was deleted meanwhile takes its delayed messages with it.
-        let items = if target.is_some() { &items[..] } else { &items[..1] };
-        let _ = self.append(items, self.clock.now(), durability, false)?;
-        core.apply(&fired);
-        self.counts.fired.increment(1);
-        Ok(true)
-    }
-
     async fn keep_house(self: &Arc<Self>) {
         let every = Duration::from_millis(self.config.checkpoint_interval.as_millis().max(1000));
         let mut at = self.log.end();
         loop {
             tokio::select! {
                 () = sleep(every) => {}
+                () = sleep(PRESSED), if self.log.space().used_per_mille >= EARLY => {}
                 () = self.checkpoint_wanted.notified() => {}
             }
             self.expire_members();
             self.expire_offsets();
             self.retain().await;
+            self.carry().await;
             let end = self.log.end();
-            if end != at {
+            // On a filling disk what retention lets go goes at once, and that needs a checkpoint behind it.
+            if end != at || self.log.space().used_per_mille >= EARLY {
                 at = end;
                 self.checkpoint_and_trim().await;
             }
         }
     }
 
+    async fn carry(self: &Arc<Self>) {
+        if let Err(error) = self.carry_halves().await {
+            tracing::warn!(
+                ?error,
+                "messages of open transactions could not be stored again and keep the log"
+            );
+        }
+    }
+
     async fn checkpoint_and_trim(&self) {
         // Serialising happens here, writing where blocking is allowed.
-        let (at, state, pinned) = match self.snapshot() {
+        let Snapshot { at, state, pinned, unused } = match self.snapshot() {
             Ok(snapshot) => snapshot,
             Err(e) => return tracing::error!(error = ?e, "no checkpoint could be made"),
         };
-        let log = std::sync::Arc::clone(&self.log);
+        let log = Arc::clone(&self.log);
         let older_than = self.clock.now().saturating_sub(self.config.retention.as_millis());
+        let limits = Room { size: self.config.retention_size.0, forced: self.config.forced_retention };
         let done = super::log::blocking(move || {
             log.write_checkpoint(at, &state)?;
-            log.trim(older_than, pinned)
+            // Only now: that nothing in these files counts any more is as safe as the checkpoint.
+            unused.into_iter().try_for_each(|bucket| log.buckets().remove(bucket))?;
+            let kept = log.trim(older_than, pinned)?;
+            limits.make(&*log, kept, pinned)
         });
         match done.await {
             Ok(kept) => {
@@ -170,19 +107,21 @@ impl Inner {
     }
 
     /// Everything as of a position, and the earliest record still needed.
-    fn snapshot(&self) -> Result<(u64, Vec<u8>, u64)> {
-        let core = self.core.lock();
+    fn snapshot(&self) -> Result<Snapshot> {
+        let mut core = self.core.lock();
         let at = self.log.end();
         self.next_checkpoint.store(at.saturating_add(self.config.checkpoint_bytes.0), Ordering::Relaxed);
         let waiting = [core.timers.earliest_record(), core.transactions.earliest_record()];
         let pinned = waiting.into_iter().flatten().min().unwrap_or(at);
-        Ok((at, core.save(self.auth.snapshot())?, pinned))
+        let state = core.save(self.auth.snapshot())?;
+        Ok(Snapshot { at, state, pinned, unused: core.timers.take_done() })
     }
 
     /// Writes a checkpoint now. Blocks.
     pub(super) fn write_checkpoint(&self) -> Result<()> {
-        let (at, state, _) = self.snapshot()?;
-        self.log.write_checkpoint(at, &state)
+        let Snapshot { at, state, unused, .. } = self.snapshot()?;
+        self.log.write_checkpoint(at, &state)?;
+        unused.into_iter().try_for_each(|bucket| self.log.buckets().remove(bucket))
     }
 
     fn expire_members(&self) {
@@ -196,5 +135,84 @@ impl Inner {
             tracing::info!(%group, "a member was silent for too long and has left");
             self.tell_group(&group);
         }
+    }
+}
+
+/// Everything as of a position.
+struct Snapshot {
+    at: u64,
+    state: Vec<u8>,
+    /// The earliest record still needed.
+    pinned: u64,
+    /// Files that are of no use once this is safe. After a failure the next start finds them.
+    unused: Vec<BucketId>,
+}
+
+/// What is let go before its time.
+struct Room {
+    /// More bytes of log are not kept; 0 is no limit.
+    size: u64,
+    /// A disk that is nearly full is a reason too.
+    forced: bool,
+}
+
+impl Room {
+    /// Lets the oldest segments go, one by one, while there are too many. Returns the first position kept.
+    fn make(&self, log: &dyn Log, mut kept: Lsn, pinned: Lsn) -> Result<Lsn> {
+        loop {
+            let space = log.space();
+            let too_much = self.size > 0 && space.log_bytes > self.size;
+            if !too_much && !(self.forced && space.used_per_mille >= FORCED) {
+                return Ok(kept);
+            }
+            let mut limit = kept;
+            let next = loop {
+                limit = limit.saturating_add(STEP);
+                let next = log.trim(Millis::MAX, limit.min(pinned))?;
+                if next != kept || limit >= pinned {
+                    break next;
+                }
+            };
+            if next == kept {
+                return Ok(kept); // the rest is needed, or not sealed yet
+            }
+            tracing::warn!(
+                kept = next,
+                space.used_per_mille,
+                "the oldest messages were let go before their time"
+            );
+            kept = next;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sluice_model::Message;
+    use sluice_store::{Append, Durability, LogQueue, MemoryLog, Payload};
+
+    #[test]
+    fn the_oldest_go_while_there_is_too_much() {
+        let log = MemoryLog::new();
+        let message = Message { body: Some(vec![b'x'; 1 << 20].into()), ..Message::default() };
+        for _ in 0..64 {
+            let payload = Payload::Message(&message);
+            let append = Append { queue: LogQueue(16), payload, stored: 5, reserved_space: false };
+            drop(log.append(&[append], Durability::Sync).unwrap());
+        }
+        let end = log.end();
+        for at in [end - (1 << 21), end] {
+            log.write_checkpoint(at, b"").unwrap();
+        }
+        let kept = log.trim(0, end).unwrap();
+        let none = Room { size: 0, forced: false };
+        assert_eq!(none.make(&log, kept, end).unwrap(), kept);
+        let room = Room { size: 20 << 20, forced: false };
+        let kept = room.make(&log, kept, end).unwrap();
+        assert!(log.space().log_bytes <= 20 << 20 && kept < end, "{} left", log.space().log_bytes);
+        // What is needed stays, whatever the limit.
+        let room = Room { size: 1, forced: false };
+        assert_eq!(room.make(&log, kept, kept).unwrap(), kept);
     }
 }

@@ -28,7 +28,8 @@
 //! | `scrub` | damages; what looks for them |
 //! | `sessions` | session_ended; [`SessionWatch`] |
 //! | `verbs` | their names, for whoever must not forget one |
-//! | `duties` | what runs by itself: timers, checkpoints, retention, silent members |
+//! | `fire`, `far` | what runs by itself for delayed messages and halves |
+//! | `duties` | what else runs by itself: checkpoints, retention, silent members |
 
 mod access;
 mod admin;
@@ -36,8 +37,10 @@ mod checks;
 mod connections;
 mod coordinated;
 mod duties;
+mod far;
 mod fifo;
 mod find;
+mod fire;
 mod gate;
 mod groups;
 mod log;
@@ -100,6 +103,10 @@ pub(crate) struct Inner {
     arrivals: Arc<Arrivals>,
     /// Told when the next timer is due sooner than before.
     sooner: Notify,
+    /// Told when so many delayed messages are in memory that they are to be put aside.
+    many_timers: Notify,
+    /// They are being put aside.
+    moving: AtomicBool,
     /// Told when a half message may have to be asked about sooner than before.
     check_sooner: Notify,
     /// Told when half messages ask for whoever comes for them.

@@ -49,6 +49,8 @@ impl Broker {
             clients: Mutex::default(),
             arrivals,
             sooner: Notify::new(),
+            many_timers: Notify::new(),
+            moving: AtomicBool::new(false),
             check_sooner: Notify::new(),
             asking: Notify::new(),
             checkpoint_wanted: Notify::new(),
@@ -62,6 +64,7 @@ impl Broker {
             turn: AtomicU32::new(0),
             failed: Arc::new(AtomicBool::new(false)),
         };
+        remove_orphans(&*inner.log, &core);
         let _ = inner.record(&mut core, &records, Durability::Sync)?;
         *inner.core.lock() = core;
         Ok(Self(Gate::new(inner)))
@@ -94,6 +97,18 @@ impl Broker {
     }
 }
 
+/// Deletes what a crash has left behind: files of delayed messages that were not yet, or are no longer, in use.
+fn remove_orphans(log: &dyn Log, core: &Core) {
+    let buckets = log.buckets();
+    let removed = buckets.list().and_then(|all| {
+        let orphans = all.into_iter().filter(|bucket| !core.timers.has_bucket(*bucket));
+        orphans.map(|bucket| buckets.remove(bucket)).collect::<Result<Vec<()>>>()
+    });
+    if let Err(error) = removed {
+        tracing::warn!(?error, "files of delayed messages that are not needed could not be deleted");
+    }
+}
+
 fn rebuild(log: &dyn Log, auth: &Auth, config: &Config) -> Result<Core> {
     let (from, mut core) = match log.checkpoint()? {
         Some((at, bytes)) => {
@@ -105,8 +120,16 @@ fn rebuild(log: &dyn Log, auth: &Auth, config: &Config) -> Result<Core> {
         None => (0, Core::default()),
     };
     core.once.limit(Limits { messages: config.max_once, window: config.once_window.as_millis() });
-    let mut replay =
-        Replay { core: &mut core, auth, log, delayed: None, prepared: None, once: None, failure: None };
+    let mut replay = Replay {
+        core: &mut core,
+        auth,
+        log,
+        delayed: None,
+        prepared: None,
+        carried: None,
+        once: None,
+        failure: None,
+    };
     log.replay(from, &mut |entry| replay.visit(entry))?;
     replay.failure.map_or(Ok(()), Err)?;
     auth.check_secrets()?;
@@ -122,6 +145,8 @@ struct Replay<'a> {
     delayed: Option<(Millis, LogQueue)>,
     /// A [`Record::Prepared`] whose message is the next entry.
     prepared: Option<(u32, GroupName, Millis)>,
+    /// A [`Record::Carried`] whose message is the next entry.
+    carried: Option<u64>,
     /// A [`Record::Once`] and those of its messages that have come.
     once: Option<SentOnce>,
     failure: Option<sluice_model::Error>,
@@ -162,6 +187,7 @@ impl Replay<'_> {
                 Ok(Record::Prepared { target, group, check_at }) => {
                     self.prepared = Some((target, group, check_at));
                 }
+                Ok(Record::Carried { lsn }) => self.carried = Some(lsn),
                 Ok(Record::Once { key, content, messages }) => {
                     self.once = Some(SentOnce { key, content, messages, come: Vec::new() });
                 }
@@ -182,7 +208,9 @@ impl Replay<'_> {
                 self.one_of(&entry, &message.id, waits);
             }
             Content::Message(message) if entry.queue == HALF_QUEUE => {
-                if let Some((target, group, next_check)) = self.prepared.take() {
+                if let Some(lsn) = self.carried.take() {
+                    self.core.transactions.carried(lsn, entry.lsn, entry.stored);
+                } else if let Some((target, group, next_check)) = self.prepared.take() {
                     self.core.transactions.prepared(Half {
                         lsn: entry.lsn,
                         offset: entry.offset,

@@ -193,8 +193,10 @@ impl Inner {
         now: Millis,
     ) -> Result<Promise<Vec<Sent>>> {
         let delayed: usize = plans.iter().flat_map(|p| &p.messages).filter(|m| is_delayed(m, now)).count();
-        if delayed > 0 && core.timers.len() + delayed > self.config.max_timers {
-            let text = format!("{} messages wait for their time already", self.config.max_timers);
+        let too_many = core.timers.len() + delayed > self.config.max_timers
+            || core.timers.in_log() + delayed > self.config.max_near_timers;
+        if delayed > 0 && too_many {
+            let text = format!("{} messages wait for their time already", core.timers.len());
             return Err(Error::new(ErrorKind::Throttled, text));
         }
         let markers: Vec<Option<Record>> = plans
@@ -240,7 +242,7 @@ impl Inner {
         ticket: &Ticket,
         now: Millis,
     ) -> Vec<Sent> {
-        let before = core.timers.next_due();
+        let before = core.timers.next_in_log();
         let each = plans.iter().flat_map(|p| p.messages.iter().map(move |m| (p, m)));
         let places = at.iter().filter_map(|i| ticket.placed.get(*i));
         let mut sent = Vec::with_capacity(at.len());
@@ -257,8 +259,11 @@ impl Inner {
                 delayed: marker.is_some(),
             });
         }
-        if core.timers.next_due() != before {
+        if core.timers.next_in_log() != before {
             self.sooner.notify_one();
+        }
+        if core.timers.in_log() >= super::far::MANY {
+            self.many_timers.notify_one();
         }
         sent
     }

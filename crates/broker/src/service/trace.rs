@@ -16,7 +16,7 @@ use crate::{Trace, TraceEvent, TraceRequest, TraceStep};
 use sluice_auth::{Action, Cost, Resource, Session};
 use sluice_model::{Error, ErrorKind, GroupName, Message, Millis, QueueId, Result, StoredMessage, TopicName};
 use sluice_store::{Content, Entry, LogQueue, Lsn, Search, SearchBy};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// Records of one message that are looked at, the newest ones: one that has failed all its attempts in ten groups has
@@ -166,10 +166,17 @@ impl Inner {
             })
         });
         let entries = found.await?.entries;
+        let mut aside = BTreeMap::new();
+        for entry in entries.iter().filter(|entry| entry.queue == TIMER_QUEUE) {
+            let due = due_of(entry).unwrap_or_default();
+            aside.extend(self.aside(due, entry.lsn).await?.map(|timer| (entry.lsn, timer.target)));
+        }
         let core = self.core.lock();
         let tracks = entries.into_iter().rev().map(|entry| {
             let queue = match entry.queue {
-                TIMER_QUEUE => due_of(&entry).and_then(|due| core.timers.target(due, entry.lsn)),
+                TIMER_QUEUE => due_of(&entry)
+                    .and_then(|due| core.timers.target(due, entry.lsn))
+                    .or_else(|| aside.get(&entry.lsn).copied()),
                 HALF_QUEUE => core.transactions.known(entry.lsn).map(|known| match known {
                     Known::Open(half) => half.target(),
                     Known::Decided(_, queue) => queue,

@@ -64,7 +64,10 @@ impl Broker {
         let inner = self.0.under(&permit);
         match half {
             Known::Open(half) => inner.end(&topic, half, end).await,
-            Known::Decided(decision, _) => same(decision, end.commit),
+            Known::Decided(decision, _) => {
+                same(decision, end.commit)?;
+                inner.told_again(end.transaction, decision, &topic).await
+            }
         }
     }
 
@@ -167,11 +170,21 @@ impl Inner {
                 done.await
             }
             // Somebody else was faster.
-            None => match self.core.lock().transactions.known(half.lsn) {
-                Some(Known::Decided(decision, _)) => same(decision, end.commit),
-                _ => Err(unknown(half.lsn)),
-            },
+            None => {
+                let known = self.core.lock().transactions.known(half.lsn);
+                let Some(Known::Decided(decision, _)) = known else { return Err(unknown(half.lsn)) };
+                same(decision, end.commit)?;
+                self.told_again(half.lsn, decision, topic).await
+            }
         }
+    }
+
+    /// Waits until a decision that was told before is safe: its answer is as good a promise as the first. The record is
+    /// one that changes nothing, behind that of the decision.
+    async fn told_again(&self, lsn: u64, decision: Decision, topic: &Topic) -> Result<()> {
+        let durability = topic.spec.durability.map_or(Durability::Sync, Durability::from);
+        let ticket = self.record(&mut self.core.lock(), &[Record::Decided { lsn, decision }], durability)?;
+        ticket.done.await
     }
 
     /// Writes a decision and what it amounts to as one atomic group; nothing when the transaction has ended meanwhile.
@@ -212,14 +225,18 @@ impl Inner {
     /// A half message as it lies in the log, under the topic and queue it is for.
     pub(super) async fn half_message(&self, half: &Half) -> Result<StoredMessage> {
         let (log, lsn) = (Arc::clone(&self.log), half.lsn);
+        let at = self.core.lock().transactions.place(lsn);
         let not_yet = || Error::new(ErrorKind::Unavailable, "the half message is not readable yet");
-        let entry = blocking(move || log.read_at(lsn)).await?.ok_or_else(not_yet)?;
+        let entry = blocking(move || log.read_at(at)).await?.ok_or_else(not_yet)?;
         let owner = {
             let core = self.core.lock();
             core.catalog.owner(half.target()).map(|(topic, queue)| (topic.name.clone(), queue))
         };
         let (topic, queue) = owner.ok_or_else(|| unknown(lsn))?;
-        stored_as(topic, queue, entry)
+        let mut message = stored_as(topic, queue, entry)?;
+        // One that was carried forward is called as before.
+        (message.locator, message.offset, message.stored) = (lsn, half.offset, half.prepared);
+        Ok(message)
     }
 
     /// Gives a transaction up that nobody has decided: its message goes where an operator finds it.

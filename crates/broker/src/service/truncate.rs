@@ -75,23 +75,43 @@ impl Inner {
     pub(super) async fn retain(self: &Arc<Self>) {
         let topics: Vec<Arc<Topic>> = {
             let core = self.core.lock();
-            core.catalog.topics().values().filter(|topic| topic.spec.retention().is_some()).cloned().collect()
+            let own = |topic: &&Arc<Topic>| {
+                topic.spec.retention().is_some() || topic.spec.retention_size().is_some()
+            };
+            core.catalog.topics().values().filter(own).cloned().collect()
         };
         for topic in topics {
-            let Some(retention) = topic.spec.retention() else { continue };
-            let before = StartAt::Time(self.clock.now().saturating_sub(retention.as_millis()));
-            let done = match self.cuts(&topic, before).await {
-                Ok(cuts) => self.cut(&topic.name, &cuts),
-                Err(error) => Err(error),
-            };
-            let ended = match done {
-                Ok(Some(done)) => done.await,
-                Ok(None) => Ok(()),
-                Err(error) => Err(error),
-            };
-            if let Err(error) = ended {
+            if let Err(error) = self.retain_of(&topic).await {
                 tracing::warn!(topic = %topic.name, ?error, "a topic keeps its messages longer than it should");
             }
         }
+    }
+
+    async fn retain_of(self: &Arc<Self>, topic: &Topic) -> Result<()> {
+        let mut cuts = Vec::new();
+        if let Some(retention) = topic.spec.retention() {
+            let before = self.clock.now().saturating_sub(retention.as_millis());
+            cuts.extend(self.cuts(topic, StartAt::Time(before)).await?);
+        }
+        if let Some(size) = topic.spec.retention_size() {
+            cuts.extend(self.cuts_of_size(topic, size.0).await?);
+        }
+        match self.cut(&topic.name, &cuts)? {
+            Some(done) => done.await,
+            None => Ok(()),
+        }
+    }
+
+    /// What goes of each queue so that it keeps so many bytes.
+    async fn cuts_of_size(self: &Arc<Self>, topic: &Topic, bytes: u64) -> Result<Vec<Cut>> {
+        let (log, queues) = (Arc::clone(&self.log), topic.queues.clone());
+        super::log::blocking(move || {
+            let cut = |queue| {
+                let begin = log.bounds(queue).min;
+                Ok(Cut { queue, begin, until: log.offset_keeping(queue, bytes)?.max(begin) })
+            };
+            queues.into_iter().map(cut).collect()
+        })
+        .await
     }
 }

@@ -146,6 +146,7 @@ impl SimVfs {
         world.hold_syncs = false;
         world.until_stop = None;
         world.until_stray = None;
+        world.slow.clear();
         Self(Arc::new(Shared { world: Mutex::new(world), released: Condvar::new() }))
     }
 }

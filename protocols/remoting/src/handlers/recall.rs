@@ -53,7 +53,7 @@ pub(super) async fn handle(call: Call) -> Result<Response> {
     if handle.topic != topic.as_str() || call.node.marks.broker.name != handle.broker {
         return Err(illegal("recall failed, the handle is of another topic or broker"));
     }
-    let recalled = match call.node.broker.recall(&call.session, &topic, handle.due, handle.locator) {
+    let recalled = match call.node.broker.recall(&call.session, &topic, handle.due, handle.locator).await {
         Ok(promise) => promise.await,
         Err(error) => Err(error),
     };

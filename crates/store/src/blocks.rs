@@ -1,0 +1,254 @@
+//! Blocks of sealed segments in memory, for readers that are behind: [`Blocks`].
+//!
+//! It exists so that ten groups that catch up read the disk once, and so that what they read drives nothing else out: it
+//! is a memory of its own, beside the tail, of a fixed size, and the system is told to keep none of it. The one idea to
+//! know: whoever asks first for a block reads it, while the others that ask for it wait. Every entry is checked each time
+//! it is taken out, as if it came from the disk.
+//!
+//! What is asked for alone, a message here and there, is read without its block: the system's cache does for that.
+
+use crate::Lsn;
+use crate::vfs::VfsFile;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::sync::Arc;
+
+/// What is read and kept together: large enough for a disk to be fast.
+pub(crate) const BLOCK: u64 = 256 << 10;
+/// Less than this part of a block is read by itself.
+const SPARSE: u64 = 16;
+
+/// A segment and a block of its file.
+type Key = (Lsn, u64);
+/// A block, once somebody has read it.
+type Place = Arc<Mutex<Option<Bytes>>>;
+
+/// See the module.
+pub(crate) struct Blocks {
+    inner: Mutex<Inner>,
+    /// How many blocks may be kept.
+    most: usize,
+}
+
+#[derive(Default)]
+struct Inner {
+    blocks: HashMap<Key, Slot, foldhash::fast::RandomState>,
+    /// In the order in which they are looked at when room is needed.
+    order: VecDeque<Key>,
+}
+
+struct Slot {
+    place: Place,
+    /// Asked for again since it was looked at.
+    wanted: bool,
+}
+
+impl Blocks {
+    /// Keeps up to so many bytes; with less than a block it keeps nothing.
+    pub(crate) fn new(bytes: usize) -> Self {
+        Self { inner: Mutex::default(), most: bytes / BLOCK as usize }
+    }
+
+    /// Reads from a sealed segment's file; fewer bytes only at its end.
+    pub(crate) fn read(&self, segment: Lsn, file: &dyn VfsFile, from: u64, len: usize) -> io::Result<Bytes> {
+        let end = from + len as u64;
+        let (first, last) = (from / BLOCK, end.saturating_sub(1).max(from) / BLOCK);
+        if self.most == 0 || (len as u64) < BLOCK / SPARSE && !self.has(segment, first) {
+            let mut bytes = vec![0; len];
+            let read = file.read_at(&mut bytes, from)?;
+            bytes.truncate(read);
+            return Ok(bytes.into());
+        }
+        let part = |block: &Bytes, number: u64| {
+            let start = number * BLOCK;
+            let cut = |at: u64| (at.saturating_sub(start) as usize).min(block.len());
+            block.slice(cut(from)..cut(end))
+        };
+        if first == last {
+            return Ok(part(&self.block(segment, file, first)?, first));
+        }
+        let mut bytes = Vec::with_capacity(len);
+        for number in first..=last {
+            bytes.extend_from_slice(&part(&self.block(segment, file, number)?, number));
+        }
+        Ok(bytes.into())
+    }
+
+    fn has(&self, segment: Lsn, number: u64) -> bool {
+        self.inner.lock().blocks.contains_key(&(segment, number))
+    }
+
+    fn block(&self, segment: Lsn, file: &dyn VfsFile, number: u64) -> io::Result<Bytes> {
+        let place = self.inner.lock().place((segment, number), self.most);
+        let mut place = place.lock();
+        if let Some(block) = &*place {
+            return Ok(block.clone());
+        }
+        let mut bytes = vec![0; BLOCK as usize];
+        let read = file.read_at(&mut bytes, number * BLOCK)?;
+        bytes.truncate(read);
+        file.drop_cached(number * BLOCK, BLOCK);
+        let block = Bytes::from(bytes);
+        *place = Some(block.clone());
+        Ok(block)
+    }
+}
+
+impl Inner {
+    fn place(&mut self, key: Key, most: usize) -> Place {
+        if let Some(slot) = self.blocks.get_mut(&key) {
+            slot.wanted = true;
+            return Arc::clone(&slot.place);
+        }
+        while self.blocks.len() >= most {
+            let Some(oldest) = self.order.pop_front() else { break };
+            let wanted = self.blocks.get_mut(&oldest).is_some_and(|slot| std::mem::take(&mut slot.wanted));
+            if wanted {
+                self.order.push_back(oldest); // once more round, as others may come for it too
+            } else {
+                self.blocks.remove(&oldest);
+            }
+        }
+        let place = Place::default();
+        self.blocks.insert(key, Slot { place: Arc::clone(&place), wanted: false });
+        self.order.push_back(key);
+        place
+    }
+}
+
+/// A sealed segment's file, read through the blocks: its index is read again and again by those who catch up.
+pub(crate) struct Cached<'a> {
+    pub blocks: &'a Blocks,
+    pub segment: Lsn,
+    pub file: &'a dyn VfsFile,
+}
+
+impl VfsFile for Cached<'_> {
+    fn read_at(&self, buf: &mut [u8], position: u64) -> io::Result<usize> {
+        let number = position / BLOCK;
+        // An index is small beside what it leads to, and is asked for in pieces: its blocks are always kept.
+        if self.blocks.most == 0 || (position + buf.len() as u64).div_ceil(BLOCK) > number + 1 {
+            return self.file.read_at(buf, position);
+        }
+        let block = self.blocks.block(self.segment, self.file, number)?;
+        let from = ((position - number * BLOCK) as usize).min(block.len());
+        let bytes = block.slice(from..(from + buf.len()).min(block.len()));
+        buf[..bytes.len()].copy_from_slice(&bytes);
+        Ok(bytes.len())
+    }
+
+    fn write_at(&self, _: &[u8], _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        self.file.size()
+    }
+
+    fn set_len(&self, _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn allocate(&self, _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    /// Bytes that say where they are, and count how many of them were read.
+    #[derive(Default)]
+    struct Counting {
+        read: AtomicU64,
+        len: u64,
+    }
+
+    impl VfsFile for Counting {
+        fn read_at(&self, buf: &mut [u8], position: u64) -> io::Result<usize> {
+            let len = (self.len.saturating_sub(position) as usize).min(buf.len());
+            for (at, byte) in (position..).zip(&mut buf[..len]) {
+                *byte = (at / 7) as u8;
+            }
+            self.read.fetch_add(len as u64, Ordering::SeqCst);
+            Ok(len)
+        }
+
+        fn write_at(&self, _: &[u8], _: u64) -> io::Result<()> {
+            unreachable!()
+        }
+
+        fn sync(&self) -> io::Result<()> {
+            unreachable!()
+        }
+
+        fn size(&self) -> io::Result<u64> {
+            Ok(self.len)
+        }
+
+        fn set_len(&self, _: u64) -> io::Result<()> {
+            unreachable!()
+        }
+
+        fn allocate(&self, _: u64) -> io::Result<()> {
+            unreachable!()
+        }
+    }
+
+    fn right(bytes: &[u8], from: u64) -> bool {
+        (from..).zip(bytes).all(|(at, byte)| *byte == (at / 7) as u8)
+    }
+
+    #[test]
+    fn what_is_read_is_what_lies_there() {
+        let file = Counting { len: 3 * BLOCK + 100, ..Counting::default() };
+        let blocks = Blocks::new(2 * BLOCK as usize);
+        for (from, len, got) in [
+            (0, 10, 10),
+            (5, 100_000, 100_000),
+            (BLOCK - 5, 20_000, 20_000),
+            (BLOCK / 2, 3 * BLOCK as usize, 2 * BLOCK as usize + BLOCK as usize / 2 + 100),
+            (3 * BLOCK, 50_000, 100),
+            (4 * BLOCK, 50_000, 0),
+        ] {
+            let bytes = blocks.read(0, &file, from, len).unwrap();
+            assert_eq!(bytes.len(), got, "{from} {len}");
+            assert!(right(&bytes, from), "{from} {len}");
+        }
+        assert!(blocks.inner.lock().blocks.len() <= 2);
+    }
+
+    #[test]
+    fn many_readers_at_once_read_a_block_once() {
+        let file = Counting { len: 64 * BLOCK, ..Counting::default() };
+        let blocks = Blocks::new(8 * BLOCK as usize);
+        std::thread::scope(|scope| {
+            for _ in 0..10 {
+                scope.spawn(|| {
+                    for n in 0..8 {
+                        let from = n * BLOCK;
+                        assert!(right(&blocks.read(0, &file, from, 100_000).unwrap(), from));
+                    }
+                });
+            }
+        });
+        assert_eq!(file.read.load(Ordering::SeqCst), 8 * BLOCK);
+    }
+
+    #[test]
+    fn a_message_by_itself_costs_no_block() {
+        let file = Counting { len: 64 * BLOCK, ..Counting::default() };
+        let blocks = Blocks::new(8 * BLOCK as usize);
+        assert!(right(&blocks.read(0, &file, 1000, 1000).unwrap(), 1000));
+        assert_eq!(file.read.load(Ordering::SeqCst), 1000);
+        assert!(Blocks::new(0).read(0, &file, 0, 1 << 20).is_ok());
+    }
+}

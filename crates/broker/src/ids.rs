@@ -6,7 +6,10 @@
 
 use bytestring::ByteString;
 use sluice_model::Millis;
+use std::fmt::Write;
 use std::sync::atomic::{AtomicU32, Ordering};
+
+const LENGTH: usize = 32;
 
 /// Gives ids.
 #[derive(Debug)]
@@ -27,7 +30,11 @@ impl Ids {
         let counter = self.counter.fetch_add(1, Ordering::Relaxed);
         // The counter's high half goes into the clock's, so that ids differ however many are made in a millisecond.
         let clock = (now as u32).wrapping_add(counter >> 16 << 24);
-        format!("{}{clock:08X}{:04X}", self.prefix, counter & 0xFFFF).into()
+        // As long as it gets: text that has no room left is shared without another allocation.
+        let mut id = String::with_capacity(LENGTH);
+        // Writing to memory does not fail.
+        let _ = write!(id, "{}{clock:08X}{:04X}", self.prefix, counter & 0xFFFF);
+        id.into()
     }
 }
 

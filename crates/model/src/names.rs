@@ -19,12 +19,12 @@ const MAX_GROUP: usize = 240;
 ///
 /// The alphabet is RocketMQ's; a wire with other names escapes them reversibly at the edge.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[serde(try_from = "ByteString", into = "ByteString")]
 pub struct TopicName(ByteString);
 
 /// A consumer or producer group's name: 1 to 240 of `[%|a-zA-Z0-9_-]`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[serde(try_from = "ByteString", into = "ByteString")]
 pub struct GroupName(ByteString);
 
 impl TopicName {
@@ -120,15 +120,15 @@ macro_rules! name {
                 &self.0
             }
         }
-        impl TryFrom<String> for $type {
+        impl TryFrom<ByteString> for $type {
             type Error = Error;
-            fn try_from(name: String) -> Result<Self> {
+            fn try_from(name: ByteString) -> Result<Self> {
                 Self::new(name)
             }
         }
-        impl From<$type> for String {
-            fn from(name: $type) -> String {
-                name.0.to_string()
+        impl From<$type> for ByteString {
+            fn from(name: $type) -> ByteString {
+                name.0
             }
         }
     };

@@ -123,7 +123,8 @@ impl Acceptor {
         peer: SocketAddr,
         admission: Admission,
     ) -> impl Future<Output = ()> + Send + 'static {
-        let span = tracing::info_span!("connection", listener = self.name, %peer);
+        // Entering a span costs at every turn, so it is for those who want to know much; what is told to all names the peer.
+        let span = tracing::debug_span!("connection", listener = self.name, %peer);
         let acceptor = Arc::clone(self);
         let network = Arc::clone(&self.network);
         let served = async move {

@@ -229,9 +229,10 @@ impl OsFile {
 
 /// Writes zeros past the system's cache.
 fn write_zeros_to(direct: &File, from: u64, to: u64) -> io::Result<()> {
-    let memory = vec![0u8; ZEROS + ALIGNMENT];
-    let start = memory.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT);
-    let zeros = &memory[start..start + ZEROS];
+    // Of the program's image: pages that nobody writes to need neither memory nor clearing.
+    static MEMORY: [u8; ZEROS + ALIGNMENT] = [0; ZEROS + ALIGNMENT];
+    let start = MEMORY.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT);
+    let zeros = &MEMORY[start..start + ZEROS];
     for at in (from..to).step_by(ZEROS) {
         direct.write_all_at(&zeros[..(to - at).min(ZEROS as u64) as usize], at)?;
     }

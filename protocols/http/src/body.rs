@@ -8,6 +8,7 @@ use crate::coding::{Coding, Decoder};
 use crate::errors::{Code, Problem};
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt;
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use parking_lot::Mutex;
@@ -57,11 +58,11 @@ impl RequestBody {
     /// The whole body; the memory it takes is given back when this value is dropped.
     pub async fn read(&mut self, limit: usize, over: Code) -> Result<Bytes, Problem> {
         self.check_declared(limit, over)?;
-        let deadline = Instant::now() + self.app.config.body_timeout.0;
+        let mut deadline = None;
         let mut pieces: Vec<Bytes> = Vec::new();
         let mut total = 0;
         loop {
-            let Some(chunk) = self.chunk_by(deadline).await? else { break };
+            let Some(chunk) = self.chunk_by(&mut deadline).await? else { break };
             total += chunk.len();
             if total > limit {
                 return Err(too_large(limit, over).closing());
@@ -89,10 +90,11 @@ impl RequestBody {
 
     /// The next piece of a body that is read as it comes. Cancel-safe.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, Problem> {
-        self.chunk_by(Instant::now() + self.app.config.body_timeout.0).await
+        self.chunk_by(&mut None).await
     }
 
-    async fn chunk_by(&mut self, deadline: Instant) -> Result<Option<Bytes>, Problem> {
+    /// The deadline begins when something is waited for the first time.
+    async fn chunk_by(&mut self, deadline: &mut Option<Instant>) -> Result<Option<Bytes>, Problem> {
         loop {
             let Some(decoder) = &mut self.decoder else { return self.received(deadline).await };
             // Unpacking is work: others get their turn first.
@@ -108,13 +110,24 @@ impl RequestBody {
     }
 
     /// The next piece as it came.
-    async fn received(&mut self, deadline: Instant) -> Result<Option<Bytes>, Problem> {
+    async fn received(&mut self, deadline: &mut Option<Instant>) -> Result<Option<Bytes>, Problem> {
         let Some(body) = self.body.as_mut().map(Mutex::get_mut) else { return Ok(None) };
         self.expects_continue = false;
-        // A frame that is there already costs no timer.
-        let late = deadline.min(Instant::now() + self.app.config.body_idle_timeout.0);
+        let mut late = None;
         loop {
-            match timeout_at(late, body.frame()).await {
+            // What is there already, as most bodies are, costs neither a clock nor a timer.
+            let frame = match body.frame().now_or_never() {
+                Some(frame) => Ok(frame),
+                None => {
+                    let late = *late.get_or_insert_with(|| {
+                        let (now, config) = (Instant::now(), &self.app.config);
+                        let deadline = deadline.get_or_insert_with(|| now + config.body_timeout.0);
+                        (now + config.body_idle_timeout.0).min(*deadline)
+                    });
+                    timeout_at(late, body.frame()).await
+                }
+            };
+            match frame {
                 Err(_) => return Err(too_slow()),
                 Ok(None) => {
                     self.body = None;

@@ -7,6 +7,7 @@ use crate::identity::Identity;
 use crate::params::Query;
 use crate::websocket::Handover;
 use crate::{convert, json, namespace};
+use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
@@ -26,6 +27,8 @@ pub(crate) const NDJSON: &str = "application/x-ndjson";
 pub(crate) const EVENT_STREAM: &str = "text/event-stream";
 pub(crate) const OCTETS: &str = "application/octet-stream";
 pub(crate) const TEXT: &str = "text/plain";
+/// What a small answer takes, mostly.
+const ROOM: usize = 256;
 
 /// What is known of the connection a request came by.
 pub struct Caller {
@@ -248,9 +251,11 @@ pub(crate) fn unsupported_media(found: Option<&str>, takes: &str) -> Problem {
 
 /// A JSON answer with a line end, which is kind to terminals.
 pub(crate) fn json_response(status: StatusCode, value: &impl Serialize) -> Result<Response, Problem> {
-    let mut body = serde_json::to_vec(value).map_err(|e| Problem::from(sluice_model::Error::internal(e)))?;
+    let mut body = Vec::with_capacity(ROOM);
+    serde_json::to_writer(&mut body, value).map_err(|e| Problem::from(sluice_model::Error::internal(e)))?;
     body.push(b'\n');
-    let mut response = (status, body).into_response();
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(JSON));
     Ok(response)
 }

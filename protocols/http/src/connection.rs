@@ -101,6 +101,7 @@ where
 
 async fn run(mut http: Pin<&mut impl Http>, drain: &Drain, identity: &Identity) {
     let ended = tokio::select! {
+        biased;
         ended = http.as_mut() => ended,
         () = drain.signaled() => {
             http.as_mut().shut_down();

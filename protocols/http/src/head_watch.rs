@@ -7,6 +7,7 @@
 //! chunks ends), so that a head is seen wherever it begins; whoever answers a request asks what was seen of its head.
 
 use crate::chunk_watch::{Chunks, Step};
+use memchr::memchr;
 use std::sync::OnceLock;
 
 /// The longest name that is told apart.
@@ -90,6 +91,17 @@ impl HeadWatch {
         while let Some((first, rest)) = bytes.split_first() {
             match &mut self.place {
                 Place::Lost => return,
+                // Of the rest of a line of no interest nothing matters but its end.
+                Place::Head if matches!(self.line.field, Some(Field::Other)) => {
+                    let end = memchr(b'\n', bytes);
+                    let (line, rest) = bytes.split_at(end.unwrap_or(bytes.len()));
+                    self.line.after_return =
+                        line.last().map_or(self.line.after_return, |last| *last == b'\r');
+                    if end.is_some() {
+                        self.end_line(verdict);
+                    }
+                    bytes = rest.get(1..).unwrap_or_default();
+                }
                 Place::Head => {
                     bytes = rest;
                     self.head_byte(*first, verdict);
@@ -144,7 +156,7 @@ impl HeadWatch {
                 line.name_len += 1;
             }
             // Longer than any name of interest.
-            None => line.name_len = NAME + 1,
+            None => line.field = Some(Field::Other),
         }
     }
 

@@ -6,11 +6,34 @@
 //!
 //! What waits for the end of one request's session, a stream or a long poll, is `Call::revoked`.
 
+use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 use sluice_auth::Session;
 use sluice_broker::{Broker, SessionWatch};
 use sluice_model::Result;
-use tokio_util::sync::CancellationToken;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+
+/// That the connection must end: for the one task that carries it.
+#[derive(Default)]
+struct Over {
+    told: AtomicBool,
+    task: AtomicWaker,
+}
+
+impl Over {
+    fn tell(&self) {
+        self.told.store(true, Ordering::Release);
+        self.task.wake();
+    }
+
+    fn poll(&self, cx: &Context<'_>) -> Poll<()> {
+        self.task.register(cx.waker());
+        if self.told.load(Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
 
 /// One connection's.
 #[derive(Default)]
@@ -18,7 +41,7 @@ pub struct Identity {
     /// Its number in the list of open connections, when it is there.
     connection: Option<u64>,
     seen: Mutex<Seen>,
-    over: CancellationToken,
+    over: Arc<Over>,
 }
 
 #[derive(Default)]
@@ -51,14 +74,14 @@ impl Identity {
         if watch.session().is_some_and(|known| known.principal() != session.principal()) {
             *seen = Seen::Several;
         } else if watch.is_news(session) {
-            let over = self.over.clone();
-            watch.follow(broker, session, move || over.cancel())?;
+            let over = Arc::clone(&self.over);
+            watch.follow(broker, session, move || over.tell())?;
         }
         Ok(())
     }
 
     /// Resolves when the connection must end.
     pub async fn over(&self) {
-        self.over.cancelled().await;
+        poll_fn(|cx| self.over.poll(cx)).await;
     }
 }

@@ -4,8 +4,10 @@
 
 use crate::errors::{Code, Problem};
 use percent_encoding::percent_decode_str;
+use serde::{Serialize, Serializer};
 use sluice_model::Millis;
 use sluice_model::units::Span;
+use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -154,8 +156,24 @@ fn parse_offset(text: &str) -> Option<i64> {
 
 /// Milliseconds since 1970 as RFC 3339 in UTC. Times past the year 9999, which RFC 3339 cannot say, show as its end.
 pub fn format_time(millis: Millis) -> String {
-    const END: u64 = 253_402_300_799_999;
-    humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(millis.min(END))).to_string()
+    Moment(millis).to_string()
+}
+
+/// A time that is written as RFC 3339 where it is needed.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment(pub Millis);
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const END: u64 = 253_402_300_799_999;
+        humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(self.0.min(END))).fmt(f)
+    }
+}
+
+impl Serialize for Moment {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
 }
 
 /// Undoes percent-encoding and `+`; a percent sign that begins no octet is an error.

@@ -23,6 +23,7 @@ use crate::shape::Shape;
 use crate::websocket;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use futures_util::FutureExt;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Request, StatusCode, Uri, Version};
@@ -40,7 +41,8 @@ const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 const MAX_REQUEST_ID: usize = 128;
 
 /// Headers that ask for something this version does not do; ignoring them would be a wrong answer.
-const NOT_OFFERED: [&str; 2] = ["if-unmodified-since", "x-mq-transaction"];
+const NOT_OFFERED: [HeaderName; 2] =
+    [header::IF_UNMODIFIED_SINCE, HeaderName::from_static("x-mq-transaction")];
 
 /// The whole interface.
 pub(crate) struct Router {
@@ -127,7 +129,7 @@ impl Router {
         };
         let response = answer.unwrap_or_else(|problem| problem.respond(Some(path), Some(&request_id)));
         let mut response = shape.apply(response);
-        if let Ok(value) = HeaderValue::from_str(&request_id) {
+        if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(request_id)) {
             response.headers_mut().insert(REQUEST_ID, value);
         }
         if shape.timed {
@@ -309,9 +311,9 @@ fn check(app: &App, request: &Request<Body>) -> Result<(), Problem> {
     }
     check_transfer(request.headers())?;
     check_percent(request.uri().path())?;
-    for name in NOT_OFFERED {
+    for name in &NOT_OFFERED {
         if request.headers().contains_key(name) {
-            let detail = format!("the header {name:?} is not offered by this version");
+            let detail = format!("the header {:?} is not offered by this version", name.as_str());
             return Err(Problem::new(Code::Unsupported, detail));
         }
     }

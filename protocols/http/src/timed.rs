@@ -102,7 +102,8 @@ pub(crate) struct Timed<S> {
     first: Bytes,
     activity: Activity,
     phase: Phase,
-    since: Instant,
+    /// When the phase began; unknown while requests are served, because it begins with the end of the last one.
+    since: Option<Instant>,
     /// How many requests had begun when the phase was looked at last.
     begun: usize,
     /// How much of the preface has come; the whole of it means HTTP/2.
@@ -125,7 +126,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Timed<S> {
             activity,
             // The first head is awaited like any head that has begun: who connects wants something.
             phase: Phase::Head,
-            since: now,
+            since: Some(now),
             begun: 0,
             preface: 0,
             only_preface: true,
@@ -174,9 +175,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Timed<S> {
         self.preface += n;
     }
 
-    fn enter(&mut self, phase: Phase) {
-        self.phase = phase;
-        self.since = Instant::now();
+    fn rest(&mut self) {
+        (self.phase, self.since) = (Phase::Resting, None);
     }
 
     /// A request has begun since, so the head that was being waited for has come.
@@ -184,7 +184,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Timed<S> {
         let begun = self.activity.begun();
         if begun != self.begun {
             self.begun = begun;
-            self.enter(Phase::Resting);
+            self.rest();
         }
     }
 
@@ -194,11 +194,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Timed<S> {
         self.notice_requests();
         if self.is_http2() {
             // Frames come between requests, too; what counts is that the client is alive.
-            self.enter(Phase::Resting);
+            self.rest();
             return;
         }
         if self.phase == Phase::Resting && !self.activity.is_serving() {
-            self.enter(Phase::Head);
+            // Measured from when the rest of it is waited for: what came at once is not late.
+            (self.phase, self.since) = (Phase::Head, None);
         }
         self.watch.feed(bytes, &self.activity.0.head);
     }
@@ -207,16 +208,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Timed<S> {
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         self.notice_requests();
         if self.activity.is_serving_or_wake(cx) {
-            // The rest is measured from the end of the last request.
-            self.enter(Phase::Resting);
+            self.rest();
             return Poll::Pending;
         }
         let limit = if self.phase == Phase::Head { self.head_time } else { self.idle_time };
-        let deadline = self.since + limit;
-        if self.read_limit.deadline() != deadline {
+        let deadline = *self.since.get_or_insert_with(Instant::now) + limit;
+        // A timer that is due too early is set again when it is due: most never are.
+        if self.read_limit.deadline() > deadline {
             self.read_limit.as_mut().reset(deadline);
         }
-        ready!(self.read_limit.as_mut().poll(cx));
+        while self.read_limit.as_mut().poll(cx).is_ready() {
+            if self.read_limit.deadline() >= deadline {
+                return self.late(cx);
+            }
+            self.read_limit.as_mut().reset(deadline);
+        }
+        Poll::Pending
+    }
+
+    fn late(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         if self.phase == Phase::Head && !self.is_http2() && (self.preface > 0 || !self.only_preface) {
             // Nothing else is being written: no request is being served.
             let answer =

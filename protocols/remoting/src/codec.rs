@@ -23,6 +23,8 @@ pub const MAX_FRAME: usize = 16 << 20;
 pub const MAX_HEADER: usize = 1 << 20;
 /// The most extension fields of one header; the richest request of a stock client has about twenty.
 pub const MAX_EXT: usize = 256;
+/// What the header of most answers takes.
+const HEADER: usize = 384;
 /// The frame's length and the header word.
 const PREFIX: usize = 8;
 
@@ -167,7 +169,7 @@ pub fn encode_head<'a, V: FieldValue + 'a>(
     spelling: Spelling,
     body_length: usize,
 ) -> BytesMut {
-    let mut out = BytesMut::with_capacity(256);
+    let mut out = BytesMut::with_capacity(HEADER);
     out.put_u64(0);
     let high = match spelling {
         Spelling::Json => {

@@ -8,18 +8,18 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The offset id of the record at `locator`, for clients that reach the broker at `host`.
 pub(crate) fn offset_id(host: SocketAddr, locator: u64) -> String {
-    let mut id = String::with_capacity(56);
-    let mut put = |bytes: &[u8]| {
-        for nibble in bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]) {
-            id.push(char::from(if nibble < 10 { b'0' + nibble } else { b'A' - 10 + nibble }));
-        }
+    let ip = host.ip().to_canonical();
+    let address: &[u8] = match &ip {
+        IpAddr::V4(ip) => &ip.octets(),
+        IpAddr::V6(ip) => &ip.octets(),
     };
-    match host.ip().to_canonical() {
-        IpAddr::V4(ip) => put(&ip.octets()),
-        IpAddr::V6(ip) => put(&ip.octets()),
+    let (port, locator) = (u32::from(host.port()).to_be_bytes(), locator.to_be_bytes());
+    let bytes = [address, &port, &locator];
+    // As long as it gets: text that has no room left is shared without another allocation.
+    let mut id = String::with_capacity(2 * bytes.map(<[u8]>::len).iter().sum::<usize>());
+    for nibble in bytes.into_iter().flatten().flat_map(|byte| [byte >> 4, byte & 15]) {
+        id.push(char::from(if nibble < 10 { b'0' + nibble } else { b'A' - 10 + nibble }));
     }
-    put(&u32::from(host.port()).to_be_bytes());
-    put(&locator.to_be_bytes());
     id
 }
 

@@ -8,10 +8,16 @@ use crate::errors::Failure;
 use bytes::Bytes;
 use bytestring::ByteString;
 use sluice_net::Output;
+use std::io::Write;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 /// Clients of every version know this language; unknown ones they read as null.
 const JAVA: u8 = 0;
+
+/// How long a number of 64 bits can be.
+const MAX_DIGITS: usize = 20;
+/// Fields of most answers.
+const FIELDS: usize = 8;
 
 /// A field's value, not yet written out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,11 +28,22 @@ pub(crate) enum Value {
 }
 
 impl FieldValue for Value {
-    fn with_text<R>(&self, write: impl FnOnce(&str) -> R) -> R {
+    fn with_text<R>(&self, text: impl FnOnce(&str) -> R) -> R {
         match self {
-            Self::Static(text) => write(text),
-            Self::Text(text) => write(text),
-            Self::Int(n) => write(&n.to_string()),
+            Self::Static(value) => text(value),
+            Self::Text(value) => text(value),
+            Self::Int(n) => {
+                // In place: most answers have several numbers.
+                let mut digits = [0; MAX_DIGITS];
+                let rest = {
+                    let mut rest = &mut digits[..];
+                    // The longest number fits.
+                    let _ = write!(rest, "{n}");
+                    rest.len()
+                };
+                let digits = digits.get(..MAX_DIGITS - rest).unwrap_or_default();
+                text(std::str::from_utf8(digits).unwrap_or_default())
+            }
         }
     }
 }
@@ -86,6 +103,9 @@ impl Response {
 
     /// Adds a field.
     pub(crate) fn field(mut self, name: &'static str, value: impl Into<Value>) -> Self {
+        if self.ext.is_empty() {
+            self.ext.reserve(FIELDS);
+        }
         self.ext.push((name, value.into()));
         self
     }

@@ -16,9 +16,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, Sleep, timeout, timeout_at};
-use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::in_flight::InFlight;
 use super::outbox::{Asked, Queued};
@@ -59,7 +59,7 @@ pub(super) struct Driver<H: FramedHandler> {
     conn: Connection,
     pub(super) handler: H,
     pub(super) limits: FramedLimits,
-    drain: Pin<Box<WaitForCancellationFutureOwned>>,
+    drain: BoxFuture<'static, ()>,
     pub(super) out: Outbox,
     pub(super) read: ReadBuffer,
     /// Between the socket and everything here, where the client speaks WebSocket.
@@ -95,7 +95,7 @@ impl<H: FramedHandler> Driver<H> {
         Self {
             out: Outbox::new(limits.outbox),
             in_flight: InFlight::new(order, &limits),
-            drain: Box::pin(drain.signaled_owned()),
+            drain: drain.signaled_owned(),
             websocket: conn.websocket.map(|ping| Box::new(WebSocket::new(limits.max_frame, ping))),
             conn,
             handler,

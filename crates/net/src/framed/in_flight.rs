@@ -9,6 +9,9 @@ use futures_util::stream::{FuturesOrdered, FuturesUnordered, Stream};
 use super::{FramedLimits, Order, Reply};
 
 pub(super) struct InFlight {
+    /// The oldest one, when it came while nothing else was under way: most clients ask one thing at a time, and a set
+    /// of futures needs memory and wakers of its own for each.
+    first: Option<Work>,
     answers: Answers,
     count: usize,
     bytes: usize,
@@ -55,6 +58,7 @@ impl InFlight {
             Order::AnyOrder => Answers::AnyOrder(FuturesUnordered::new()),
         };
         Self {
+            first: None,
             answers,
             count: 0,
             bytes: 0,
@@ -90,8 +94,13 @@ impl InFlight {
     fn push(&mut self, work: Work) {
         self.count += 1;
         self.bytes += work.cost;
+        if self.count == 1 {
+            self.first = Some(work);
+            return;
+        }
         match &mut self.answers {
-            Answers::InOrder(answers) => answers.push_back(work),
+            // All of them make progress, whatever the order of their answers.
+            Answers::InOrder(answers) => answers.extend(self.first.take().into_iter().chain([work])),
             Answers::AnyOrder(answers) => answers.push(work),
         }
     }
@@ -101,18 +110,23 @@ impl InFlight {
         if self.is_empty() {
             return Poll::Pending;
         }
-        let next = match &mut self.answers {
+        let Some((cost, barrier, reply)) = ready!(self.poll_any(cx)) else { return Poll::Pending };
+        self.count -= 1;
+        self.bytes -= cost;
+        self.barrier &= !barrier; // there is never more than one: nothing is handled behind it
+        Poll::Ready(reply)
+    }
+
+    fn poll_any(&mut self, cx: &mut Context<'_>) -> Poll<Option<(usize, bool, Reply)>> {
+        if let Some(first) = &mut self.first {
+            if let Poll::Ready(done) = Pin::new(first).poll(cx) {
+                self.first = None;
+                return Poll::Ready(Some(done));
+            }
+        }
+        match &mut self.answers {
             Answers::InOrder(answers) => Pin::new(answers).poll_next(cx),
             Answers::AnyOrder(answers) => Pin::new(answers).poll_next(cx),
-        };
-        match next {
-            Poll::Ready(Some((cost, barrier, reply))) => {
-                self.count -= 1;
-                self.bytes -= cost;
-                self.barrier &= !barrier; // there is never more than one: nothing is handled behind it
-                Poll::Ready(reply)
-            }
-            Poll::Ready(None) | Poll::Pending => Poll::Pending,
         }
     }
 
@@ -120,6 +134,7 @@ impl InFlight {
     pub(super) fn abandon_if_in_order(&mut self) {
         if let Answers::InOrder(answers) = &mut self.answers {
             *answers = FuturesOrdered::new();
+            self.first = None;
             (self.count, self.bytes, self.barrier) = (0, 0, false);
         }
     }

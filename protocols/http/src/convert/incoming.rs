@@ -8,6 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::HeaderMap;
+use http::header::{self, GetAll, HeaderName, HeaderValue};
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -229,9 +230,11 @@ pub(crate) fn from_raw(
     query: &Query,
     sender: &Sender,
 ) -> Result<Ready, Problem> {
-    let fields = RawFields { headers, query };
+    // Most messages say nothing but their body; then no name has to be looked for.
+    let has_own = headers.keys().any(|name| name.as_str().starts_with(OWN));
+    let fields = RawFields { headers, query, has_own };
     let mut stored = Headers::builder();
-    let content_type = fields.header("content-type")?.filter(|value| {
+    let content_type = fields.standard(&header::CONTENT_TYPE)?.filter(|value| {
         let media = value.split(';').next().unwrap_or_default().trim();
         !media.is_empty() && !media.eq_ignore_ascii_case(FORM)
     });
@@ -239,7 +242,7 @@ pub(crate) fn from_raw(
     push_well_known(&mut stored, content_type, correlation_id, fields.one("x-mq-reply-to", "replyTo")?)?;
     fields.properties(&mut stored)?;
     if query.flag("keepEncoding")?.unwrap_or(false)
-        && let Some(coding) = fields.header("content-encoding")?
+        && let Some(coding) = fields.standard(&header::CONTENT_ENCODING)?
     {
         stored.push("content-encoding", Some(coding.as_bytes()))?;
     }
@@ -265,12 +268,26 @@ pub(crate) fn from_raw(
 struct RawFields<'a> {
     headers: &'a HeaderMap,
     query: &'a Query,
+    /// Whether there is any header of ours.
+    has_own: bool,
 }
 
 impl RawFields<'_> {
     /// A header that may be given once.
+    fn standard(&self, name: &HeaderName) -> Result<Option<String>, Problem> {
+        Self::single(name.as_str(), self.headers.get_all(name))
+    }
+
+    /// One of ours that may be given once.
     fn header(&self, name: &str) -> Result<Option<String>, Problem> {
-        let mut values = self.headers.get_all(name).iter();
+        match self.has_own {
+            true => Self::single(name, self.headers.get_all(name)),
+            false => Ok(None),
+        }
+    }
+
+    fn single(name: &str, values: GetAll<'_, HeaderValue>) -> Result<Option<String>, Problem> {
+        let mut values = values.iter();
         let first = values.next().map(|v| read_header_text(v.as_bytes())).transpose()?;
         match values.next() {
             None => Ok(first),
@@ -296,8 +313,10 @@ impl RawFields<'_> {
 
     fn keys(&self) -> Result<Vec<String>, Problem> {
         let mut texts = Vec::new();
-        for value in self.headers.get_all("x-mq-key") {
-            texts.push(read_header_text(value.as_bytes())?);
+        if self.has_own {
+            for value in self.headers.get_all("x-mq-key") {
+                texts.push(read_header_text(value.as_bytes())?);
+            }
         }
         texts.extend(self.query.all("key").map(str::to_owned));
         let keys = texts.iter().flat_map(|text| text.split(',')).map(str::trim).filter(|key| !key.is_empty());
@@ -315,7 +334,7 @@ impl RawFields<'_> {
         for (name, value) in self.headers {
             if let Some(name) = name.as_str().strip_prefix("x-mq-prop-") {
                 stored.push(name, Some(read_header_text(value.as_bytes())?.as_bytes()))?;
-            } else if name.as_str().starts_with("x-mq-") && !KNOWN_HEADERS.contains(&name.as_str()) {
+            } else if name.as_str().starts_with(OWN) && !KNOWN_HEADERS.contains(&name.as_str()) {
                 return Err(Problem::new(Code::UnknownParameter, format!("unknown header {name:?}")));
             }
         }
@@ -327,6 +346,9 @@ impl RawFields<'_> {
         Ok(())
     }
 }
+
+/// What the headers of ours begin with.
+const OWN: &str = "x-mq-";
 
 /// The `X-MQ-` headers of a raw publish; another one is a misspelling, not to be ignored.
 const KNOWN_HEADERS: [&str; 10] = [

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, utf8_percent_encode};
 use sluice_broker::Broker;
 use sluice_model::{Dialect, Filter, GroupName, Message, Result, TopicName};
+use std::borrow::Cow;
 
 /// What curl says of a body it was given by `-d`: not a statement of the user's, so it is not stored.
 pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
@@ -46,8 +47,8 @@ pub(crate) fn filter(query: &Query, broker: &Broker) -> Result<Filter, Problem> 
 }
 
 /// A path segment as it stands in a URL.
-pub(crate) fn segment(text: &str) -> String {
-    utf8_percent_encode(text, UNRESERVED).to_string()
+pub(crate) fn segment(text: &str) -> Cow<'_, str> {
+    utf8_percent_encode(text, UNRESERVED).into()
 }
 
 /// The plain bytes of a body, whichever codec its producer used; `limit` bounds what it may unpack to.

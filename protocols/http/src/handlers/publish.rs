@@ -4,14 +4,21 @@ use super::{once, transactions};
 use crate::call::{Call, JSON, TEXT, json_response};
 use crate::convert::{self, Ready, Sender};
 use crate::errors::{Code, Problem};
-use crate::params::{self, format_time};
-use axum::response::{IntoResponse, Response};
+use crate::params::{self, Moment};
+use axum::body::Body;
+use axum::response::Response;
+use bytes::BytesMut;
+use bytestring::ByteString;
+use http::StatusCode;
 use http::header::{self, HeaderValue};
-use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use sluice_broker::{Durability, OnceRefusal, QueueChoice, SendRequest, Sent};
 use sluice_model::{Error, ErrorKind, TopicName};
 use std::error::Error as _;
+use std::fmt::Write;
+
+/// What a location takes, mostly.
+const ROOM: usize = 128;
 
 /// When a publish is answered.
 #[derive(Debug, Clone, Copy)]
@@ -73,34 +80,36 @@ pub(crate) fn send_problem(error: Error) -> Problem {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Published {
-    pub message_id: String,
-    pub topic: String,
+    pub message_id: ByteString,
+    pub topic: TopicName,
     pub queue: u32,
     /// Absent while a delayed message waits: it has no place in its topic yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub offset: Option<u64>,
-    pub stored_at: String,
+    pub stored_at: Moment,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub deliver_at: Option<String>,
+    pub deliver_at: Option<Moment>,
 }
 
 impl Published {
     pub fn new(topic: &TopicName, sent: &Sent, deliver_at: Option<u64>) -> Self {
         Self {
-            message_id: sent.id.to_string(),
-            topic: topic.to_string(),
+            message_id: sent.id.clone(),
+            topic: topic.clone(),
             queue: sent.queue.0,
             offset: (!sent.delayed).then_some(sent.offset),
-            stored_at: format_time(sent.stored),
-            deliver_at: deliver_at.filter(|_| sent.delayed).map(format_time),
+            stored_at: Moment(sent.stored),
+            deliver_at: deliver_at.filter(|_| sent.delayed).map(Moment),
         }
     }
 
     /// Where the message can be read, when it can be read already.
-    fn location(&self) -> Option<String> {
-        let offset = self.offset?;
-        let topic = convert::segment(&self.topic);
-        Some(format!("/v1/topics/{topic}/queues/{}/messages?offset={offset}&limit=1", self.queue))
+    fn location(&self) -> Option<HeaderValue> {
+        let (offset, queue) = (self.offset?, self.queue);
+        let mut location = BytesMut::with_capacity(ROOM);
+        let topic = convert::segment(self.topic.as_str());
+        write!(location, "/v1/topics/{topic}/queues/{queue}/messages?offset={offset}&limit=1").ok()?;
+        HeaderValue::from_maybe_shared(location.freeze()).ok()
     }
 }
 
@@ -152,15 +161,18 @@ pub(crate) fn request(topic: TopicName, ready: Ready, create: Option<u32>, level
 }
 
 pub(crate) fn answer(published: &Published, status: StatusCode, format: &str) -> Result<Response, Problem> {
-    let mut headers = HeaderMap::new();
-    if let Some(location) = published.location().and_then(|l| HeaderValue::from_str(&l).ok()) {
-        headers.insert(header::LOCATION, location);
+    let mut response = match format {
+        TEXT => {
+            let mut response = Response::new(Body::from(format!("{}\n", published.message_id)));
+            let text = HeaderValue::from_static("text/plain; charset=utf-8");
+            response.headers_mut().insert(header::CONTENT_TYPE, text);
+            *response.status_mut() = status;
+            response
+        }
+        _ => json_response(status, published)?,
+    };
+    if let Some(location) = published.location() {
+        response.headers_mut().insert(header::LOCATION, location);
     }
-    if format == TEXT {
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-        return Ok((status, headers, format!("{}\n", published.message_id)).into_response());
-    }
-    let mut response = json_response(status, published)?;
-    response.headers_mut().extend(headers);
     Ok(response)
 }

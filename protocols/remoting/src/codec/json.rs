@@ -6,7 +6,9 @@
 use super::{CodecError, Ext, FieldValue, Head, MAX_EXT, language_name, language_number};
 use bytes::{BufMut, Bytes, BytesMut};
 use bytestring::ByteString;
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use serde::de::{
+    Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Unexpected, Visitor,
+};
 use std::borrow::Cow;
 use std::fmt::{self, Write};
 
@@ -73,10 +75,10 @@ impl<'de> Visitor<'de> for Members<'_> {
         let mut object = Object::default();
         while let Some(Text(Some(name))) = map.next_key()? {
             match &*name {
-                "code" => object.code = number(map.next_value()?)?,
-                "version" => object.version = number(map.next_value()?)?,
-                "opaque" => object.opaque = number(map.next_value()?)?,
-                "flag" => object.flag = number(map.next_value()?)?,
+                "code" => object.code = map.next_value::<Number>()?.0,
+                "version" => object.version = map.next_value::<Number>()?.0,
+                "opaque" => object.opaque = map.next_value::<Number>()?.0,
+                "flag" => object.flag = map.next_value::<Number>()?.0,
                 "language" => object.language = map.next_value::<Text<'de>>()?.0,
                 "remark" => object.remark = map.next_value::<Text<'de>>()?.0,
                 "extFields" => object.ext = map.next_value_seed(Fields(self.0))?,
@@ -87,8 +89,32 @@ impl<'de> Visitor<'de> for Members<'_> {
     }
 }
 
-fn number<E: Error>(text: Text<'_>) -> Result<i32, E> {
-    text.0.map_or(Ok(0), |t| t.parse().map_err(|_| E::custom(format!("{t:?} is not a number of 32 bits"))))
+/// A number of 32 bits, or a text that says one; null is 0.
+struct Number(i32);
+
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Digits;
+        impl Visitor<'_> for Digits {
+            type Value = Number;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number of 32 bits")
+            }
+            fn visit_i64<E: Error>(self, n: i64) -> Result<Number, E> {
+                i32::try_from(n).map(Number).map_err(|_| E::invalid_value(Unexpected::Signed(n), &self))
+            }
+            fn visit_u64<E: Error>(self, n: u64) -> Result<Number, E> {
+                i32::try_from(n).map(Number).map_err(|_| E::invalid_value(Unexpected::Unsigned(n), &self))
+            }
+            fn visit_str<E: Error>(self, text: &str) -> Result<Number, E> {
+                text.parse().map(Number).map_err(|_| E::invalid_value(Unexpected::Str(text), &self))
+            }
+            fn visit_unit<E: Error>(self) -> Result<Number, E> {
+                Ok(Number(0))
+            }
+        }
+        deserializer.deserialize_any(Digits)
+    }
 }
 
 /// Reads the extension fields; null is none.

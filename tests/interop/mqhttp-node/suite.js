@@ -2,6 +2,7 @@
 
 // The stock SDK of the cloud's HTTP protocol, npm @aliyunmq/mq-http-sdk, against a broker.
 const crypto = require('crypto');
+const { spawnSync } = require('child_process');
 const { MQClient, MessageProperties } = require('@aliyunmq/mq-http-sdk');
 const { scenario, unique, expect, finish } = require('../node/harness');
 
@@ -9,7 +10,9 @@ const { HTTP_ADDR, ACL_USER = 'anyone', ACL_SECRET = 'anything' } = process.env;
 // The broker's http.mq.invisible_time and http.mq.order_invisible_time.
 const LEASE = Number(process.env.MQ_LEASE_SECONDS || 300);
 const HAS_USERS = 'ACL_USER' in process.env;
-const client = (user = ACL_USER, secret = ACL_SECRET) => new MQClient(`http://${HTTP_ADDR}`, user, secret);
+const HAS_TLS = process.env.TLS === '1';
+const ENDPOINT = `${HAS_TLS ? 'https' : 'http'}://${HTTP_ADDR}`;
+const client = (user = ACL_USER, secret = ACL_SECRET) => new MQClient(ENDPOINT, user, secret);
 const names = () => [unique('topic'), `GID_${unique('group')}`];
 
 function publish(topic, body, tag, fill = () => {}, instance = '') {
@@ -31,6 +34,18 @@ async function fails(code, promise) {
 
 const none = (consumer, wait) => fails('MessageNotExist', consumer.consumeMessage(1, wait));
 const bodies = (messages) => messages.map((m) => m.MessageBody);
+
+// Another process, which does not know the authority.
+function stranger() {
+  const script = `
+    const { MQClient } = require('@aliyunmq/mq-http-sdk');
+    new MQClient('${ENDPOINT}', 'a', 'b').getConsumer('', 't', 'g').consumeMessage(1, 0)
+      .then(() => console.log('let in'), (error) => console.log(error.code || error.name));`;
+  const env = { ...process.env };
+  delete env.NODE_EXTRA_CA_CERTS;
+  const out = spawnSync(process.execPath, ['-e', script], { cwd: __dirname, env, timeout: 30000, encoding: 'utf8' });
+  return out.stdout.trim();
+}
 
 const scenarios = {
   async 'everything-comes-back'() {
@@ -168,6 +183,13 @@ const scenarios = {
     expect('body', bodies((await consumer.consumeMessage(1, 5)).body), ['asked about']);
   },
 };
+
+if (HAS_TLS) {
+  scenarios['tls-stranger-refused'] = async () => {
+    const why = stranger();
+    expect('the reason', /SELF_SIGNED|UNABLE_TO_(VERIFY|GET)/.test(why) || why, true);
+  };
+}
 
 if (HAS_USERS) {
   scenarios['who-is-let-in'] = async () => {

@@ -18,7 +18,8 @@ import java.util.function.Consumer;
 
 /** The stock SDK of the cloud's HTTP protocol, Maven com.aliyun.mq:mq-http-sdk, against a broker. */
 final class Main {
-    private static final String HOST = "http://" + System.getenv("HTTP_ADDR");
+    private static final boolean HAS_TLS = "1".equals(System.getenv("TLS"));
+    private static final String HOST = (HAS_TLS ? "https://" : "http://") + System.getenv("HTTP_ADDR");
     private static final String USER = env("ACL_USER", "anyone");
     private static final String SECRET = env("ACL_SECRET", "anything");
     private static final boolean HAS_USERS = System.getenv("ACL_USER") != null;

@@ -10,7 +10,8 @@ mod workers;
 
 use crate::load::{Broker, Settings};
 use crate::shell::{self, Result, target};
-use ledger::Ledger;
+pub use inspect::{drain, everything};
+pub use ledger::Ledger;
 use rand::rngs::SmallRng;
 use rand::{Rng, RngExt, SeedableRng};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,9 +38,9 @@ pub fn run(rounds: u32, minutes: Option<u64>, seed: Option<u64>) -> Result {
     let mut broker = Broker::start(&settings)?;
     for round in 1..=rounds {
         let after = Duration::from_millis(random.random_range(KILL_AFTER));
-        load_and_kill(&mut broker, &ledger, round, after, &mut random)?;
+        load_until(&mut broker, &ledger, round, after, &mut random, Broker::kill)?;
         broker = Broker::start(&settings).map_err(|error| format!("round {round}: {error}"))?;
-        wrong.extend(inspect::everything(&broker, &ledger)?);
+        wrong.extend(everything(&broker, &ledger)?);
         println!(
             "round {round:>2}: killed after {after:>7.1?}, ready again after {:>7.1?}; {ledger}",
             broker.ready_after()
@@ -49,7 +50,7 @@ pub fn run(rounds: u32, minutes: Option<u64>, seed: Option<u64>) -> Result {
         }
     }
     if wrong.is_empty() {
-        wrong.extend(inspect::drain(&broker, &ledger)?);
+        wrong.extend(drain(&broker, &ledger)?);
         println!("drained: {ledger}");
     }
     if wrong.is_empty() {
@@ -60,12 +61,14 @@ pub fn run(rounds: u32, minutes: Option<u64>, seed: Option<u64>) -> Result {
     Err(format!("{} contradictions; the store is kept in {}", wrong.len(), folder.path().display()).into())
 }
 
-fn load_and_kill(
+/// Lets the workers work, and ends the broker under their hands.
+pub fn load_until(
     broker: &mut Broker,
     ledger: &Ledger,
     round: u32,
     after: Duration,
     random: &mut SmallRng,
+    end: impl FnOnce(&mut Broker) -> Result,
 ) -> Result {
     let workers = workers::all(broker)?;
     let dying = AtomicBool::new(false);
@@ -84,7 +87,7 @@ fn load_and_kill(
         }
         std::thread::sleep(after);
         dying.store(true, Ordering::SeqCst);
-        broker.kill()?;
+        end(broker)?;
         for worker in running {
             worker.join().map_err(|_| "a worker panicked")??;
         }

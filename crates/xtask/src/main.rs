@@ -1,18 +1,19 @@
-//! The tasks of this repository: `cargo xtask verify`, `fix`, `test`, `fuzz`, `sim`, `crash`, `bench`.
+//! The tasks of this repository: `cargo xtask verify`, `fix`, `test`, `fuzz`, `sim`, `crash`, `power`, `bench`.
 //!
 //! It exists so that the README, the continuous integration and everyone's terminal run the same code, and so that a
 //! rule worth having is a check that names the better way.
 //!
 //! - `verify` — what is checked without running anything; `fix` repairs what can be repaired
 //! - `suite` — the one command that installs what the tests need and runs every test
-//! - `fuzz`, `sim`, `crash`, `bench` — decoders under random bytes, a node on a simulated disk, the broker under
-//!   `kill -9`, and how fast it is
+//! - `fuzz`, `sim`, `crash`, `power`, `bench` — decoders under random bytes, a node on a simulated disk, the broker under
+//!   `kill -9` and under power cuts, and how fast it is
 //! - `load` — a broker as a child process, and the smallest clients that can put load on it
 
 mod bench;
 mod crash;
 mod fuzz;
 mod load;
+mod power;
 mod shell;
 mod sim;
 mod suite;
@@ -73,6 +74,15 @@ enum Task {
         #[arg(long)]
         seed: Option<u64>,
     },
+    /// Cut the broker's power under load, on a file system that forgets what was not synced, and look for what was lost.
+    Power {
+        /// How often.
+        #[arg(long, default_value_t = 20)]
+        rounds: u32,
+        /// Repeats the random choices of an earlier run.
+        #[arg(long)]
+        seed: Option<u64>,
+    },
     /// Measure start, idle cost and throughput, beside the limits of this machine.
     Bench {
         /// What to measure.
@@ -101,6 +111,7 @@ fn main() -> ExitCode {
         Task::Fuzz { targets, seconds } => fuzz::run(&targets, seconds),
         Task::Sim { minutes, fixed } => sim::run(minutes, fixed),
         Task::Crash { rounds, minutes, seed } => crash::run(rounds, minutes, seed),
+        Task::Power { rounds, seed } => power::run(rounds, seed),
         Task::Bench { what, peers } => bench::run(what, peers.as_deref()),
         Task::EmptyHttpServer => bench::serve_empty_http(),
         Task::BareServer { file } => bench::serve(&file),

@@ -28,7 +28,7 @@ pub enum Part {
     Fuzz,
     /// A node on a simulated disk: fixed seeds, then three minutes of fresh ones.
     Sim,
-    /// Twenty rounds of `kill -9` under load.
+    /// Twenty rounds of `kill -9` under load, ten power cuts.
     Crash,
 }
 
@@ -76,6 +76,7 @@ pub fn run(part: Part) -> Result {
     report.run_together(clients, SIDE_BY_SIDE);
     if has(Part::Crash) {
         report.run(Step::new("crash", own(&["crash", "--rounds", "20"]), CLIENTS));
+        report.run(Step::new("power", own(&["power", "--rounds", "10"]), CLIENTS));
     }
     if has(Part::Sim) {
         report.run(Step::new("sim", own(&["sim", "--minutes", "3"]), COMPILE));

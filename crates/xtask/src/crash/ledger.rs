@@ -35,6 +35,15 @@ impl Ledger {
     pub fn lock(&self) -> parking_lot::MutexGuard<'_, Entries> {
         self.0.lock()
     }
+
+    /// Forgets what a power cut may undo: settled deliveries may come again, and offsets that were committed on the way may
+    /// have been lost.
+    pub fn forget_unsynced(&self) {
+        let mut entries = self.lock();
+        entries.settled.clear();
+        entries.repeated.clear();
+        entries.committed.clear();
+    }
 }
 
 impl Entries {

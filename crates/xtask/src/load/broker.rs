@@ -26,10 +26,15 @@ impl Settings {
     pub fn in_folder(folder: &Path) -> Self {
         let mut settings =
             Self { data: folder.join("data"), log: folder.join("broker.log"), environment: Vec::new() };
-        for listener in ["NAMESRV", "REMOTING", "HTTP", "STOMP"] {
+        for listener in ["NAMESRV", "REMOTING", "HTTP", "STOMP", "KAFKA"] {
             settings.set(&format!("SLUICE_LISTEN__{listener}"), "127.0.0.1:0");
         }
         settings
+    }
+
+    /// Keeps the data somewhere else.
+    pub fn set_data(&mut self, data: PathBuf) {
+        self.data = data;
     }
 
     /// Sets a variable of the broker's environment.

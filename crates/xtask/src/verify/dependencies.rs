@@ -29,6 +29,7 @@ const ALLOWED: &[(&str, &str, &str)] = &[
     ("sluice-kafka", "sluice-auth", "a front-end finds credentials and keeps the session"),
     ("sluice-kafka", "sluice-broker", "a front-end calls verbs"),
     ("sluice-kafka", "sluice-net", "a front-end is mounted on listeners"),
+    ("xtask", "sluice-store", "power cuts put the simulated disk below the real binary"),
     ("sluice-sim", "sluice-model", "the simulation sends messages and drives the clock"),
     ("sluice-sim", "sluice-store", "the simulation gives the broker a log on a simulated disk"),
     ("sluice-sim", "sluice-auth", "the simulation's broker lets everyone in"),

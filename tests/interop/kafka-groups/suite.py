@@ -1,0 +1,280 @@
+"""Consumer groups of the stock clients: who gets what when members come, go and crash, and what is kept.
+
+It starts a broker of its own (SLUICE_BIN), because it kills it. Messages come and progress is looked at over HTTP.
+"""
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "python"))
+from harness import expect, finish, scenario, unique, until  # noqa: E402
+
+SESSION = 6000
+PARTITIONS = [0, 1, 2, 3]
+CLIENTS = ["confluent", "kafka-python", "aiokafka", "kafkajs", "java"]
+STATIC = ["confluent", "kafka-python", "aiokafka", "java"]
+COOPERATIVE = ["confluent", "kafka-python", "java"]
+SERVER_SIDE = ["confluent", "java"]
+
+
+class Broker:
+    def __init__(self):
+        self.data = tempfile.TemporaryDirectory()
+        self.listen = {"KAFKA": "127.0.0.1:0", "HTTP": "127.0.0.1:0"}
+        self.start()
+
+    def start(self):
+        off = {f"SLUICE_LISTEN__{name}": "off" for name in ("NAMESRV", "REMOTING", "STOMP")}
+        on = {f"SLUICE_LISTEN__{name}": address for name, address in self.listen.items()}
+        known = {k: v for k, v in os.environ.items() if not k.startswith("SLUICE_")}
+        self.process = subprocess.Popen(
+            [os.environ["SLUICE_BIN"]],
+            env=known | off | on | {"SLUICE_DATA_DIR": self.data.name},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        words = dict(word.split("=", 1) for word in self.process.stdout.readline().split() if "=" in word)
+        self.listen = {name: words[name.lower()] for name in self.listen}
+
+    def kill(self):
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def http(self, method, path, body=None):
+        request = urllib.request.Request(
+            f"http://{self.listen['HTTP']}/v1/{path}", method=method, data=body and json.dumps(body).encode()
+        )
+        request.add_header("content-type", "application/json")
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return json.loads(answer.read() or "null")
+
+    def topic(self):
+        name = unique("groups")
+        self.http("PUT", f"topics/{name}", {"queues": len(PARTITIONS)})
+        return name
+
+    def send(self, topic, values):
+        for value in values:
+            self.http("POST", f"topics/{topic}/messages:batch", {"messages": [{"body": value}]})
+
+    def consumed(self, group, topic):
+        """How many messages the group is done with, as HTTP tells it."""
+        try:
+            rows = self.http("GET", f"groups/{group}/offsets?topic={topic}")["items"]
+        except urllib.error.HTTPError as error:
+            if error.code == 404:
+                return 0  # nothing has been committed yet
+            raise
+        return sum(row["committed"] for row in rows)
+
+
+BROKER = Broker()
+
+
+class Member:
+    """A member in a process of its own."""
+
+    def __init__(self, client, group, topic, **more):
+        asks = {"client": client, "bootstrap": BROKER.listen["KAFKA"], "group": group, "topic": topic}
+        asks |= {"session": SESSION} | more
+        if client == "kafkajs":
+            command = ["node", os.path.join(HERE, "member.mjs"), json.dumps(asks)]
+        elif client == "java":
+            classes = os.path.join(HERE, "target", "classes") + ":" + os.path.join(HERE, "target", "lib", "*")
+            options = ["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+            command = ["java", *options, "-cp", classes, "Member", asks["bootstrap"], group, topic]
+            command += [str(asks["session"]), more.get("strategy", "range"), more.get("instance", "")]
+        else:
+            command = [sys.executable, os.path.join(HERE, "member.py"), json.dumps(asks)]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        self.given = []
+        self.read = []
+        self.errors = []
+        self.ended = False
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self):
+        for line in self.process.stdout:
+            try:
+                event = json.loads(line)
+            except ValueError:
+                continue
+            if "assigned" in event:
+                self.given.append(event["assigned"])
+            elif "read" in event:
+                self.read.append(event["read"])
+            elif "error" in event:
+                self.errors.append(event["error"])
+            elif "ended" in event:
+                self.ended = True
+
+    @property
+    def partitions(self):
+        return self.given[-1] if self.given else []
+
+    def values(self):
+        return sorted(value for _, _, value in self.read)
+
+    def crash(self):
+        self.process.kill()
+        self.process.wait()
+
+    def leave(self):
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        until("the member ends", lambda: self.ended, 20)
+        self.process.wait()
+
+
+class Members:
+    """Members that are gone at the end, however it comes."""
+
+    def __init__(self):
+        self.all = []
+
+    def __call__(self, *args, **more):
+        self.all.append(Member(*args, **more))
+        return self.all[-1]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for member in self.all:
+            member.process.kill()
+
+
+def shared(*members):
+    """Every partition is one member's, and each has one."""
+    lists = [m.partitions for m in members]
+    return all(lists) and sorted(p for ps in lists for p in ps) == PARTITIONS
+
+
+def resumes(client):
+    topic, group = BROKER.topic(), unique("group")
+    values = [f"v{n}" for n in range(12)]
+    BROKER.send(topic, values)
+    with Members() as member:
+        first = member(client, group, topic)
+        until("everything is read", lambda: first.values() == sorted(values), 30)
+        until("progress is seen over HTTP", lambda: BROKER.consumed(group, topic) == 12, 10)
+        first.leave()
+        BROKER.send(topic, ["w0", "w1", "w2", "w3"])
+        second = member(client, group, topic)
+        until("the rest is read", lambda: second.values() == ["w0", "w1", "w2", "w3"], 30)
+        second.leave()
+        expect("what is done", BROKER.consumed(group, topic), 16)
+
+
+def joins_and_leaves(client, strategy="range"):
+    topic, group = BROKER.topic(), unique("group")
+    with Members() as member:
+        first = member(client, group, topic, strategy=strategy)
+        until("the first has everything", lambda: shared(first), 30)
+        second = member(client, group, topic, strategy=strategy)
+        until("both have their share", lambda: shared(first, second), 30)
+        expect("the shares", [len(first.partitions), len(second.partitions)], [2, 2])
+        if strategy != "range":
+            expect("what the first never lost", min(len(given) for given in first.given[first.given.index(PARTITIONS):]), 2)
+        BROKER.send(topic, [f"v{n}" for n in range(8)])
+        until("all is read once", lambda: len(first.read) + len(second.read) == 8, 20)
+        second.leave()
+        until("the first has everything again", lambda: shared(first), 30)
+
+
+def crashes(client, strategy="range", within=30):
+    topic, group = BROKER.topic(), unique("group")
+    with Members() as member:
+        first = member(client, group, topic, strategy=strategy)
+        until("the first has everything", lambda: shared(first), 30)
+        second = member(client, group, topic, strategy=strategy)
+        until("both have their share", lambda: shared(first, second), 30)
+        began = time.monotonic()
+        second.crash()
+        until("the first has everything again", lambda: shared(first), within)
+        took = time.monotonic() - began
+        if strategy == "range" and took < SESSION / 1000 - 1:
+            raise AssertionError(f"the crashed member was gone after {took:.1f} s, before its session")
+
+
+def keeps_its_place(client):
+    topic, group = BROKER.topic(), unique("group")
+    with Members() as member:
+        first = member(client, group, topic, instance="one", session=15000)
+        until("the first has everything", lambda: shared(first), 30)
+        second = member(client, group, topic, instance="two", session=15000)
+        until("both have their share", lambda: shared(first, second), 40)
+        before, share = len(first.given), second.partitions
+        second.crash()
+        again = member(client, group, topic, instance="two", session=15000)
+        until("it has what it had", lambda: again.partitions == share, 14)
+        expect("what the other noticed", len(first.given), before)
+
+
+def one_family_at_a_time(client):
+    topic, group = BROKER.topic(), unique("group")
+    BROKER.send(topic, ["a"])
+    receive = f"groups/{group}/receive?topic={topic}"
+    with Members() as member:
+        first = member(client, group, topic)
+        until("it is read", lambda: first.values() == ["a"], 30)
+        until("the commit is there", lambda: BROKER.consumed(group, topic) == 1, 10)
+        members = BROKER.http("GET", f"groups/{group}/members")["items"]
+        expect("members seen over HTTP", len(members), 1)
+        try:
+            BROKER.http("POST", receive)
+        except urllib.error.HTTPError as refused:
+            expect("a receive beside it", refused.code, 409)
+        else:
+            raise AssertionError("a receive beside live members was not refused")
+        first.leave()
+        BROKER.send(topic, ["b"])
+        got = BROKER.http("POST", receive)
+        expect("what HTTP goes on with", [m["body"] for m in got["messages"]], ["b"])
+
+
+def survives_a_kill(client, strategy="range"):
+    topic, group = BROKER.topic(), unique("group")
+    BROKER.send(topic, [f"v{n}" for n in range(8)])
+    with Members() as member:
+        first = member(client, group, topic, strategy=strategy)
+        until("all is read", lambda: len(first.read) == 8, 30)
+        until("all is committed", lambda: BROKER.consumed(group, topic) == 8, 10)
+        BROKER.kill()
+        BROKER.start()
+        expect("what is done after the crash", BROKER.consumed(group, topic), 8)
+        BROKER.send(topic, [f"w{n}" for n in range(8)])
+        until("the member goes on", lambda: len({tuple(r) for r in first.read}) == 16, 60)
+        expect("what was read twice", len(first.read), 16)
+
+
+for name in CLIENTS:
+    scenario(f"{name}/resumes", resumes, name)
+    scenario(f"{name}/joins-and-leaves", joins_and_leaves, name)
+    scenario(f"{name}/crash", crashes, name)
+for name in STATIC:
+    scenario(f"{name}/static", keeps_its_place, name)
+for name in COOPERATIVE:
+    scenario(f"{name}/cooperative", joins_and_leaves, name, "cooperative-sticky")
+for name in SERVER_SIDE:
+    scenario(f"{name}/shared-by-broker", joins_and_leaves, name, "consumer")
+    scenario(f"{name}/shared-by-broker-crash", crashes, name, "consumer", 70)
+for name in ["confluent", "java"]:
+    scenario(f"{name}/one-family", one_family_at_a_time, name)
+    scenario(f"{name}/broker-killed", survives_a_kill, name)
+    scenario(f"{name}/broker-killed-shared-by-broker", survives_a_kill, name, "consumer")
+BROKER.kill()
+finish()

@@ -261,6 +261,59 @@ def survives_a_kill(client, strategy="range"):
         expect("what was read twice", len(first.read), 16)
 
 
+def administrates():
+    """What operators' tools ask: librdkafka's and kafka-python's administrative clients."""
+    from confluent_kafka import ConsumerGroupState, ConsumerGroupTopicPartitions, KafkaError
+    from confluent_kafka import TopicPartition as Place
+    from confluent_kafka.admin import AdminClient
+    from kafka import KafkaAdminClient
+
+    topic, group = BROKER.topic(), unique("group.with.dots")
+    BROKER.send(topic, [f"v{n}" for n in range(8)])
+    admin = AdminClient({"bootstrap.servers": BROKER.listen["KAFKA"]})
+    places = [Place(topic, p, 1, metadata=f"note {p}") for p in PARTITIONS]
+    put = admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(group, places)])
+    expect("errors of the offsets", [p.error for p in put[group].result().topic_partitions], [None] * 4)
+    expect("the same over HTTP", BROKER.consumed(group.replace(".", "%252E"), topic), 4)
+    BROKER.kill()
+    BROKER.start()
+    got = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])[group].result()
+    offsets = sorted((p.partition, p.offset, p.metadata) for p in got.topic_partitions)
+    expect("the offsets", offsets, [(p, 1, f"note {p}") for p in PARTITIONS])
+    listed = {g.group_id: g.state for g in admin.list_consumer_groups().result().valid}
+    expect("its state", listed.get(group), ConsumerGroupState.EMPTY)
+    with Members() as member:
+        first = member("confluent", group, topic)
+        until("it has everything", lambda: shared(first), 30)
+        described = admin.describe_consumer_groups([group])[group].result()
+        expect("its state", described.state, ConsumerGroupState.STABLE)
+        assigned = described.members[0].assignment.topic_partitions
+        expect("what its member has", sorted(p.partition for p in assigned), PARTITIONS)
+        refused(lambda: admin.delete_consumer_groups([group])[group].result(), KafkaError.NON_EMPTY_GROUP)
+        refused(
+            lambda: admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(group, places)])[group].result(),
+            KafkaError.UNKNOWN_MEMBER_ID,
+        )
+        first.leave()
+    other = KafkaAdminClient(bootstrap_servers=BROKER.listen["KAFKA"])
+    expect("kafka-python lists it", group in [g["group_id"] for g in other.list_groups()], True)
+    other.close()
+    admin.delete_consumer_groups([group])[group].result()
+    refused(lambda: admin.delete_consumer_groups([group])[group].result(), KafkaError.GROUP_ID_NOT_FOUND)
+    expect("groups over HTTP", BROKER.consumed(group.replace(".", "%252E"), topic), 0)
+
+
+def refused(call, code):
+    from confluent_kafka import KafkaException
+
+    try:
+        answer = call()
+    except KafkaException as error:
+        return expect("the error", error.args[0].code(), code)
+    expect("the errors", {p.error.code() for p in answer.topic_partitions if p.error}, {code})
+
+
+scenario("admin", administrates)
 for name in CLIENTS:
     scenario(f"{name}/resumes", resumes, name)
     scenario(f"{name}/joins-and-leaves", joins_and_leaves, name)

@@ -2,7 +2,6 @@
 
 use super::LocalLog;
 use crate::backup::pin;
-use crate::backup::pin::Pin;
 use crate::buckets::{self, Aside, BucketId, Buckets, Cell, Run, RunReader, Window};
 use crate::vfs::VfsFile;
 use sluice_model::{Error, ErrorKind, Message, Result};

@@ -101,28 +101,26 @@ fn append(log: &LocalLog, queue: u32, n: u64) -> sluice_store::Ticket {
     let message = Message { body: Some(Bytes::from(body)), ..Message::default() };
     let payload = Payload::Message(&message);
     let append = Append { queue: LogQueue(queue), payload, stored: n, reserved_space: false };
-    log.append(&[append], Durability::Async).unwrap()
+    // Small segments are full before the next is ready.
+    sluice_store::suite::patiently(log, &[append], Durability::Async)
 }
 
 /// A log of 40 MB in segments of 4 MiB, of which all but the last are sealed.
 fn filled(dir: &std::path::Path, vfs: &CountingVfs) -> LocalLog {
     let config = Config {
         segment_size: ByteSize::mib(4),
-        tail_cache: ByteSize::mib(1),
+        tail_cache: ByteSize::mib(8),
         block_cache: ByteSize(CACHE),
         max_entry: ByteSize::mib(1),
         ..Config::default()
     };
     let log = LocalLog::open_on(Arc::new(vfs.clone()), dir, config, Arc::new(SystemClock)).unwrap();
     for n in 0..MESSAGES {
-        let ticket = loop {
-            // The test has no place for more than what waits to be written.
-            if n % 1000 == 0 {
-                append(&log, 0, n).done.wait().unwrap();
-            }
-            break append(&log, 1 + (n % u64::from(QUEUES)) as u32, n);
-        };
-        drop(ticket);
+        let ticket = append(&log, 1 + (n % u64::from(QUEUES)) as u32, n);
+        // What is written at once has to be less than the tail keeps.
+        if n % 256 == 0 {
+            ticket.done.wait().unwrap();
+        }
     }
     append(&log, 0, 0).done.wait().unwrap();
     log
@@ -177,8 +175,8 @@ fn ten_groups_that_are_behind_read_the_disk_once() {
     }
     assert_eq!(counts, [MESSAGES; 10]);
     let read = vfs.read.load(Ordering::SeqCst);
-    // The entries and their index once; what is not sealed yet comes from the system's cache each time.
-    assert!(read < whole * 2, "{read} bytes were read of a log of {whole}, ten times over");
+    // The entries and their index once, a block here and there twice; what is not sealed yet is in the tail.
+    assert!(read < whole * 5 / 4, "{read} bytes were read of a log of {whole}, ten times over");
 }
 
 #[test]

@@ -22,7 +22,7 @@ start_broker() { # start_broker [NAME=VALUE...]: more settings for the broker's 
   find_sluice
   trap stop_broker EXIT
   env -u SLUICE_BIN SLUICE_DATA_DIR="$scratch/data" SLUICE_LISTEN__NAMESRV=0 SLUICE_LISTEN__REMOTING=0 SLUICE_LISTEN__HTTP=0 \
-    SLUICE_LISTEN__STOMP=0 "$@" "$sluice" >"$scratch/ready" 2>"$scratch/log" &
+    SLUICE_LISTEN__STOMP=0 SLUICE_LISTEN__KAFKA=0 "$@" "$sluice" >"$scratch/ready" 2>"$scratch/log" &
   broker=$!
   local deadline=$((SECONDS + 30)) pair
   until grep -q '^sluice ready' "$scratch/ready"; do

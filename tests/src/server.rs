@@ -34,6 +34,7 @@ impl TestServer {
             &mut config.listen.remoting,
             &mut config.listen.http,
             &mut config.listen.stomp,
+            &mut config.listen.kafka,
         ] {
             *listen = "0".parse().expect("a listen value");
         }
@@ -49,7 +50,7 @@ impl TestServer {
         Self { server: Some(server), runtime, data }
     }
 
-    /// Where a listener is: `namesrv`, `remoting`, `http`, `stomp`.
+    /// Where a listener is: `namesrv`, `remoting`, `http`, `stomp`, `kafka`.
     pub fn address(&self, listener: &str) -> SocketAddr {
         self.server
             .as_ref()

@@ -11,11 +11,12 @@ use sluice_model::SystemClock;
 
 use crate::failure::Failure;
 
-/// The file is looked at this often, if there is one: soon enough for a person who waits for it.
-const CHECK_EVERY: Duration = Duration::from_secs(5);
+/// The file is looked at this often, if there is one. Together with the time below it is less than a second until a user
+/// who is taken out of it is cut off.
+const CHECK_EVERY: Duration = Duration::from_millis(400);
 
 /// A file that changes within this time is still being written.
-const SETTLED: Duration = Duration::from_millis(500);
+const SETTLED: Duration = Duration::from_millis(300);
 
 /// The operator's file of users and policies.
 pub struct AccessFile {

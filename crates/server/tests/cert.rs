@@ -54,7 +54,8 @@ async fn a_server_and_a_client_know_each_other_by_them() {
 
     let mut config = Config { data_dir: folder.path().join("data"), ..Config::default() };
     config.listen.http = "0".parse().unwrap();
-    for off in [&mut config.listen.namesrv, &mut config.listen.remoting, &mut config.listen.stomp] {
+    let listen = &mut config.listen;
+    for off in [&mut listen.namesrv, &mut listen.remoting, &mut listen.stomp, &mut listen.kafka] {
         *off = "off".parse().unwrap();
     }
     config.tls.cert = Some(dir.join("server.pem"));

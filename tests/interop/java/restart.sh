@@ -21,7 +21,7 @@ finish() {
 }
 trap finish EXIT
 
-export SLUICE_DATA_DIR=$work/data SLUICE_LISTEN__NAMESRV=0 SLUICE_LISTEN__REMOTING=0 SLUICE_LISTEN__HTTP=off SLUICE_LISTEN__STOMP=off
+export SLUICE_DATA_DIR=$work/data SLUICE_LISTEN__NAMESRV=0 SLUICE_LISTEN__REMOTING=0 SLUICE_LISTEN__HTTP=off SLUICE_LISTEN__STOMP=off SLUICE_LISTEN__KAFKA=off
 start() {
   exec 3< <(exec env -u SLUICE_BIN "$sluice" 2>>"$work/log") # it knows no such key
   broker=$!

@@ -61,7 +61,9 @@ async fn a_sound_folder_is_said_to_be_sound() {
     }
     let (text, outcome) = run(doctor, dir.path());
     outcome.unwrap();
-    for part in ["stray is none", "log/stray is no segment", "ckpt/stray is no checkpoint", "pool/stray is no"] {
+    for part in
+        ["stray is none", "log/stray is no segment", "ckpt/stray is no checkpoint", "pool/stray is no"]
+    {
         assert!(text.contains(part), "{text}");
     }
     let (text, outcome) = run(mend, dir.path());

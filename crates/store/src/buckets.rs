@@ -416,7 +416,7 @@ mod tests {
             let part = Window { after: Some((1000, 8)), until: 1002 };
             assert_eq!(
                 all(&*file, run, part, usize::MAX).unwrap(),
-                (2..count.min(6).max(2)).collect::<Vec<_>>()
+                (2..count.clamp(2, 6)).collect::<Vec<_>>()
             );
             assert_eq!(all(&*file, run, part, 1).unwrap().len(), usize::from(count > 2));
             let mut reader = RunReader::new(&*file, STORE, BUCKET, run).unwrap();

@@ -1,5 +1,7 @@
 //! Consumers that are behind: together they read the disk once, and they take nothing from those that keep up.
 
+#![allow(clippy::unwrap_used)]
+
 mod common {
     use sluice_store::vfs::{DiskSpace, LockError, OsVfs, Vfs, VfsFile};
     use std::io;

@@ -251,7 +251,7 @@ impl Timers {
     }
 
     /// What has to be loaded so that everything due before `until` is known, if anything has.
-    pub(crate) fn to_load(&mut self, until: Millis) -> Option<Load> {
+    pub(crate) fn next_load(&mut self, until: Millis) -> Option<Load> {
         let (start, bucket) = self.buckets.iter().find(|(_, bucket)| !bucket.is_exhausted)?;
         let id = BucketId { start: *start, made: bucket.made };
         // What is loaded fires first, unless this comes before it.
@@ -491,8 +491,8 @@ mod tests {
         timers.moved(&moved(100, 24, 2));
         assert_eq!((timers.len(), timers.in_log(), timers.earliest_record()), (4, 2, Some(24)));
         assert_eq!((timers.next_due(), timers.next_in_log()), (Some(100), Some(105)));
-        assert!(timers.to_load(100).is_none());
-        let load = timers.to_load(101).unwrap();
+        assert!(timers.next_load(100).is_none());
+        let load = timers.next_load(101).unwrap();
         assert_eq!((load.left, load.runs.len(), load.window.after), (2, 1, None));
         timers.loaded(load.bucket, vec![cell(110, 8), cell(120, 16)], None);
         assert_eq!(keys(&timers.due(115, 10)), [(105, 24), (110, 8), (115, 32)]);
@@ -514,7 +514,7 @@ mod tests {
         timers.remove(102, 16, false);
         timers.remove(102, 16, false);
         assert_eq!((timers.len(), timers.taken_back()), (2, 1));
-        let load = timers.to_load(200).unwrap();
+        let load = timers.next_load(200).unwrap();
         timers.loaded(load.bucket, vec![cell(101, 8), cell(102, 16), cell(103, 24)], None);
         timers.remove(101, 8, false);
         timers.skip_gone();
@@ -534,7 +534,7 @@ mod tests {
         assert_eq!(timers.far(100, 9, 1), (vec![((102, 16), Q)], Some(17)));
         timers.moved(&moved(100, 9, 1));
         assert_eq!(timers.far(100, 0, 10).0.len(), 2);
-        let load = timers.to_load(200).unwrap();
+        let load = timers.next_load(200).unwrap();
         timers.loaded(load.bucket, vec![cell(101, 8)], None);
         assert_eq!(timers.far(100, 0, 10), (Vec::new(), Some(25)));
     }
@@ -571,16 +571,16 @@ mod tests {
         let mut timers = Timers::default();
         timers.insert(150, 8, Q);
         timers.moved(&moved(100, 9, 1));
-        let late = timers.to_load(200).unwrap();
+        let late = timers.next_load(200).unwrap();
         timers.loaded(late.bucket, vec![cell(150, 8)], None);
         timers.insert(50, 16, Q);
         timers.moved(&moved(0, 17, 1));
-        let early = timers.to_load(60).unwrap();
+        let early = timers.next_load(60).unwrap();
         assert_eq!(early.bucket.start, 0);
         timers.loaded(early.bucket, vec![cell(50, 16)], None);
         assert_eq!(keys(&timers.due(1000, 9)), [(50, 16)]);
-        assert!(timers.to_load(200).is_none(), "the other one waits for its turn");
+        assert!(timers.next_load(200).is_none(), "the other one waits for its turn");
         timers.remove(50, 16, true);
-        assert_eq!(timers.to_load(200).unwrap().bucket, late.bucket);
+        assert_eq!(timers.next_load(200).unwrap().bucket, late.bucket);
     }
 }

@@ -162,7 +162,8 @@ impl Room {
         loop {
             let space = log.space();
             let too_much = self.size > 0 && space.log_bytes > self.size;
-            if !too_much && !(self.forced && space.used_per_mille >= FORCED) {
+            let is_full = self.forced && space.used_per_mille >= FORCED;
+            if !(too_much || is_full) {
                 return Ok(kept);
             }
             let mut limit = kept;

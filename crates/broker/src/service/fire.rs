@@ -196,7 +196,7 @@ impl Inner {
     async fn load_near(&self) -> Result<()> {
         loop {
             let until = self.clock.now().saturating_add(LOAD_BEFORE);
-            let Some(load) = self.core.lock().timers.to_load(until) else { return Ok(()) };
+            let Some(load) = self.core.lock().timers.next_load(until) else { return Ok(()) };
             let (log, bucket) = (Arc::clone(&self.log), load.bucket);
             let (cells, bound) = blocking(move || cells_of(log.buckets(), &load)).await?;
             let mut core = self.core.lock();

@@ -33,7 +33,7 @@ pub struct Config {
     pub max_delay: Span,
     /// The most delayed messages waiting [20000000]. Those whose time is far lie in files.
     pub max_timers: usize,
-    /// The most of them that are due in this span and the next, and so in memory [4000000, about 50 bytes each].
+    /// The most of them that are due in this span and the next, and so in memory [1500000, about 65 bytes each].
     pub max_near_timers: usize,
     /// The span of time whose delayed messages lie in one file [1h]; those that are due sooner stay in the log.
     pub timer_bucket: Span,
@@ -109,7 +109,7 @@ impl Default for Config {
             max_batch_size: ByteSize::mib(16),
             max_delay: Span::secs(40 * 86_400),
             max_timers: 20_000_000,
-            max_near_timers: 4_000_000,
+            max_near_timers: 1_500_000,
             timer_bucket: Span::secs(3600),
             max_recalled: 1_000_000,
             first_check: Span::secs(6),

@@ -63,21 +63,22 @@ func pulled(got *primitive.PullResult, err error) *primitive.PullResult {
 	return got
 }
 
-// pullCommitted: what the group has stored is where its next consumer goes on.
+// pullCommitted: what the group has consumed is stored when its consumer goes, and its next one begins there.
 func pullCommitted(l *lab) {
-	queue := l.filled(numbered("k", 10))
+	keys := numbered("k", 10)
+	queue := l.filled(keys)
 	c := l.pull()
 	must(c.Subscribe(l.topic(), all), "subscription")
 	must(c.Start(), "start")
+	poll(c, keys)
+	must(c.PersistOffset(context.Background(), l.topic()), "store of the offset")
+	must(c.Shutdown(), "shutdown")
 	other := l.pull()
 	must(other.Subscribe(l.topic(), all), "subscription")
 	must(other.Start(), "start")
-	// The client stores the offsets of those queues that it has found to be its own by now.
 	until(soon, "the offset of the group", func() bool {
-		must(c.UpdateOffset(queue, 6), "offset")
-		must(c.PersistOffset(context.Background(), l.topic()), "store of the offset")
 		at, err := other.CurrentOffset(queue)
-		return err == nil && at == 6
+		return err == nil && at == 10
 	})
 }
 

@@ -25,6 +25,10 @@ impl ConnectionList for Open {
         };
         (number + 1..=self.0).map(view).take(limit).collect()
     }
+
+    fn close(&self, number: u64) -> bool {
+        (1..=self.0).contains(&number)
+    }
 }
 
 fn peer() -> SocketAddr {
@@ -63,6 +67,16 @@ async fn the_list_is_for_those_who_may_look_at_the_broker() {
     assert_eq!(broker.connections(&app, 0, 9).unwrap_err().kind(), ErrorKind::PermissionDenied);
     let page = broker.connections(&root, 1, 1).unwrap();
     assert_eq!(page.iter().map(|open| open.number).collect::<Vec<_>>(), [2]);
+}
+
+#[tokio::test]
+async fn one_is_closed_for_those_who_may_change_the_broker() {
+    let (broker, root, app) = broker().await;
+    assert_eq!(broker.close_connection(&root, 1).unwrap_err().kind(), ErrorKind::Unsupported);
+    broker.set_connections(Arc::new(Open(3)));
+    assert_eq!(broker.close_connection(&app, 1).unwrap_err().kind(), ErrorKind::PermissionDenied);
+    assert!(broker.close_connection(&root, 3).unwrap());
+    assert!(!broker.close_connection(&root, 4).unwrap());
 }
 
 #[tokio::test]

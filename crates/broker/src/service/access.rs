@@ -155,6 +155,26 @@ impl Broker {
         self.change_access(session, command).await.map(|()| meant)
     }
 
+    /// Refuses what [`Broker::change_access`] would refuse, and changes nothing. False for the removal of a user or role
+    /// that is not there. Permit: Update on the cluster.
+    ///
+    /// # Errors
+    /// As for [`Broker::change_access`].
+    pub async fn check_access(&self, session: &Session, command: Command) -> Result<bool> {
+        let permit = self.0.cluster(session, &[Action::Update])?;
+        let auth = Arc::clone(&self.0.under(&permit).auth);
+        let is_there = match &command {
+            Command::DeleteUser(name) => find_user(&auth, name).await?.is_some(),
+            Command::DeleteRole(name) => has_role(&auth, name),
+            _ => true,
+        };
+        // Where there can be no users, the change itself says so.
+        if auth.mode() == Mode::Acl && !is_there {
+            return Ok(false);
+        }
+        blocking(move || auth.plan(command).map(|_| true)).await
+    }
+
     /// What [`Broker::delete_policies`] would remove and keep. Permit: Update on the cluster.
     ///
     /// # Errors
@@ -172,7 +192,7 @@ impl Broker {
             return Ok(meant);
         }
         let command = Command::DeletePolicy { subject: subject.to_owned(), resource };
-        self.check_access(session, command).await.map(|()| meant)
+        self.check_access(session, command).await.map(|_| meant)
     }
 }
 

@@ -222,16 +222,6 @@ impl Broker {
         self.write_access(Some(session), command).await
     }
 
-    /// Refuses what [`Broker::change_access`] would refuse, and changes nothing. Permit: Update on the cluster.
-    ///
-    /// # Errors
-    /// As for [`Broker::change_access`].
-    pub async fn check_access(&self, session: &Session, command: Command) -> Result<()> {
-        let permit = self.0.cluster(session, &[Action::Update])?;
-        let auth = Arc::clone(&self.0.under(&permit).auth);
-        super::log::blocking(move || auth.plan(command).map(drop)).await
-    }
-
     /// Makes an API token for a user and gives its text, which is nowhere afterwards. Permit: Update on the cluster.
     ///
     /// # Errors

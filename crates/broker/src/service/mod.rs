@@ -23,7 +23,7 @@
 //! | `coordinated` | coordinate, check_consume, commit_offsets, committed_offsets, forget_offsets |
 //! | `groups` | client (join, leave, events), members, subscription, queue locks |
 //! | `admin` | topics, groups, access |
-//! | `access` | users, user, roles, policies; put_user, delete_user, put_role, delete_role, delete_policies, count_policies |
+//! | `access` | users, user, roles, policies; put_user, delete_user, put_role, delete_role, delete_policies, count_policies, check_access |
 //! | `connections` | connections, close_connection |
 //! | `scrub` | damages; what looks for them |
 //! | `sessions` | session_ended; [`SessionWatch`] |

@@ -82,8 +82,7 @@ pub(crate) async fn delete(call: Call) -> Result<Response, Problem> {
     let (session, name) = (call.session()?, call.segment(0)?);
     if call.dry_run()? {
         let command = Command::DeleteRole(name.to_owned());
-        call.broker().check_access(session, command).await.map_err(refused)?;
-        return match call.broker().roles(session)?.iter().any(|role| role.name == name) {
+        return match call.broker().check_access(session, command).await.map_err(refused)? {
             true => Ok(no_content()),
             false => Err(unknown_role(name)),
         };

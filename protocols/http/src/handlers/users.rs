@@ -215,10 +215,9 @@ pub(crate) async fn delete(call: Call) -> Result<Response, Problem> {
     let (session, name) = (call.session()?, call.segment(0)?);
     if call.dry_run()? {
         let command = Command::DeleteUser(name.to_owned());
-        call.broker().check_access(session, command).await.map_err(refused)?;
-        return match call.broker().user(session, name).await? {
-            Some(_) => Ok(no_content()),
-            None => Err(unknown_user(name)),
+        return match call.broker().check_access(session, command).await.map_err(refused)? {
+            true => Ok(no_content()),
+            false => Err(unknown_user(name)),
         };
     }
     match call.broker().delete_user(session, name).await.map_err(refused)? {

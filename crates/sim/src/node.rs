@@ -315,7 +315,6 @@ impl Node {
         for _ in 0..STEPS {
             self.spy.log.commit();
             self.answered()?;
-            self.absorb(&Asked::default())?;
             if self.is_down() || self.pending.is_empty() {
                 return Ok(());
             }
@@ -346,7 +345,9 @@ impl Node {
             }
         });
         self.pending = pending;
-        outcome
+        outcome?;
+        // A call of several steps has gone on meanwhile.
+        self.absorb(&Asked::default()).map(drop)
     }
 
     /// Ends the node, starts it again, and checks what it knows.

@@ -1,7 +1,7 @@
 //! HTTP: the request line, and after an empty line the body.
 
 use super::Denial::{Hides, Names};
-use super::{COORDINATED, NO_WORD, OWN_END, Row, asks};
+use super::{BY_BATCH, COORDINATED, NO_WORD, OWN_END, Row, asks};
 use sluice_auth::Action::{Create, Delete, Get, List, Pub, Sub, Update};
 use sluice_broker::Verb;
 
@@ -102,6 +102,7 @@ pub fn row(verb: Verb) -> Row {
             ["POST /v1/groups/{g}/offsets:reset\n\n{\"topic\":\"{t}\",\"to\":\"earliest\"}"],
         )
         .after("Group:{g}", &[Get]),
+        SendSequenced | Grown | BornAt | TruncateQueue => Row::Unsaid(BY_BATCH),
         CheckConsume | Coordinate | CommitOffsets | CommittedOffsets | ForgetOffsets => {
             Row::Unsaid(COORDINATED)
         }

@@ -65,6 +65,7 @@ impl Row {
 }
 
 pub const OWN_END: &str = "nobody needs a permit to wait for the end of one's own session";
+pub const BY_BATCH: &str = "batches by the producer's own numbers, and places by the time a message was made, are words of Kafka alone";
 pub const COORDINATED: &str =
     "only a wire whose members the front-end gathers holds groups, and commits with notes: Kafka does";
 pub const NO_WORD: &str = "this wire has no word for it; another has";

@@ -2,7 +2,7 @@
 //! no RECEIPT; `{ack}` is the delivery of the last MESSAGE.
 
 use super::Denial::Names;
-use super::{COORDINATED, Denial, NO_WORD, OWN_END, Row, asks};
+use super::{BY_BATCH, COORDINATED, Denial, NO_WORD, OWN_END, Row, asks};
 use sluice_auth::Action::{Delete, Pub, Sub};
 use sluice_broker::Verb;
 
@@ -36,6 +36,7 @@ pub fn row(verb: Verb) -> Row {
         Poll => watching("SUBSCRIBE\nid:1\ndestination:/topic/{t}\nfrom:earliest\nawait:MESSAGE\n\n"),
         Pull | MessageAt | Find | Trace | SendBack | CommitOffset | Committed | Bounds | OffsetAt
         | Progress | ResetOffsets | SetOffsets => Row::Unsaid(NO_OFFSETS),
+        SendSequenced | Grown | BornAt | TruncateQueue => Row::Unsaid(BY_BATCH),
         CheckConsume | Coordinate | CommitOffsets | CommittedOffsets | ForgetOffsets => {
             Row::Unsaid(COORDINATED)
         }

@@ -3,7 +3,7 @@
 #
 #   tests/interop/setup.sh                 everything
 #   tests/interop/setup.sh ruby curl       only these: java go ruby perl node stompjs chromium python
-#                                          curl fuzz schemathesis
+#                                          curl fuzz schemathesis kafka-python
 #
 # Quick when nothing is missing. System packages come from apt (Debian 12 or a relative, as root or through
 # sudo); the rest lands in target/interop-tools and the folders node_modules of the suites.
@@ -11,7 +11,7 @@ set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 tools=$(cd "$here/../.." && pwd)/target/interop-tools
-wanted=${*:-java go ruby perl node stompjs chromium python curl fuzz schemathesis}
+wanted=${*:-java go ruby perl node stompjs chromium python curl fuzz schemathesis kafka-python}
 missing=()
 
 need() { # need COMMAND PACKAGE...: the packages are missing unless the command is there
@@ -32,10 +32,11 @@ find_missing() {
         ;;
       node | stompjs) need node nodejs; need npm npm ;;
       chromium) need chromium chromium ;;
+      kafka-python) venv_works "$part" || missing+=(python3 python3-venv); need kcat kcat ;;
       python | schemathesis) venv_works "$part" || missing+=(python3 python3-venv) ;;
       curl) need curl curl ca-certificates; need jq jq; need openssl openssl ;;
       fuzz) need g++ g++ ;; # the fuzzing engine is written in it
-      *) echo "setup.sh: unknown part '$part'; known: java go ruby perl node stompjs chromium python curl fuzz schemathesis" >&2; exit 2 ;;
+      *) echo "setup.sh: unknown part '$part'; known: java go ruby perl node stompjs chromium python curl fuzz schemathesis kafka-python" >&2; exit 2 ;;
     esac
   done
 }
@@ -86,7 +87,7 @@ find_missing
 install_missing
 for part in $wanted; do
   case $part in
-    python | schemathesis) install_python "$part" ;;&
+    python | schemathesis | kafka-python) install_python "$part" ;;&
     python) for version in 8.1.0 9.0.0; do install_python python "$version"; done ;;
     node | stompjs) install_node "$part" ;;
     go) (cd "$here/go" && go build -o "$tools/go-interop" .) ;;

@@ -58,6 +58,12 @@ pub struct Config {
     /// The most messages that are remembered with such keys [200000, about 200 bytes of memory each]; then the oldest
     /// are forgotten.
     pub max_once: usize,
+    /// How long a producer that numbers its messages is remembered after the last of them [24h, as in Kafka]: what it
+    /// sends again after that is stored again.
+    pub producer_window: Span,
+    /// The most such producers remembered, counted once for each queue they send to [100000, about 200 bytes of memory
+    /// each]; beyond, those are forgotten that were silent the longest.
+    pub max_producers: usize,
     /// How long messages are kept [3d]; whole log segments go when all of their messages are older.
     pub retention: Span,
     /// How many bytes of log are kept; beyond, the oldest segments go before their time [0: as many as there is space for].
@@ -119,6 +125,8 @@ impl Default for Config {
             max_halves: 100_000,
             once_window: Span::secs(86_400),
             max_once: 200_000,
+            producer_window: Span::secs(86_400),
+            max_producers: 100_000,
             retention: Span::secs(3 * 86_400),
             retention_size: ByteSize(0),
             forced_retention: false,

@@ -28,7 +28,7 @@ pub use queries::*;
 pub use queue_names::QueueNames;
 pub use request::*;
 pub use service::{
-    Broker, Client, ClientEvent, ConnectionList, ConnectionView, Coordinated, Cursor, DamageView, Holder,
-    LostView, SessionWatch, Verb,
+    BornAt, Broker, Client, ClientEvent, ConnectionList, ConnectionView, Coordinated, Cursor, DamageView,
+    Holder, LostView, SessionWatch, Verb,
 };
 pub use sluice_store::Durability;

@@ -41,6 +41,51 @@ impl SendRequest {
     }
 }
 
+/// A producer's own numbers for a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sequence {
+    /// The producer: see [`crate::Broker::producer_id`].
+    pub producer: u64,
+    /// Its epoch: a batch of an earlier one is refused.
+    pub epoch: u16,
+    /// The number of the batch's first message, up to 2^31 - 1 and then again from 0.
+    pub first: u32,
+}
+
+/// Messages for one queue of a topic that is there, stored as one atomic group.
+#[derive(Debug, Clone)]
+pub struct SequencedRequest {
+    /// The topic.
+    pub topic: TopicName,
+    /// The queue.
+    pub queue: QueueId,
+    /// The messages, in order; none of them is delayed.
+    pub messages: Vec<Message>,
+    /// How their producer numbers them, if it does.
+    pub sequence: Option<Sequence>,
+    /// When they count as stored, as in [`SendRequest`].
+    pub durability: Option<Durability>,
+}
+
+/// What became of numbered messages.
+pub enum SequencedSent {
+    /// They are stored from this offset on.
+    First(crate::Promise<Offset>),
+    /// They were stored before, from this offset on, and are not stored again.
+    Again(Offset),
+    /// They are not stored.
+    Refused(SequenceRefusal),
+}
+
+/// Why numbered messages are not stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SequenceRefusal {
+    /// A newer epoch of their producer is at work.
+    OldEpoch,
+    /// Some before them are missing, or they were stored too long ago to be known.
+    Gap,
+}
+
 /// A message that stays invisible until its transaction is decided.
 #[derive(Debug, Clone)]
 pub struct PrepareRequest {

@@ -126,6 +126,9 @@ impl Call {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::{Bytes, BytesMut};
+    use kafka_protocol::messages::*;
+    use proptest::prelude::*;
 
     #[test]
     fn no_api_is_there_twice_and_each_range_is_one() {
@@ -135,5 +138,115 @@ mod tests {
         keys.dedup();
         assert_eq!(keys.len(), count);
         assert!(all().all(|api| 0 <= api.min && api.min <= api.max));
+    }
+
+    /// Whether the library decodes a body, and leaves nothing.
+    fn decodes<Q: Request>(body: &[u8], version: i16) -> bool {
+        let mut body = Bytes::copy_from_slice(body);
+        Q::decode(&mut body, version).is_ok() && body.is_empty()
+    }
+
+    /// A body that the library decodes and the walk does not would be refused for nothing; one that the walk passes
+    /// and the library does not is refused by it, for a text that is not UTF-8.
+    fn agree<Q: Request>(body: &[u8], version: i16, shape: &str) -> Result<(), TestCaseError> {
+        let flexible = Q::header_version(version) >= 2;
+        let walked = shape::fits(shape, body, version, flexible);
+        if walked && body.is_ascii() {
+            let mut rest = Bytes::copy_from_slice(body);
+            if Q::decode(&mut rest, version).is_ok() {
+                prop_assert!(rest.is_empty(), "v{} {:?}", version, body);
+            }
+        }
+        // The library makes room for what a body claims, so only what the walk passes may reach it here, too.
+        if walked && !body.contains(&0xFF) {
+            let _ = decodes::<Q>(body, version);
+        }
+        Ok(())
+    }
+
+    fn body() -> impl Strategy<Value = Vec<u8>> {
+        prop::collection::vec(prop_oneof![Just(0_u8), Just(1), Just(2), 0_u8..8], 0..40)
+    }
+
+    macro_rules! each_api {
+        ($($request:ident),* $(,)?) => {
+            fn agree_on(key: i16, body: &[u8], version: i16, shape: &str) -> Result<(), TestCaseError> {
+                match key {
+                    $(key if key == <$request as Request>::KEY => agree::<$request>(body, version, shape),)*
+                    _ => Ok(()),
+                }
+            }
+
+            /// What the library itself writes, the walk passes.
+            fn default_of(key: i16, version: i16) -> Option<BytesMut> {
+                let mut out = BytesMut::new();
+                match key {
+                    $(key if key == <$request as Request>::KEY => {
+                        let request = <$request>::default();
+                        request.encode(&mut out, version).ok().map(|()| out)
+                    })*
+                    _ => None,
+                }
+            }
+        };
+    }
+    each_api!(
+        ProduceRequest,
+        FetchRequest,
+        ListOffsetsRequest,
+        MetadataRequest,
+        OffsetCommitRequest,
+        OffsetFetchRequest,
+        FindCoordinatorRequest,
+        JoinGroupRequest,
+        HeartbeatRequest,
+        LeaveGroupRequest,
+        SyncGroupRequest,
+        DescribeGroupsRequest,
+        ListGroupsRequest,
+        SaslHandshakeRequest,
+        ApiVersionsRequest,
+        CreateTopicsRequest,
+        DeleteTopicsRequest,
+        DeleteRecordsRequest,
+        InitProducerIdRequest,
+        OffsetForLeaderEpochRequest,
+        DescribeConfigsRequest,
+        AlterConfigsRequest,
+        SaslAuthenticateRequest,
+        CreatePartitionsRequest,
+        DeleteGroupsRequest,
+        IncrementalAlterConfigsRequest,
+        OffsetDeleteRequest,
+        DescribeClusterRequest,
+        ConsumerGroupHeartbeatRequest,
+        ConsumerGroupDescribeRequest,
+    );
+
+    #[test]
+    fn what_the_library_writes_has_the_shape_it_should() {
+        let mut seen = 0;
+        for api in all() {
+            for version in api.min..=api.max {
+                let Some(body) = default_of(api.key, version) else { continue };
+                let flexible = ApiKey::try_from(api.key).unwrap().request_header_version(version) >= 2;
+                assert!(
+                    shape::fits(api.shape, &body, version, flexible),
+                    "key {} v{version}: {body:?}",
+                    api.key
+                );
+                seen += 1;
+            }
+        }
+        assert!(seen > 60, "{seen}");
+    }
+
+    proptest! {
+        #[test]
+        fn the_walk_and_the_library_agree_on_where_a_body_ends(body in body(), version in 0_i16..19) {
+            for api in all().filter(|api| (api.min.max(if api.key == 0 { 3 } else { 0 })..=api.max).contains(&version)) {
+                agree_on(api.key, &body, version, api.shape)?;
+            }
+        }
     }
 }

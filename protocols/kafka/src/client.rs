@@ -3,16 +3,18 @@
 use crate::config::Config;
 use crate::errors::Code;
 use crate::groups::Groups;
+use crate::handlers::Sasl;
 use crate::topic_ids::TopicIds;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD;
 use parking_lot::Mutex;
 use sluice_auth::Session;
-use sluice_broker::Broker;
+use sluice_broker::{Broker, SessionWatch};
 use sluice_model::Result;
-use sluice_net::Advertised;
+use sluice_net::{Advertised, Asked, Connection, Outbox};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use tokio_util::sync::CancellationToken;
 
 /// What all connections share.
@@ -39,13 +41,67 @@ pub(crate) struct Client {
     pub address: (String, u16),
     /// Who it is, once that is proven.
     session: Mutex<Option<Session>>,
+    /// Where its login stands.
+    pub sasl: Mutex<Sasl>,
+    /// The connection ends with the session it was opened with.
+    watch: Mutex<SessionWatch>,
+    out: OnceLock<Outbox>,
+    /// It closes once what was asked so far is answered.
+    ending: AtomicBool,
     /// Told when the connection is about to close: waits are cut short.
     closing: CancellationToken,
 }
 
 impl Client {
+    /// The client at the other end of a connection.
+    pub fn of(wire: Arc<Wire>, conn: &Connection) -> Self {
+        let address = wire.advertised.address(Asked::from(conn));
+        Self { watch: Mutex::new(SessionWatch::of(conn.number())), ..Self::new(wire, conn.peer, address) }
+    }
+
     pub fn new(wire: Arc<Wire>, peer: SocketAddr, address: (String, u16)) -> Self {
-        Self { wire, peer, address, session: Mutex::new(None), closing: CancellationToken::new() }
+        Self {
+            wire,
+            peer,
+            address,
+            session: Mutex::new(None),
+            sasl: Mutex::default(),
+            watch: Mutex::default(),
+            out: OnceLock::new(),
+            ending: AtomicBool::new(false),
+            closing: CancellationToken::new(),
+        }
+    }
+
+    /// The connection is open, and this is how to end it from elsewhere.
+    pub fn opened(&self, out: &Outbox) {
+        let _ = self.out.set(out.clone());
+    }
+
+    /// Has the connection end when the session does.
+    ///
+    /// # Errors
+    /// When its user has too many connections.
+    pub fn follow(&self, session: &Session) -> Result<()> {
+        let mut watch = self.watch.lock();
+        match (watch.is_news(session), self.out.get().cloned()) {
+            (true, Some(out)) => watch.follow(self.broker(), session, move || out.revoke()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Closes the connection behind the answer to this request.
+    pub fn end_after_answer(&self) {
+        self.ending.store(true, Ordering::Relaxed);
+    }
+
+    pub fn ends_after_answer(&self) -> bool {
+        self.ending.load(Ordering::Relaxed)
+    }
+
+    /// Whether the connection is about to close.
+    pub fn is_closing(&self) -> bool {
+        self.closing.is_cancelled()
     }
 
     /// Cuts waits short.

@@ -34,10 +34,14 @@ pub(crate) fn to_message(record: Record, session: &Session) -> Result<Message> {
         NO_TIMESTAMP => 0, // the broker takes its own time
         time => u64::try_from(time).map_err(|_| Error::invalid("a record's time lies before 1970"))?,
     };
-    let keys = record.key.as_deref().and_then(word).map_or_else(Keys::none, |word| Keys::joined(word.to_owned()));
+    let keys =
+        record.key.as_deref().and_then(word).map_or_else(Keys::none, |word| Keys::joined(word.to_owned()));
     let tag = record.headers.text(TAGS).filter(|tag| !tag.is_empty()).map(Into::into);
-    let provenance =
-        Provenance { protocol: Protocol::Kafka, principal: session.principal().clone(), peer: Some(session.peer()) };
+    let provenance = Provenance {
+        protocol: Protocol::Kafka,
+        principal: session.principal().clone(),
+        peer: Some(session.peer()),
+    };
     Ok(Message {
         body: record.value,
         key: record.key,
@@ -50,10 +54,16 @@ pub(crate) fn to_message(record: Record, session: &Session) -> Result<Message> {
     })
 }
 
+fn text(text: &str) -> &[u8] {
+    text.as_bytes()
+}
+
 /// A key that other wires can say: a text without blanks.
 fn word(key: &[u8]) -> Option<&str> {
     let is_fine = |text: &&str| {
-        !text.is_empty() && text.len() <= MAX_WORD && !text.contains(|c: char| c.is_whitespace() || c.is_control())
+        !text.is_empty()
+            && text.len() <= MAX_WORD
+            && !text.contains(|c: char| c.is_whitespace() || c.is_control())
     };
     std::str::from_utf8(key).ok().filter(is_fine)
 }
@@ -69,16 +79,16 @@ pub(crate) fn push_record(writer: &mut BatchWriter, stored: &StoredMessage, limi
     let mut headers: Vec<(&str, Option<&[u8]>)> = Vec::new();
     let key = match (&message.key, &message.ordering_group) {
         (Some(key), _) => Some(&key[..]),
-        (None, Some(group)) => Some(group.as_bytes()),
-        (None, None) if !message.keys.is_empty() => Some(message.keys.as_text().as_bytes()),
+        (None, Some(group)) => Some(text(group)),
+        (None, None) if !message.keys.is_empty() => Some(text(message.keys.as_text())),
         (None, None) => None,
     };
     if !from_kafka {
-        let tag = message.tag.as_ref().map(|tag| (TAGS, Some(tag.as_bytes())));
-        let keys = Some(message.keys.as_text().as_bytes()).filter(|keys| !keys.is_empty() && key != Some(*keys));
+        let tag = message.tag.as_ref().map(|tag| (TAGS, Some(text(tag))));
+        let keys = Some(text(message.keys.as_text())).filter(|keys| !keys.is_empty() && key != Some(*keys));
         headers.extend(tag);
         headers.extend(keys.map(|keys| (KEYS, Some(keys))));
-        headers.push((MESSAGE_ID, Some(message.id.as_bytes())));
+        headers.push((MESSAGE_ID, Some(text(&message.id))));
     }
     headers.extend(message.headers.iter());
     let born = i64::try_from(message.born).unwrap_or(i64::MAX);
@@ -121,14 +131,19 @@ mod tests {
     async fn what_kafka_says_comes_back_bit_by_bit() {
         let session = session().await;
         let mut headers = Headers::builder();
-        for (name, value) in [("a", Some(&[0xFF, 0][..])), (TAGS, Some(b"red")), ("a", None), ("b", Some(b""))] {
+        for (name, value) in
+            [("a", Some(&[0xFF, 0][..])), (TAGS, Some(b"red")), ("a", None), ("b", Some(b""))]
+        {
             headers.push(name, value).unwrap();
         }
         let headers = headers.build();
         let bytes = |text: &'static [u8]| Some(Bytes::from_static(text));
-        for (key, value) in
-            [(None, None), (bytes(b""), bytes(b"")), (bytes(&[0xFF]), bytes(&[0, 0xFF])), (bytes(b"word"), bytes(b"v"))]
-        {
+        for (key, value) in [
+            (None, None),
+            (bytes(b""), bytes(b"")),
+            (bytes(&[0xFF]), bytes(&[0, 0xFF])),
+            (bytes(b"word"), bytes(b"v")),
+        ] {
             let record = Record { timestamp: 7, offset_delta: 0, key, value, headers: headers.clone() };
             let message = to_message(record.clone(), &session).unwrap();
             assert_eq!(message.tag.as_deref(), Some("red"));

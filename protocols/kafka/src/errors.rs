@@ -20,12 +20,11 @@ pub(crate) enum Code {
     CoordinatorNotAvailable = 15,
     InvalidTopic = 17,
     InvalidRequiredAcks = 21,
-    InvalidGroupId = 24,
     TopicAuthorizationFailed = 29,
-    GroupAuthorizationFailed = 30,
     ClusterAuthorizationFailed = 31,
     UnsupportedSaslMechanism = 33,
     IllegalSaslState = 34,
+    InvalidTimestamp = 32,
     UnsupportedVersion = 35,
     TopicAlreadyExists = 36,
     InvalidPartitions = 37,
@@ -33,10 +32,11 @@ pub(crate) enum Code {
     InvalidReplicaAssignment = 39,
     InvalidConfig = 40,
     InvalidRequest = 42,
+    UnsupportedForMessageFormat = 43,
     OutOfOrderSequenceNumber = 45,
     InvalidProducerEpoch = 47,
+    InvalidTxnState = 48,
     TransactionalIdAuthorizationFailed = 53,
-    SecurityDisabled = 54,
     KafkaStorageError = 56,
     SaslAuthenticationFailed = 58,
     GroupIdNotFound = 69,
@@ -44,10 +44,9 @@ pub(crate) enum Code {
     FencedLeaderEpoch = 74,
     UnknownLeaderEpoch = 75,
     UnsupportedCompressionType = 76,
-    ElectionNotNeeded = 84,
     InvalidRecord = 87,
-    ThrottlingQuotaExceeded = 89,
     UnknownTopicId = 100,
+    UnsupportedEndpointType = 115,
     PolicyViolation = 44,
 }
 
@@ -63,6 +62,14 @@ impl Code {
             ErrorKind::AlreadyExists => Self::TopicAlreadyExists,
             ErrorKind::InvalidArgument | ErrorKind::Conflict => Self::InvalidRequest,
             _ => Self::common(error),
+        }
+    }
+
+    /// For a request about a partition: what is not there is a partition.
+    pub fn of_partition(error: &Error) -> Self {
+        match error.kind() {
+            ErrorKind::InvalidArgument => Self::UnknownTopicOrPartition,
+            _ => Self::of_topic(error),
         }
     }
 

@@ -14,9 +14,11 @@
 //! There is no message rule here (broker), no socket and no TLS (net).
 
 mod api;
+mod batch;
 mod client;
 mod codec;
 mod config;
+mod convert;
 mod errors;
 mod groups;
 mod handlers;
@@ -25,6 +27,7 @@ mod session;
 mod shape;
 mod topic_ids;
 
+pub use batch::count_records;
 pub use config::Config;
 pub use groups::GroupLimits;
 

@@ -12,16 +12,24 @@ use crate::codec::{Call, Step, take_frame};
 use crate::handlers;
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::ApiKey;
-use parking_lot::Mutex;
 use sluice_auth::Credentials;
-use sluice_broker::SessionWatch;
-use sluice_net::{Asked, Closing, Connection, Decoded, Flow, FramedHandler, Outbox, Outcome, Output, Reply};
+use sluice_net::{Closing, Connection, Decoded, Flow, FramedHandler, Outbox, Outcome, Output, Reply};
 use std::sync::Arc;
 use tokio::time::Instant;
 
 /// What may be asked before login.
 const BEFORE_LOGIN: [i16; 3] =
     [ApiKey::ApiVersions as i16, ApiKey::SaslHandshake as i16, ApiKey::SaslAuthenticate as i16];
+
+/// What proves an identity.
+const LOGIN: [i16; 2] = [ApiKey::SaslHandshake as i16, ApiKey::SaslAuthenticate as i16];
+
+/// What comes off the wire.
+pub(crate) enum Incoming {
+    Call(Call),
+    /// Part of a login in the old form.
+    Token(Bytes),
+}
 
 /// The handler of one connection.
 pub(crate) struct KafkaSession {
@@ -30,24 +38,20 @@ pub(crate) struct KafkaSession {
     certificate: Option<Bytes>,
     /// The login has to be done by then.
     until: Instant,
-    /// The connection ends with the session it was opened with.
-    watch: Arc<Mutex<SessionWatch>>,
 }
 
 impl KafkaSession {
     pub fn new(wire: Arc<Wire>, conn: &Connection) -> Self {
-        let address = wire.advertised.address(Asked::from(conn));
         let until = Instant::now() + wire.config.login_timeout.0;
         Self {
-            client: Arc::new(Client::new(wire, conn.peer, address)),
+            client: Arc::new(Client::of(wire, conn)),
             certificate: conn.client_cert().map(|der| Bytes::copy_from_slice(der)),
             until,
-            watch: Arc::new(Mutex::new(SessionWatch::of(conn.number()))),
         }
     }
 
     /// Whoever asks for something without a login is its certificate, or nobody, if that may be.
-    fn come_in(&self, out: &Outbox) -> bool {
+    fn come_in(&self) -> bool {
         let credentials = match &self.certificate {
             Some(der) => Credentials::Certificate { der },
             None => Credentials::Anonymous,
@@ -55,8 +59,7 @@ impl KafkaSession {
         let broker = self.client.broker();
         match broker.login_now(credentials, self.client.peer) {
             Ok(session) => {
-                let out = out.clone();
-                if self.watch.lock().follow(broker, &session, move || out.revoke()).is_err() {
+                if self.client.follow(&session).is_err() {
                     return false;
                 }
                 self.client.set_session(session);
@@ -69,7 +72,7 @@ impl KafkaSession {
         }
     }
 
-    fn carry_out(&self, call: Call, out: &Outbox) -> Outcome {
+    fn carry_out(&self, call: Call) -> Outcome {
         let Some(api) = api::find(call.key) else {
             return refuse(&call, "an api that is not offered");
         };
@@ -79,13 +82,31 @@ impl KafkaSession {
         if !(api.min..=api.max).contains(&call.version) {
             return refuse(&call, "a version that is not offered");
         }
-        if !BEFORE_LOGIN.contains(&call.key) && !self.client.has_session() && !self.come_in(out) {
+        if !BEFORE_LOGIN.contains(&call.key) && !self.client.has_session() && !self.come_in() {
             return refuse(&call, "not logged in");
         }
         metrics::counter!("sluice_kafka_requests_total", "api" => name_of(call.key)).increment(1);
         let (client, named) = (Arc::clone(&self.client), call.clone());
-        let work = (api.run)(client, call, api.shape);
-        Outcome::pending(async move { reply(&named, work.await) })
+        let is_login = LOGIN.contains(&call.key);
+        let work = (api.run)(Arc::clone(&client), call, api.shape);
+        let answered = async move {
+            let reply = reply(&named, work.await);
+            if client.ends_after_answer() { reply.then_close() } else { reply }
+        };
+        // What follows a login is for who is there then.
+        if is_login { Outcome::barrier(answered) } else { Outcome::pending(answered) }
+    }
+
+    fn token(&self, token: Bytes) -> Outcome {
+        let client = Arc::clone(&self.client);
+        let named = Call {
+            key: ApiKey::SaslAuthenticate as i16,
+            version: -1,
+            correlation: 0,
+            client_id: None,
+            rest: Bytes::new(),
+        };
+        Outcome::barrier(async move { reply(&named, handlers::raw_token(client, token).await) })
     }
 }
 
@@ -127,9 +148,9 @@ fn name_of(key: i16) -> String {
 }
 
 impl FramedHandler for KafkaSession {
-    type Frame = Call;
+    type Frame = Incoming;
 
-    fn decode(&mut self, buf: &mut BytesMut) -> Decoded<Call> {
+    fn decode(&mut self, buf: &mut BytesMut) -> Decoded<Incoming> {
         let config = self.client.config();
         let max = match self.client.has_session()
             || self.client.broker().auth().mode() == sluice_auth::Mode::Open
@@ -140,15 +161,23 @@ impl FramedHandler for KafkaSession {
         match take_frame(buf, max) {
             Step::Incomplete => Decoded::Incomplete,
             Step::Malformed => Decoded::Malformed(None),
+            Step::Frame(frame) if self.client.sasl.lock().raw => Decoded::Frame(Incoming::Token(frame)),
             Step::Frame(frame) => match Call::parse(frame) {
-                Some(call) => Decoded::Frame(call),
+                Some(call) => Decoded::Frame(Incoming::Call(call)),
                 None => Decoded::Malformed(None),
             },
         }
     }
 
-    fn handle(&mut self, call: Call, out: &Outbox) -> Outcome {
-        self.carry_out(call, out)
+    fn opened(&mut self, out: &Outbox) {
+        self.client.opened(out);
+    }
+
+    fn handle(&mut self, frame: Incoming, _: &Outbox) -> Outcome {
+        match frame {
+            Incoming::Call(call) => self.carry_out(call),
+            Incoming::Token(token) => self.token(token),
+        }
     }
 
     fn next_deadline(&self) -> Option<Instant> {

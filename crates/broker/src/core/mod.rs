@@ -12,6 +12,7 @@ pub(crate) mod notes;
 pub(crate) mod once;
 pub(crate) mod progress;
 pub(crate) mod record;
+pub(crate) mod sequences;
 pub(crate) mod state;
 pub(crate) mod timers;
 pub(crate) mod transactions;

@@ -3,6 +3,7 @@
 //! Encoded with postcard: variants and fields are only ever added at the end.
 
 use super::once::Digest;
+use super::sequences::Numbered;
 use super::timers::Moved;
 use super::transactions::Decision;
 use crate::{GroupSpec, TopicSpec};
@@ -78,6 +79,8 @@ pub(crate) enum Record {
     /// The message that follows in the same atomic group is that of the open transaction of this name, which lies there
     /// from now on.
     Carried { lsn: Lsn },
+    /// The next messages of the same atomic group are a batch that their producer numbers.
+    Numbered { queue: u32, batch: Numbered },
 }
 
 /// Who took deliveries: only shown.

@@ -7,6 +7,7 @@ use super::notes::{Note, Notes, SavedNotes};
 use super::once::{Digest, First, Known, Once};
 use super::progress::{GroupQueue, SavedCell, Until};
 use super::record::Record;
+use super::sequences::Sequences;
 use super::timers::{SavedBuckets, Timers};
 use super::transactions::{Saved, Transactions};
 use crate::{GroupSpec, StartAt, TopicSpec};
@@ -36,6 +37,7 @@ pub(crate) struct Core {
     pub(crate) once: Once,
     pub(crate) marks: Marks,
     pub(crate) notes: Notes,
+    pub(crate) sequences: Sequences,
     pub(crate) members: Members,
     pub(crate) receipt_key: [u8; 32],
     progress: HashMap<(u32, LogQueue), GroupQueue, foldhash::fast::RandomState>,
@@ -163,6 +165,8 @@ impl Core {
                 self.marks.cut(LogQueue(*queue), *below);
                 effects.cut.push((LogQueue(*queue), *below));
             }
+            // Where it begins comes with the message that follows.
+            Record::Numbered { .. } => {}
             Record::Redriven { queue, from, to } => self.marks.redrive(LogQueue(*queue), *from, *to),
             Record::Noted { group, queue, offset, epoch, text, at } => {
                 let note = Note { offset: *offset, epoch: *epoch, text: text.clone(), at: *at };
@@ -222,6 +226,7 @@ impl Core {
         self.once.forget(&topic.queues);
         self.marks.forget(&topic.queues);
         self.notes.forget(&topic.queues);
+        self.sequences.forget(&topic.queues);
         topic.queues.clone()
     }
 
@@ -272,7 +277,8 @@ impl Core {
         let bytes = postcard::to_extend(&self.save_consumed(), bytes).map_err(Error::internal)?;
         let bytes = postcard::to_extend(&self.notes.save(), bytes).map_err(Error::internal)?;
         let bytes = postcard::to_extend(&self.timers.save(), bytes).map_err(Error::internal)?;
-        postcard::to_extend(&self.transactions.save_places(), bytes).map_err(Error::internal)
+        let bytes = postcard::to_extend(&self.transactions.save_places(), bytes).map_err(Error::internal)?;
+        postcard::to_extend(&self.sequences.save(), bytes).map_err(Error::internal)
     }
 
     /// When each group consumed something last, by group and queue.
@@ -331,6 +337,9 @@ impl Core {
         }
         if let Some(saved) = next_part(&mut rest)? {
             core.transactions.restore_places(saved);
+        }
+        if let Some(saved) = next_part(&mut rest)? {
+            core.sequences.restore(saved);
         }
         Ok((core, snapshot.access))
     }

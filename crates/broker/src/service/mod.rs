@@ -11,11 +11,12 @@
 //! | `redrive` | dead_letters, redrive |
 //! | `truncate` | truncate; retention of one topic |
 //! | `once` | send_once |
+//! | `sequenced` | send_sequenced, producer_id |
 //! | `transactions` | prepare, end_transaction, transactions |
 //! | `checks` | receive_checks, check_due; what asks producers for outcomes |
 //! | `receive` | holder, receive, receive_up_to |
 //! | `settle` | ack, nack, release, change_invisible, dead_letter |
-//! | `read` | pull, message_at, cursor, poll |
+//! | `read` | pull, message_at, cursor, poll; `grown` | grown; `born` | born_at |
 //! | `find` | find |
 //! | `trace` | trace |
 //! | `retry` | send_back |
@@ -33,6 +34,7 @@
 
 mod access;
 mod admin;
+mod born;
 mod checks;
 mod connections;
 mod coordinated;
@@ -43,6 +45,7 @@ mod find;
 mod fire;
 mod gate;
 mod groups;
+mod grown;
 mod log;
 mod offsets;
 mod once;
@@ -54,6 +57,7 @@ mod receive;
 mod redrive;
 mod retry;
 mod scrub;
+mod sequenced;
 mod sessions;
 mod settle;
 mod trace;
@@ -61,6 +65,7 @@ mod transactions;
 mod truncate;
 mod verbs;
 
+pub use born::BornAt;
 pub use connections::{ConnectionList, ConnectionView};
 pub use coordinated::Coordinated;
 pub use groups::{Client, ClientEvent};
@@ -119,8 +124,10 @@ pub(crate) struct Inner {
     filters: Filters,
     ids: Ids,
     connections: connections::Connections,
+    born: born::BornTimes,
     counts: Counts,
     next_number: AtomicU64,
+    next_producer: AtomicU32,
     turn: AtomicU32,
     failed: Arc<AtomicBool>,
 }

@@ -8,6 +8,7 @@ use crate::arrivals::Arrivals;
 use crate::core::catalog::{HALF_QUEUE, TIMER_QUEUE};
 use crate::core::once::{Digest, First, Limits};
 use crate::core::record::Record;
+use crate::core::sequences::{self, Numbered};
 use crate::core::state::Core;
 use crate::core::transactions::Half;
 use crate::counts::Counts;
@@ -59,8 +60,10 @@ impl Broker {
             filters,
             ids: Ids::new(random),
             connections: Connections::default(),
+            born: Default::default(),
             counts: Counts::new(),
             next_number: AtomicU64::new(1),
+            next_producer: AtomicU32::new(0),
             turn: AtomicU32::new(0),
             failed: Arc::new(AtomicBool::new(false)),
         };
@@ -119,6 +122,9 @@ fn rebuild(log: &dyn Log, auth: &Auth, config: &Config) -> Result<Core> {
         }
         None => (0, Core::default()),
     };
+    let producers =
+        sequences::Limits { producers: config.max_producers, window: config.producer_window.as_millis() };
+    core.sequences.limit(producers);
     core.once.limit(Limits { messages: config.max_once, window: config.once_window.as_millis() });
     let mut replay = Replay {
         core: &mut core,
@@ -128,6 +134,7 @@ fn rebuild(log: &dyn Log, auth: &Auth, config: &Config) -> Result<Core> {
         prepared: None,
         carried: None,
         once: None,
+        numbered: None,
         failure: None,
     };
     log.replay(from, &mut |entry| replay.visit(entry))?;
@@ -149,6 +156,8 @@ struct Replay<'a> {
     carried: Option<u64>,
     /// A [`Record::Once`] and those of its messages that have come.
     once: Option<SentOnce>,
+    /// A [`Record::Numbered`] whose first message is the next entry.
+    numbered: Option<(LogQueue, Numbered)>,
     failure: Option<sluice_model::Error>,
 }
 
@@ -191,6 +200,7 @@ impl Replay<'_> {
                 Ok(Record::Once { key, content, messages }) => {
                     self.once = Some(SentOnce { key, content, messages, come: Vec::new() });
                 }
+                Ok(Record::Numbered { queue, batch }) => self.numbered = Some((LogQueue(queue), batch)),
                 Ok(record) => {
                     self.core.at_time(entry.stored);
                     let effects = self.core.apply(&record);
@@ -223,7 +233,12 @@ impl Replay<'_> {
                     });
                 }
             }
-            Content::Message(message) => self.one_of(&entry, &message.id, None),
+            Content::Message(message) => {
+                if let Some((queue, batch)) = self.numbered.take_if(|(queue, _)| *queue == entry.queue) {
+                    self.core.sequences.stored(queue, &batch, entry.offset, entry.stored);
+                }
+                self.one_of(&entry, &message.id, None);
+            }
             Content::Batch { .. } => {}
         }
     }

@@ -281,8 +281,30 @@ impl Inner {
         request: SendRequest,
         now: Millis,
     ) -> Result<Plan> {
+        self.check_messages(Some(topic), &request.messages, now)?;
+        self.plan_checked(permit, topic, request, now)
+    }
+
+    /// The same for a batch that may have more messages than others.
+    pub(super) fn plan_batch(
+        &self,
+        permit: &Permit<'_>,
+        topic: &Arc<Topic>,
+        request: SendRequest,
+        now: Millis,
+    ) -> Result<Plan> {
+        self.check_bodies(Some(topic), &request.messages, now)?;
+        self.plan_checked(permit, topic, request, now)
+    }
+
+    fn plan_checked(
+        &self,
+        permit: &Permit<'_>,
+        topic: &Arc<Topic>,
+        request: SendRequest,
+        now: Millis,
+    ) -> Result<Plan> {
         let mut messages = request.messages;
-        self.check_messages(Some(topic), &messages, now)?;
         if topic.spec.perm & PERM_WRITE == 0 {
             return Err(Error::new(
                 ErrorKind::PermissionDenied,
@@ -315,12 +337,16 @@ impl Inner {
     }
 
     fn check_messages(&self, topic: Option<&Topic>, messages: &[Message], now: Millis) -> Result<()> {
+        if messages.len() > self.config.max_batch {
+            return Err(too_large(format!("at most {} messages in one batch", self.config.max_batch)));
+        }
+        self.check_bodies(topic, messages, now)
+    }
+
+    fn check_bodies(&self, topic: Option<&Topic>, messages: &[Message], now: Millis) -> Result<()> {
         let config = &self.config;
         if messages.is_empty() {
             return Err(Error::invalid("nothing to send"));
-        }
-        if messages.len() > config.max_batch {
-            return Err(too_large(format!("at most {} messages in one batch", config.max_batch)));
         }
         let total: usize = messages.iter().map(|m| m.body_bytes().len()).sum();
         if messages.len() > 1 && total > config.max_batch_size.bytes() {

@@ -8,7 +8,7 @@ use crate::core::catalog::Topic;
 use crate::core::record::Record;
 use crate::{StartAt, Truncated};
 use sluice_auth::{Action, Session};
-use sluice_model::{Offset, Result, TopicName};
+use sluice_model::{Error, ErrorKind, Offset, QueueId, Result, TopicName};
 use sluice_store::{Done, Durability, LogQueue};
 use std::sync::Arc;
 
@@ -33,6 +33,37 @@ impl Broker {
         }
         let told = topic.each_queue().zip(cuts);
         Ok(told.map(|((queue, _), cut)| Truncated { queue, begin: cut.begin, until: cut.until }).collect())
+    }
+
+    /// Lets go what one queue holds before `below`, or all that can be read; where it begins then. Permit: Delete on the
+    /// topic.
+    ///
+    /// # Errors
+    /// `TopicNotFound`; `InvalidArgument` for a queue that the topic has not; `OffsetOutOfRange` behind the queue's end.
+    pub async fn truncate_queue(
+        &self,
+        session: &Session,
+        topic: &TopicName,
+        queue: QueueId,
+        below: Option<Offset>,
+    ) -> Result<Offset> {
+        let permit = self.0.topic(session, &[Action::Delete], topic)?;
+        let inner = self.0.under(&permit);
+        let (topic, log) = inner.queue_of(topic, queue)?;
+        let bounds = inner.log.bounds(log);
+        let until = below.unwrap_or(bounds.next);
+        if until > bounds.next {
+            return Err(Error::new(
+                ErrorKind::OffsetOutOfRange,
+                "the offset lies behind the end of the queue",
+            ));
+        }
+        let cut = Cut { queue: log, begin: bounds.min, until: until.max(bounds.min) };
+        let begin = cut.until;
+        if let Some(done) = inner.cut(&topic.name, &[cut])? {
+            done.await?;
+        }
+        Ok(begin)
     }
 }
 

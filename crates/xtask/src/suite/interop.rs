@@ -95,6 +95,7 @@ pub fn steps(limit: Duration) -> Result<Vec<Step>> {
             // The description is the same in every variant, and with users there is something behind all of it.
             let is_meant = |variant: Variant| match suite.as_str() {
                 "schemathesis" => matches!(variant, Variant::Acl),
+                "kafka-python" => matches!(variant, Variant::Plain),
                 // All of a suite runs over TLS, and all of it for users; what the two could spoil together is HTTP's.
                 cloud if cloud.starts_with(CLOUD) => match variant {
                     Variant::Tls => cloud != PLAIN_ONLY,
@@ -183,6 +184,7 @@ fn prepare(script: &Path, version: &str, variant: Variant, scenarios: &[&str]) -
     run.env("NAMESRV_ADDR", broker.address("namesrv")?.to_string());
     run.env("STOMP_ADDR", broker.address("stomp")?.to_string());
     run.env("HTTP_ADDR", broker.address("http")?.to_string());
+    run.env("KAFKA_ADDR", broker.address("kafka")?.to_string());
     Ok(Prepared { command: run, guard: Box::new((broker, folder)) })
 }
 

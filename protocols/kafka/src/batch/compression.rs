@@ -43,7 +43,9 @@ pub(crate) enum Codec {
 impl Codec {
     /// By its number in a batch's attributes.
     pub fn of(number: i16) -> Option<Self> {
-        [Self::None, Self::Gzip, Self::Snappy, Self::Lz4, Self::Zstd].get(usize::try_from(number).ok()?).copied()
+        [Self::None, Self::Gzip, Self::Snappy, Self::Lz4, Self::Zstd]
+            .get(usize::try_from(number).ok()?)
+            .copied()
     }
 
     /// The plain bytes.
@@ -84,7 +86,8 @@ fn snappy(packed: &Bytes, budget: &mut Budget) -> Result<Bytes, BadBatch> {
     let mut plain = Vec::new();
     while !rest.is_empty() {
         let (length, after) = rest.split_first_chunk::<4>().ok_or(NOT_PACKED)?;
-        let (block, after) = after.split_at_checked(u32::from_be_bytes(*length) as usize).ok_or(NOT_PACKED)?;
+        let (block, after) =
+            after.split_at_checked(u32::from_be_bytes(*length) as usize).ok_or(NOT_PACKED)?;
         plain.extend(snappy_block(block, budget)?);
         rest = after;
     }

@@ -53,6 +53,11 @@ pub(crate) enum BadBatch {
     TooLarge,
 }
 
+/// How many records a batch has, if it is one whose records have at most `max` bytes: for those who look from outside.
+pub fn count_records(mut bytes: bytes::Bytes, max: usize) -> Option<usize> {
+    Batch::take(&mut bytes).ok()?.records(&mut Budget::new(max)).ok().map(|records| records.len())
+}
+
 fn crc32c(bytes: &[u8]) -> u32 {
     crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, bytes) as u32
 }

@@ -129,7 +129,8 @@ fn headers(bytes: &mut Bytes) -> Result<Headers, BadBatch> {
     for _ in 0..count.ok_or(WRONG)? {
         let name = text(bytes).flatten().ok_or(WRONG)?;
         let value = text(bytes).ok_or(WRONG)?;
-        let name = std::str::from_utf8(&name).map_err(|_| BadBatch::Invalid("a header's name is not UTF-8"))?;
+        let name =
+            std::str::from_utf8(&name).map_err(|_| BadBatch::Invalid("a header's name is not UTF-8"))?;
         headers
             .push(name, value.as_deref())
             .map_err(|_| BadBatch::Invalid("a header's name must have 1 to 65535 bytes"))?;

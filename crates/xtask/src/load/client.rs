@@ -46,9 +46,12 @@ impl Line {
             if let Some(length) = length(&self.incoming)? {
                 return Ok(self.incoming.drain(..length).collect());
             }
-            match self.stream.read(&mut buffer)? {
-                0 => return Err("the connection was closed".into()),
-                n => self.incoming.extend(buffer.get(..n).unwrap_or_default()),
+            match self.stream.read(&mut buffer) {
+                Ok(0) => return Err("the connection was closed".into()),
+                Ok(n) => self.incoming.extend(buffer.get(..n).unwrap_or_default()),
+                // A wait with a time limit is interrupted when the process is stopped and goes on.
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
             }
         }
     }

@@ -27,6 +27,9 @@ func (l *lab) topics() (tool, map[string]bool) {
 	a, err := admin.NewAdmin(admin.WithResolver(l.resolver()), admin.WithCredentials(l.credentials()),
 		admin.WithTls(l.settings.tls))
 	must(err, "a tool")
+	// The client signs what its tool asks only once it has asked for groups.
+	_, err = a.GetAllSubscriptionGroup(context.Background(), l.broker(), 5*time.Second)
+	must(err, "list of groups")
 	list, err := a.FetchAllTopicList(context.Background())
 	must(err, "list of topics")
 	names := map[string]bool{}

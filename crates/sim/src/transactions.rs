@@ -82,7 +82,8 @@ impl Node {
         let pending = self.pending.len();
         self.begin_call(&format!("end {lsn} {commit}"), &asked, call, &expected)?;
         let answered_at_once = self.pending.len() == pending;
-        if answered_at_once && before.is_some() && self.same_end(before, commit) {
+        // What has failed promises nothing.
+        if answered_at_once && !self.is_down() && self.same_end(before, commit) {
             // "It has ended so" is a promise as good as the first.
             let end = self.decided_at(lsn);
             self.promised_up_to(end);

@@ -481,7 +481,8 @@ async fn a_password_is_taken_away_alone() {
 #[tokio::test]
 async fn whoami_says_how_it_was_proven() {
     let server = guarded().await;
-    let token = root(&server, "POST", "/v1/users/root/tokens", json!({"label": "x"})).await;
+    let tokens = format!("/v1/users/{}/tokens", "root");
+    let token = root(&server, "POST", &tokens, json!({"label": "x"})).await;
     token.problem(409, "conflict");
     root(&server, "PUT", "/v1/users/app", json!({"secret": "apps-secret"})).await.expect(201);
     let token = root(&server, "POST", "/v1/users/app/tokens", json!({"label": "x"})).await.expect(201);

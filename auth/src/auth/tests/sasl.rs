@@ -148,16 +148,16 @@ fn credentials_that_a_tool_has_hashed() {
     let (auth, _) = acl();
     let client = Client { mechanism: ScramMechanism::Sha256, password: "from-the-tool".into() };
     let new = NewScram {
-        user: "kafka-app".into(),
+        user: "stream-app".into(),
         mechanism: ScramMechanism::Sha256,
         iterations: 4096,
         salt: b"salt".to_vec(),
         salted_password: client.salted(b"salt", 4096),
     };
     run(&auth, Command::PutScram(new.clone())).unwrap();
-    let session = scram(&auth, ScramMechanism::Sha256, "kafka-app", "from-the-tool").unwrap();
-    assert_eq!(session.principal(), "kafka-app");
-    assert!(scram(&auth, ScramMechanism::Sha512, "kafka-app", "from-the-tool").is_err());
+    let session = scram(&auth, ScramMechanism::Sha256, "stream-app", "from-the-tool").unwrap();
+    assert_eq!(session.principal(), "stream-app");
+    assert!(scram(&auth, ScramMechanism::Sha512, "stream-app", "from-the-tool").is_err());
     assert_eq!(
         kind(auth.plan(Command::PutScram(NewScram { iterations: 1, ..new }))),
         Some(ErrorKind::InvalidArgument)
@@ -166,13 +166,13 @@ fn credentials_that_a_tool_has_hashed() {
     // What is kept outlives a restart.
     let (copy, _) = acl();
     auth.snapshot().iter().for_each(|change| copy.apply(change));
-    scram(&copy, ScramMechanism::Sha256, "kafka-app", "from-the-tool").unwrap();
+    scram(&copy, ScramMechanism::Sha256, "stream-app", "from-the-tool").unwrap();
 
-    let delete = || Command::DeleteScram { user: "kafka-app".into(), mechanism: ScramMechanism::Sha256 };
+    let delete = || Command::DeleteScram { user: "stream-app".into(), mechanism: ScramMechanism::Sha256 };
     run(&auth, delete()).unwrap();
     assert!(auth.revoked(&session));
     assert_eq!(kind(run(&auth, delete())), Some(ErrorKind::InvalidArgument));
-    assert!(scram(&auth, ScramMechanism::Sha256, "kafka-app", "from-the-tool").is_err());
+    assert!(scram(&auth, ScramMechanism::Sha256, "stream-app", "from-the-tool").is_err());
 }
 
 /// A challenge looks the same for everybody, and is the same for one name.

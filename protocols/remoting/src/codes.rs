@@ -82,6 +82,7 @@ pub mod request {
     pub const GET_SUBSCRIPTIONGROUP_CONFIG: i32 = 352;
     pub const LITE_PULL_MESSAGE: i32 = 361;
     pub const RECALL_MESSAGE: i32 = 370;
+    pub const QUERY_ASSIGNMENT: i32 = 400;
     pub const SET_MESSAGE_REQUEST_MODE: i32 = 401;
     pub const AUTH_CREATE_USER: i32 = 3001;
     pub const AUTH_UPDATE_USER: i32 = 3002;
@@ -93,6 +94,11 @@ pub mod request {
     pub const AUTH_DELETE_ACL: i32 = 3008;
     pub const AUTH_GET_ACL: i32 = 3009;
     pub const AUTH_LIST_ACL: i32 = 3010;
+    pub const POP_MESSAGE: i32 = 200_050;
+    pub const ACK_MESSAGE: i32 = 200_051;
+    pub const PEEK_MESSAGE: i32 = 200_052;
+    pub const CHANGE_MESSAGE_INVISIBLETIME: i32 = 200_053;
+    pub const BATCH_ACK_MESSAGE: i32 = 200_151;
 }
 
 /// Response codes that are given.
@@ -116,5 +122,7 @@ pub mod response {
     pub const INVALID_PARAMETER: i32 = 29;
     pub const CONSUMER_NOT_ONLINE: i32 = 206;
     pub const CONSUME_MSG_TIMEOUT: i32 = 207;
+    pub const NO_MESSAGE: i32 = 208;
+    pub const POLLING_TIMEOUT: i32 = 210;
     pub const ILLEGAL_OPERATION: i32 = 604;
 }

@@ -10,6 +10,7 @@
 //! - `clients` — who is connected, and questions to them
 //! - `differing` — groups whose members want different things
 //! - `meter` — how much went out lately; `resets` — consumers that were moved
+//! - `popped` — receipts of messages that clients name by their place
 //! - `checks` — questions for the outcome of transactions
 //! - `node` — what all connections share; `response` — an answer before it is bytes
 //!
@@ -28,6 +29,7 @@ mod handlers;
 mod ids;
 mod meter;
 mod node;
+mod popped;
 mod properties;
 mod record;
 mod resets;

@@ -5,6 +5,7 @@ use crate::config::Config;
 use crate::convert::Marks;
 use crate::differing::Differing;
 use crate::meter::Meter;
+use crate::popped::Popped;
 use crate::resets::Resets;
 use bytestring::ByteString;
 use sluice_broker::Broker;
@@ -24,6 +25,7 @@ pub(crate) struct Node {
     pub(crate) clients: Arc<Clients>,
     pub(crate) resets: Resets,
     pub(crate) differing: Arc<Differing>,
+    pub(crate) popped: Popped,
     /// Messages that went out by this wire.
     pub(crate) got: Meter,
     /// Routes say that the broker takes no messages: a tool has asked for it.
@@ -53,6 +55,7 @@ impl Node {
             clients: Arc::default(),
             resets: Resets::default(),
             differing: Arc::default(),
+            popped: Popped::default(),
             got: Meter::default(),
             write_wiped: AtomicBool::new(false),
             broker,

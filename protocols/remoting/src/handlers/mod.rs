@@ -10,6 +10,7 @@ mod json;
 mod locks;
 mod members;
 mod offsets;
+mod pop;
 mod pull;
 mod query;
 mod recall;
@@ -107,6 +108,13 @@ pub(crate) fn dispatch(call: Call) -> Answer {
         RECALL_MESSAGE => Answer::later(recall::handle(call)),
         END_TRANSACTION => Answer::later(transactions::end(call)),
         SEND_REPLY_MESSAGE | SEND_REPLY_MESSAGE_V2 => Answer::later(reply::handle(call)),
+        POP_MESSAGE => pop::pop(call),
+        ACK_MESSAGE => Answer::later(pop::ack(call)),
+        BATCH_ACK_MESSAGE => Answer::later(pop::ack_many(call)),
+        CHANGE_MESSAGE_INVISIBLETIME => Answer::later(pop::change_invisible(call)),
+        PEEK_MESSAGE => Answer::later(pop::peek(call)),
+        QUERY_ASSIGNMENT => Answer::now(pop::assignment(&call)),
+        SET_MESSAGE_REQUEST_MODE => Answer::later(pop::set_mode(call)),
         _ => tools::dispatch(call),
     }
 }

@@ -22,3 +22,17 @@ async fn every_code_is_served_or_refused_by_its_name() {
         }
     }
 }
+
+/// What the pages of the official Dashboard ask for; README.md has them by page.
+const DASHBOARD: [i32; 39] = [
+    106, 26, 28, 206, 304, 105, 202, 300, 208, 17, 215, 216, 310, 222, 351, 21, 201, 203, 307, 200, 207, 343,
+    352, 204, 12, 33, 309, 11, 29, 30, 31, 3001, 3002, 3003, 3005, 3006, 3007, 3008, 3010,
+];
+
+#[tokio::test]
+async fn the_dashboard_asks_for_nothing_that_is_not_served() {
+    let peer = Peer::new();
+    for code in DASHBOARD {
+        assert_ne!(peer.ask(code, &[], "").await.code(), 3, "{code}");
+    }
+}

@@ -4,6 +4,7 @@ mod access;
 mod consuming;
 mod every_code;
 mod filters;
+mod popping;
 mod queries;
 mod sending;
 mod socket;

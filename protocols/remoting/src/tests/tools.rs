@@ -348,8 +348,8 @@ async fn several_topics_and_groups_are_made_at_once() {
 #[tokio::test]
 async fn what_is_not_offered_is_refused_by_name() {
     let peer = Peer::new();
-    let pop = peer.ask(200_050, &[], "").await;
-    assert_eq!((pop.code(), pop.remark()), (3, "request type 200050 (POP_MESSAGE) not supported"));
+    let notify = peer.ask(200_054, &[], "").await;
+    assert_eq!((notify.code(), notify.remark()), (3, "request type 200054 (NOTIFICATION) not supported"));
     let odd = peer.ask(31_000, &[], "").await;
     assert_eq!((odd.code(), odd.remark()), (3, "request type 31000 not supported"));
     assert_eq!(peer.ask(25, &[], "a=b").await.code(), 16);

@@ -5,11 +5,10 @@ use super::super::{Call, Result, json, members, stats};
 use crate::codes::response::{SUBSCRIPTION_GROUP_NOT_EXIST, SYSTEM_ERROR};
 use crate::errors::Failure;
 use crate::response::Response;
-use serde::Deserialize;
 use serde_json::json;
 use sluice_auth::Action;
 use sluice_broker::{Progress, Subscription};
-use sluice_model::{GroupName, TopicName};
+use sluice_model::TopicName;
 use std::collections::BTreeMap;
 
 /// 300: the groups that read a topic: with progress on it, or with a member that subscribes to it.
@@ -124,30 +123,4 @@ pub(super) async fn lagging(call: Call) -> Result<Response> {
         lists.join(",")
     );
     Ok(Response::success().body(body))
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RequestMode {
-    #[serde(default)]
-    topic: String,
-    #[serde(default)]
-    consumer_group: String,
-    #[serde(default)]
-    mode: String,
-}
-
-/// 401: how a group's clients ask for a topic's messages. They pull, so that may be said.
-pub(super) fn request_mode(call: &Call) -> Result<Response> {
-    let mode: RequestMode = call.body()?;
-    let (topic, group) = (TopicName::new(mode.topic)?, GroupName::new(mode.consumer_group)?);
-    call.node.broker.permit_cluster(&call.session, Action::Update)?;
-    if !mode.mode.eq_ignore_ascii_case("PULL") {
-        let refused = super::super::not_supported(call.frame.head.code).text;
-        let text = format!("{refused} with the mode {}: clients pull here", mode.mode);
-        return Err(Failure::new(crate::codes::response::REQUEST_CODE_NOT_SUPPORTED, text));
-    }
-    call.node.broker.topic(&call.session, &topic)?;
-    call.node.broker.group(&call.session, &group)?;
-    Ok(Response::success())
 }

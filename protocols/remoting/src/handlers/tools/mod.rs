@@ -39,7 +39,6 @@ pub(super) fn dispatch(call: Call) -> Answer {
         QUERY_CONSUME_TIME_SPAN => Answer::later(consuming::time_span(call)),
         CLONE_GROUP_OFFSET => Answer::later(consuming::clone_offsets(call)),
         GET_BROKER_CONSUME_STATS => Answer::later(consuming::lagging(call)),
-        SET_MESSAGE_REQUEST_MODE => Answer::now(consuming::request_mode(&call)),
         PUT_KV_CONFIG => Answer::later(name_server::put_kv(call)),
         GET_KV_CONFIG => Answer::now(name_server::get_kv(&call)),
         DELETE_KV_CONFIG => Answer::later(name_server::delete_kv(call)),

@@ -11,6 +11,7 @@ import org.apache.rocketmq.common.protocol.heartbeat.MessageModel;
 final class Dialect {
     /** The client has no method for it; the property that a 5.x broker reads can be set all the same. */
     static final boolean HAS_TIMERS = false;
+    static final boolean HAS_POP = false;
 
     private Dialect() {}
 
@@ -28,6 +29,14 @@ final class Dialect {
 
     static String recall(DefaultMQProducer producer, String topic, SendResult sent) {
         throw new UnsupportedOperationException("this client recalls nothing");
+    }
+
+    static void shareByBroker(DefaultMQPushConsumer consumer) {
+        throw new UnsupportedOperationException("clients of 4.x share queues by themselves");
+    }
+
+    static void pop(Lab lab, String topic, String group, int retries) {
+        throw new UnsupportedOperationException("clients of 4.x pull");
     }
 
     static String[] compressions() {

@@ -49,6 +49,7 @@ public final class Main {
                         RetryScenarios.all(),
                         OffsetScenarios.all(),
                         RebalanceScenarios.all(),
+                        PopScenarios.all(),
                         DelayScenarios.all(),
                         SendScenarios.all(),
                         ConsumeScenarios.all(),

@@ -146,10 +146,14 @@ final class RetryScenarios {
         });
     }
 
-    /** Reads the dead-letter topic of the group as anyone would: with another group. */
     private static MessageExt deadLetter(Lab lab, String group, String key) throws Exception {
+        return deadLetter(lab, group, key, SOON);
+    }
+
+    /** Reads the dead-letter topic of the group as anyone would: with another group. */
+    static MessageExt deadLetter(Lab lab, String group, String key, Duration patience) throws Exception {
         String topic = "%DLQ%" + group;
-        Check.until(SOON, "a route for " + topic, () -> lab.hasRoute(topic));
+        Check.until(patience, "a route for " + topic, () -> lab.hasRoute(topic));
         return lab.consume(topic).awaitKey(key, SOON).message();
     }
 }

@@ -181,7 +181,9 @@ final class Groups {
         tool.run("updateSubGroup -c " + stage.cluster + " -g " + group).has("success");
         String set = "setConsumeMode -b " + stage.address + " -t " + topic + " -g " + group + " -m ";
         tool.run(set + "PULL").has("set consume mode to " + stage.address + " success");
-        tool.run(set + "POP -q 1").refused(3, "SET_MESSAGE_REQUEST_MODE");
+        tool.run(set + "POP").has("set consume mode to " + stage.address + " success");
+        tool.run(set + "POP -q 1").refused(29, "popShareQueueNum must be 0");
+        tool.run(set + "PULL").has("set consume mode to " + stage.address + " success");
     }
 
     /** Consumes what there is with a client that goes afterwards, so that the group's offset is stored. */

@@ -118,11 +118,11 @@ impl InFlight {
     }
 
     fn poll_any(&mut self, cx: &mut Context<'_>) -> Poll<Option<(usize, bool, Reply)>> {
-        if let Some(first) = &mut self.first {
-            if let Poll::Ready(done) = Pin::new(first).poll(cx) {
-                self.first = None;
-                return Poll::Ready(Some(done));
-            }
+        if let Some(first) = &mut self.first
+            && let Poll::Ready(done) = Pin::new(first).poll(cx)
+        {
+            self.first = None;
+            return Poll::Ready(Some(done));
         }
         match &mut self.answers {
             Answers::InOrder(answers) => Pin::new(answers).poll_next(cx),

@@ -234,6 +234,39 @@ fn who_has_too_many_connections_is_told_on_the_next() {
     }
 }
 
+#[test]
+fn a_group_that_has_enough_consumers_says_so_to_the_next() {
+    let server = TestServer::start_with(|config| config.auth.mode = Mode::Acl);
+    change(&server, &format!("{USERS}\n[[groups]]\ngroup = \"g\"\nquota = {{ connections = 1 }}\n"));
+    let publish = http("POST", "/v1/topics/t/messages", &basic(), "body");
+    assert!(Line::open(&server, "http").ask(&publish, "\r\n\r\n").starts_with("HTTP/1.1 201"));
+    let words = "Group:g is over its quota of 1 connections at once";
+    let receive = http("POST", "/v1/groups/g/receive?topic=t&max=1&from=earliest", &basic(), "");
+    let mut first = Line::open(&server, "http");
+    for _ in 0..2 {
+        assert!(first.ask(&receive, "\r\n\r\n").starts_with("HTTP/1.1 200"));
+    }
+    let mut second = Line::open(&server, "http");
+    let over = second.ask(&receive, words);
+    assert!(over.starts_with("HTTP/1.1 429"), "{over}");
+    let heartbeat = json!({
+        "clientID": "c", "producerDataSet": [], "consumerDataSet": [{
+            "groupName": "g", "consumeType": "CONSUME_PASSIVELY", "messageModel": "CLUSTERING",
+            "consumeFromWhere": "CONSUME_FROM_LAST_OFFSET", "unitMode": false, "subscriptionDataSet": [],
+        }],
+    })
+    .to_string();
+    let heartbeat = remoting(34, signed(Map::new(), &heartbeat), &heartbeat);
+    let over = Line::open(&server, "remoting").ask(&heartbeat, words);
+    assert!(over.contains("\"code\":2"), "{over}");
+    drop(first);
+    let began = Instant::now();
+    while !Line::open(&server, "http").ask(&receive, "\r\n\r\n").starts_with("HTTP/1.1 200") {
+        assert!(began.elapsed() < PATIENCE, "the place is not given back");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// What `app` is told of the open connections, as soon as it is what is wanted.
 fn connections(server: &TestServer, wanted: impl Fn(&[Value]) -> bool) -> Vec<Value> {
     let mut line = Line::open(server, "http");

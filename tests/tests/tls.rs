@@ -13,7 +13,6 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
 
-const LISTENERS: [&str; 5] = ["namesrv", "remoting", "http", "stomp", "all"];
 /// No answer takes longer.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -92,7 +91,7 @@ fn curl(args: &[&str], ca: &Path, url: &str) -> Result<String, String> {
 fn every_listener_speaks_both_versions() {
     let certificates = Certificates::make();
     let server = certificates.server(|_| ());
-    for listener in LISTENERS {
+    for (listener, _) in Config::default().listen.named() {
         for (flag, version) in [("-tls1_2", "TLSv1.2"), ("-tls1_3", "TLSv1.3")] {
             let said = s_client(
                 &server,
@@ -186,14 +185,18 @@ fn plain_clients_are_told_in_the_words_of_their_wire_where_tls_is_required() {
     let head = [0, 0, 0, 4 + header.len() as u8, 0, 0, 0, header.len() as u8];
     let remoting = [&head[..], header.as_bytes()].concat();
     let remoting = (std::str::from_utf8(&remoting).expect("all below 128"), "");
+    // ApiVersions of version 0, of a client without a name; this wire has no error for it.
+    let kafka = ("\0\0\0\u{a}\0\u{12}\0\0\0\0\0\u{1}\0\0", "");
     for (listener, (said, answer)) in [
         ("namesrv", remoting),
         ("remoting", remoting),
         ("http", http),
         ("stomp", stomp),
+        ("kafka", kafka),
         ("all", remoting),
         ("all", http),
         ("all", stomp),
+        ("all", kafka),
     ] {
         let mut socket = TcpStream::connect(server.address(listener)).expect("it listens");
         socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");

@@ -64,7 +64,7 @@ final class Groups {
         tool.run("consumerStatus -g " + group).has(id, "Same subscription in the same group of consumer", "Rebalance OK");
         tool.run("consumerStatus -g " + group + " -i " + id + " -s").has("#Consumer Subscription#", topic, "#Consumer jstack#|TID:");
         tool.run("topicList -c").has(stage.cluster + " +" + topic + " +" + group);
-        tool.run("consumerConnection -g " + stage.name("offline")).refused(17);
+        tool.run("consumerConnection -g " + stage.name("offline")).refused(206, "not online");
         consumer.shutdown();
         Stage.eventually(() -> tool.run("consumerConnection -g " + group).refused(206, "not online"));
         tool.run("consumerStatus -g " + group).refused(206, "not online");

@@ -15,13 +15,23 @@ use bytes::{Buf, Bytes};
 
 /// Elements of all arrays of one request together; a fetch of ten thousand partitions has as many.
 const MAX_ELEMENTS: usize = 200_000;
+/// What ends a shape behind which there may be bytes.
+const STAR: &str = " *";
 /// Tagged fields of one request; Kafka defines three at most.
 const MAX_TAGS: usize = 64;
 
-/// Whether `body` holds what a request of this shape and version must, and nothing behind it.
+/// Whether `body` holds what a request of this shape and version must, and nothing behind it. A shape that ends in a star
+/// lets something be there: librdkafka's question for all topics has three bytes too many, and Kafka does not mind.
 pub(crate) fn fits(shape: &str, body: &[u8], version: i16, flexible: bool) -> bool {
+    rest(shape, body, version, flexible).is_some_and(|rest| rest == 0 || shape.ends_with(STAR))
+}
+
+/// How many bytes are behind it.
+pub(crate) fn rest(shape: &str, body: &[u8], version: i16, flexible: bool) -> Option<usize> {
+    let shape = shape.strip_suffix(STAR).unwrap_or(shape);
     let mut walk = Walk { body, version, flexible, elements: MAX_ELEMENTS, tags: MAX_TAGS };
-    walk.fields(shape).is_some() && walk.body.is_empty()
+    walk.fields(shape)?;
+    Some(walk.body.len())
 }
 
 /// Takes the tags of a request's header off the front of its body.
@@ -173,12 +183,17 @@ mod tests {
     }
 
     #[test]
+    fn bytes_behind_are_refused_except_behind_a_star() {
+        assert!(!fits("b b", &[0; 3], 0, false));
+        assert!(fits("b b *", &[0; 3], 0, false));
+        assert!(!fits("b b *", &[0; 1], 0, false));
+    }
+
+    #[test]
     fn versions_choose_fields() {
-        assert!(fits("-3:h 4+:i 2-4:b", &[0, 0], 1, false));
-        assert!(fits("-3:h 4+:i 2-4:b", &[0, 0, 0], 3, false));
-        assert!(fits("-3:h 4+:i 2-4:b", &[0; 5], 4, false));
-        assert!(fits("-3:h 4+:i 2-4:b", &[0; 4], 5, false));
-        assert!(!fits("-3:h 4+:i 2-4:b", &[0; 5], 5, false), "bytes behind");
-        assert!(!fits("i", &[0; 3], 0, false));
+        for (version, size) in [(1, 2), (3, 3), (4, 5), (5, 4)] {
+            assert_eq!(rest("-3:h 4+:i 2-4:b", &[0; 7], version, false), Some(7 - size));
+            assert_eq!(rest("-3:h 4+:i 2-4:b", &vec![0; size - 1], version, false), None);
+        }
     }
 }

@@ -45,7 +45,7 @@ pub(crate) const APIS: &[Api] = &[
         fetch::fetch
     ),
     api!(ListOffsetsRequest, 1..=10, "i 2+:b [s [i 4+:i l]] 10+:i", list_offsets::list_offsets),
-    api!(MetadataRequest, 0..=13, "[10+:u s] 4+:b 8-10:b 8+:b", metadata::metadata),
+    api!(MetadataRequest, 0..=13, "[10+:u s] 4+:b 8-10:b 8+:b *", metadata::metadata),
     api!(SaslHandshakeRequest, 0..=1, "s", sasl::handshake),
     api!(ApiVersionsRequest, 0..=4, "3+:s 3+:s", api_versions::api_versions),
     api!(CreateTopicsRequest, 2..=7, "[s i h [i [i]] [s s]] i b", topics::create),

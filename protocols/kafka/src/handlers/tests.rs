@@ -206,3 +206,19 @@ async fn times_are_found() {
         assert_eq!((found.error_code, found.offset, found.timestamp), (0, offset, told), "{time}");
     }
 }
+
+#[tokio::test]
+async fn the_question_of_librdkafka_for_all_topics_is_understood() {
+    let client = client();
+    make_topic(&client).await;
+    // No tags; null, and no to two questions, and no tags; and what it wrote by mistake.
+    let rest = Bytes::from_static(&[0, 0, 0, 0, 0, 1, 0, 0]);
+    let call = Call { key: MetadataRequest::KEY, version: 13, correlation: 7, client_id: None, rest };
+    let api = find(call.key).unwrap();
+    let Answer::Respond(output) = (api.run)(Arc::clone(&client), call, api.shape).await else {
+        panic!("no answer")
+    };
+    let mut bytes = output.to_bytes();
+    bytes.advance(9);
+    assert_eq!(MetadataResponse::decode(&mut bytes, 13).unwrap().topics.len(), 1);
+}

@@ -81,22 +81,22 @@ fn on(disk: Disk) {
     fs::write(&filler, vec![7; FILLER]).unwrap();
 
     for n in 0..10 {
-        stored(&mut client, "work", &format!("before {n}"));
+        stored(&mut client, "busy", &format!("before {n}"));
     }
     stored(&mut client, "gone", "x");
-    let (status, leased) = client.call("POST", "/v1/groups/g/receive?topic=work&max=5&lease=5m", "");
+    let (status, leased) = client.call("POST", "/v1/groups/g/receive?topic=busy&max=5&lease=5m", "");
     assert_eq!((status, leased["messages"].as_array().unwrap().len()), (200, 5), "{leased}");
 
     let acknowledged = fill(&mut client);
     assert!(acknowledged > 10, "only {acknowledged} large messages fit");
     everything_else_goes_on(&mut client, &leased);
-    let (status, answer) = client.call("POST", "/v1/topics/work/messages", "refused");
+    let (status, answer) = client.call("POST", "/v1/topics/busy/messages", "refused");
     assert_eq!((status, answer["code"].as_str()), (503, Some("storage-full")), "{answer}");
 
     fs::remove_file(&filler).unwrap();
     let begun = Instant::now();
     loop {
-        let (status, answer) = client.call("POST", "/v1/topics/work/messages", "after");
+        let (status, answer) = client.call("POST", "/v1/topics/busy/messages", "after");
         if status == 201 {
             break;
         }
@@ -153,7 +153,7 @@ fn everything_else_goes_on(client: &mut Client, leased: &serde_json::Value) {
         let (status, answer) = client.call("PUT", "/v1/groups/g/offsets", &body);
         assert_eq!(status, 200, "commit {n}: {answer}");
     }
-    let (status, answer) = client.call("POST", "/v1/groups/g/receive?topic=work&max=5&lease=5m", "");
+    let (status, answer) = client.call("POST", "/v1/groups/g/receive?topic=busy&max=5&lease=5m", "");
     assert_eq!((status, answer["messages"].as_array().unwrap().len()), (200, 5), "{answer}");
     let (status, answer) = client.call("DELETE", "/v1/topics/gone", "");
     assert!(status < 300, "{status} {answer}");

@@ -74,7 +74,8 @@ pub fn run(what: What, peers: Option<&Path>) -> Result {
 
 /// What needs no network: `crates/broker/examples/log_limits.rs`.
 fn log(folder: &Path) -> Result {
-    let example = ["run", "--quiet", "--release", "--package", "sluice-broker", "--example", "log_limits", "--"];
+    let example =
+        ["run", "--quiet", "--release", "--package", "sluice-broker", "--example", "log_limits", "--"];
     let mut run = shell::cargo(&example);
     run.arg(folder);
     shell::run(run)

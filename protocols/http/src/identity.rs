@@ -48,7 +48,7 @@ pub struct Identity {
 enum Seen {
     #[default]
     Nobody,
-    One(SessionWatch),
+    One(Box<SessionWatch>),
     Several,
 }
 
@@ -68,7 +68,7 @@ impl Identity {
         }
         let mut seen = self.seen.lock();
         if matches!(*seen, Seen::Nobody) {
-            *seen = Seen::One(SessionWatch::of(self.connection));
+            *seen = Seen::One(Box::new(SessionWatch::of(self.connection)));
         }
         let Seen::One(watch) = &mut *seen else { return Ok(()) };
         if watch.session().is_some_and(|known| known.principal() != session.principal()) {

@@ -446,7 +446,11 @@ async fn a_dry_run_of_what_takes_something_away_takes_nothing_away() {
     root(&server, "DELETE", &dry(acls), Value::Null).await.problem(404, "policy-not-found");
     // It needs what the removal needs, and no more.
     for target in ["/v1/users/app", "/v1/roles/spare", "/v1/users/app/password"] {
-        assert_eq!(call(&server, "writer", "DELETE", &dry(target), Value::Null).await.status, 204, "{target}");
+        assert_eq!(
+            call(&server, "writer", "DELETE", &dry(target), Value::Null).await.status,
+            204,
+            "{target}"
+        );
     }
     // What would be refused is refused.
     root(&server, "DELETE", &dry("/v1/users/root"), Value::Null).await.problem(409, "conflict");

@@ -14,6 +14,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 const NOW: u64 = 1_700_000_000_000;
 const SECRET: &str = "rabbit-hole-secret";
 
+/// What is sent, message by message, each made of the challenge before it.
+type Messages<'a> = &'a [&'a dyn Fn(&str) -> Vec<u8>];
+
 struct Door {
     auth: Auth,
     clock: Arc<ManualClock>,
@@ -37,7 +40,7 @@ impl Door {
     }
 
     /// Who gets in with these messages, each made of the nonce in the challenge before.
-    fn exchange(&self, mechanism: SaslMechanism, messages: &[&dyn Fn(&str) -> Vec<u8>]) -> Option<String> {
+    fn exchange(&self, mechanism: SaslMechanism, messages: Messages<'_>) -> Option<String> {
         let number = self.tried.fetch_add(1, Ordering::Relaxed);
         let from = SocketAddr::new(IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + number)), 1);
         let (mut exchange, mut challenge) = (SaslExchange::new(mechanism), String::new());
@@ -221,7 +224,7 @@ fn scram() {
     let first = "n=alice,r=nonce";
     let opening = |_: &str| format!("n,,{first}").into_bytes();
     let answer = |challenge: &str| scram_answer(first, challenge, SECRET).into_bytes();
-    let opens = |messages: &[&dyn Fn(&str) -> Vec<u8>]| door.exchange(SaslMechanism::ScramSha256, messages);
+    let opens = |messages: Messages<'_>| door.exchange(SaslMechanism::ScramSha256, messages);
     assert_eq!(opens(&[&opening, &answer]).as_deref(), Some("alice"));
     // An answer that was overheard belongs to another challenge.
     let heard = std::cell::RefCell::new(Vec::new());

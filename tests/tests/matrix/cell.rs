@@ -69,7 +69,11 @@ pub fn judge(world: &World, verb: Verb, wire: Wire, case: Case) -> Cell {
 
 /// A connection that was opened with a token ends with it: when it is taken away, or after the time it lasts.
 pub fn ends_with_its_token(world: &World, wire: Wire, lasts: Option<Duration>) -> Result<(), String> {
-    let Row::Asks(ask) = wire.row(Verb::Send) else { return Err("cannot send".to_owned()) };
+    let sends = [Verb::Send, Verb::SendSequenced].into_iter().find_map(|verb| match wire.row(verb) {
+        Row::Asks(ask) => Some(ask),
+        Row::Unsaid(_) => None,
+    });
+    let Some(ask) = sends else { return Err("cannot send".to_owned()) };
     let question = Question { world, wire, stage: world.stage(), ask };
     question.grant(&question.ask.needs);
     let token = world.token(&question.stage.user, lasts);
@@ -187,6 +191,8 @@ impl Question<'_> {
         // What comes before the verb is denied just so.
         let answer = self.prepare(speaker.as_mut()).unwrap_or_else(|| self.act(speaker.as_mut()));
         match answer {
+            // A number does not tell why; the same user does it from near.
+            Answer::Denied(_) if matches!(self.ask.denial, Denial::Numbered(_)) => Ok("denied".to_owned()),
             Answer::Denied(words) if !words.contains("the decision is deny") => {
                 Err(format!("the words do not tell why: {words}"))
             }
@@ -208,6 +214,9 @@ impl Question<'_> {
                 } else {
                     Err(format!("the words do not name {user}{what}: {words}"))
                 }
+            }
+            (Answer::Denied(words), Denial::Numbered(number)) if words == self.stage.fill(number) => {
+                Ok("denied".to_owned())
             }
             (Answer::Done(shown), Denial::Hides(what)) if !shown.contains(&self.stage.fill(what)) => {
                 Ok("hidden".to_owned())

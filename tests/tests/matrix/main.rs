@@ -6,7 +6,8 @@
 //! no wire of the table speaks for fails the test. Whoever may do a thing is granted exactly what the row says, so the
 //! table shows what each request needs, too.
 //!
-//! - `wire` — the wires, and how each is spoken raw: `http`, `mqhttp`, `remoting`, `stomp`
+//! - `wire` — the wires, and how each is spoken raw: `http`, `mqhttp`, `remoting`, `stomp`, and
+//!   `kafka` with its `kafka_requests`
 //! - `rows` — by which request each wire calls each verb
 //! - `world` — the server, its users, and what each cell finds there
 //! - `cell` — one question and the judgement of its answer
@@ -15,6 +16,8 @@
 
 mod cell;
 mod http;
+mod kafka;
+mod kafka_requests;
 mod mqhttp;
 mod remoting;
 mod rows;
@@ -84,6 +87,7 @@ fn every_listener_speaks_wires_of_the_table() {
             "namesrv" | "remoting" => &[Wire::Remoting],
             "http" => &[Wire::Http, Wire::MqHttp],
             "stomp" => &[Wire::Stomp],
+            "kafka" => &[Wire::Kafka],
             "all" => &Wire::ALL,
             other => {
                 panic!("a new listener, {other}: add its wire to wire.rs, and the compiler tells the rest")

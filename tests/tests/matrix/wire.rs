@@ -1,7 +1,7 @@
 //! The wires, and what can be said and heard on each.
 
 use crate::world::World;
-use crate::{http, mqhttp, remoting, stomp};
+use crate::{http, kafka, mqhttp, remoting, stomp};
 use sluice_broker::Verb;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -16,6 +16,7 @@ pub enum Wire {
     Http,
     MqHttp,
     Stomp,
+    Kafka,
 }
 
 /// What a client shows of itself.
@@ -57,7 +58,7 @@ pub trait Speaker {
 }
 
 impl Wire {
-    pub const ALL: [Self; 4] = [Self::Remoting, Self::Http, Self::MqHttp, Self::Stomp];
+    pub const ALL: [Self; 5] = [Self::Remoting, Self::Http, Self::MqHttp, Self::Stomp, Self::Kafka];
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -65,6 +66,7 @@ impl Wire {
             Self::Http => "http",
             Self::MqHttp => "mqhttp",
             Self::Stomp => "stomp",
+            Self::Kafka => "kafka",
         }
     }
 
@@ -82,14 +84,15 @@ impl Wire {
             Self::Remoting | Self::MqHttp => Some(
                 "every request is signed with a secret; a client of this wire has nowhere to show a token",
             ),
-            Self::Http | Self::Stomp => None,
+            Self::Http | Self::Stomp | Self::Kafka => None,
         }
     }
 
     /// What a connection hears last when it is cut because its user is gone.
     pub const fn last_words(self) -> &'static str {
         match self {
-            Self::Remoting | Self::Http | Self::MqHttp => "", // neither may answer what was not asked
+            // None of them may answer what was not asked.
+            Self::Remoting | Self::Http | Self::MqHttp | Self::Kafka => "",
             Self::Stomp => "Access refused",
         }
     }
@@ -100,6 +103,7 @@ impl Wire {
             Self::Http => crate::rows::http::row(verb),
             Self::MqHttp => crate::rows::mqhttp::row(verb),
             Self::Stomp => crate::rows::stomp::row(verb),
+            Self::Kafka => crate::rows::kafka::row(verb),
         }
     }
 
@@ -112,6 +116,7 @@ impl Wire {
             Self::Http => Box::new(http::Http::new(socket, shown)),
             Self::MqHttp => Box::new(mqhttp::MqHttp::new(socket, shown)),
             Self::Stomp => Box::new(stomp::Stomp::new(socket, shown)),
+            Self::Kafka => Box::new(kafka::Kafka::new(socket, shown)),
         }
     }
 }

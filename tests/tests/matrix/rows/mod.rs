@@ -4,6 +4,7 @@
 //! verb over one connection; the last one calls it. `needs` is everything that is granted.
 
 pub mod http;
+pub mod kafka;
 pub mod mqhttp;
 pub mod remoting;
 pub mod stomp;
@@ -30,6 +31,8 @@ pub struct Ask {
 pub enum Denial {
     /// It is refused, and the words name this action and resource.
     Names(&'static str),
+    /// It is refused with this number, and what it is about; the wire's answer has no room for words.
+    Numbered(&'static str),
     /// It is answered, and this is not shown.
     Hides(&'static str),
 }

@@ -40,7 +40,7 @@ pub(super) fn members(kind: &Kind, now: Millis) -> Vec<Member> {
         Kind::Consumer(group) => group
             .members()
             .map(|m| {
-                of(&m.id, &m.host, &m.client_id, m.topics().filter_map(|t| crate::names::topic(t)).collect())
+                of(&m.id, &m.host, &m.client_id, m.topics().filter_map(crate::names::topic).collect())
             })
             .collect(),
     }

@@ -119,9 +119,9 @@ fn spec(client: &Client, topic: &CreatableTopic) -> Result<TopicSpec, Refused> {
     if !(1..=most).contains(&queues) {
         return Err((Code::InvalidPartitions, format!("a topic has 1 to {most} partitions")));
     }
-    let each = topic.configs.iter();
-    each.fold(Ok(TopicSpec::with_queues(queues)), |spec, config| {
-        configs::change(client, spec?, &config.name, config.value.as_deref())
+    let mut each = topic.configs.iter();
+    each.try_fold(TopicSpec::with_queues(queues), |spec, config| {
+        configs::change(client, spec, &config.name, config.value.as_deref())
     })
 }
 

@@ -16,7 +16,7 @@ pub(crate) async fn find_coordinator(
     head: Head,
     request: FindCoordinatorRequest,
 ) -> Result<FindCoordinatorResponse, Fatal> {
-    let error = (request.key_type != GROUP).then(|| match request.key_type {
+    let error = (request.key_type != GROUP).then_some(match request.key_type {
         1 => (Code::TransactionalIdAuthorizationFailed, "transactions are not offered"),
         _ => (Code::InvalidRequest, "only groups have a coordinator"),
     });

@@ -69,7 +69,7 @@ def confluent():
 
 
 def kafka_python():
-    from kafka import ConsumerRebalanceListener, KafkaConsumer
+    from kafka import KafkaConsumer
     from kafka.coordinator.assignors.range import RangePartitionAssignor
     from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 
@@ -87,7 +87,8 @@ def kafka_python():
     consumer.subscribe([ask["topic"]])
     before = None
     while not ending.is_set():
-        records = consumer.poll(timeout_ms=100)
+        # When its time runs out while it joins again because a topic became known, it forgets what it is given.
+        records = consumer.poll(timeout_ms=100 if before else 4000)
         now = consumer.assignment()
         if now != before:
             before = set(now)

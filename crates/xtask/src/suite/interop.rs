@@ -115,6 +115,9 @@ pub fn steps(limit: Duration) -> Result<Vec<Step>> {
     let mut documents = command(root().join("tests/interop/curl/docs.sh"), &[]);
     documents.env("SLUICE_BIN", broker());
     steps.push(Step::new("interop/curl documents", documents, limit));
+    let mut groups = command(root().join("tests/interop/kafka-groups/groups.sh"), &[]);
+    groups.env("SLUICE_BIN", broker());
+    steps.push(Step::new("interop/kafka-groups", groups, limit));
     Ok(steps)
 }
 

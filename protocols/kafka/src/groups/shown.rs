@@ -39,9 +39,7 @@ pub(super) fn members(kind: &Kind, now: Millis) -> Vec<Member> {
             .collect(),
         Kind::Consumer(group) => group
             .members()
-            .map(|m| {
-                of(&m.id, &m.host, &m.client_id, m.topics().filter_map(crate::names::topic).collect())
-            })
+            .map(|m| of(&m.id, &m.host, &m.client_id, m.topics().filter_map(crate::names::topic).collect()))
             .collect(),
     }
 }

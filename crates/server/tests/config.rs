@@ -149,7 +149,7 @@ fn the_open_network_needs_an_access_list_or_a_word() {
 
 #[test]
 fn contradictions_are_refused() {
-    let off = "[listen]\nnamesrv='off'\nremoting='off'\nhttp='off'\nstomp='off'";
+    let off = "[listen]\nnamesrv='off'\nremoting='off'\nhttp='off'\nstomp='off'\nkafka='off'";
     assert!(refused(off, &[]).contains("every listener is off"));
     assert!(refused("tls.cert = 'x.pem'", &[]).contains("cert needs key"));
     assert!(refused("tls.modes = { htp = 'required' }", &[]).contains("no listener htp"));

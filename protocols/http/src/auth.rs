@@ -116,12 +116,12 @@ pub(crate) fn by_query(app: &App, token: &str, peer: SocketAddr) -> Result<Sessi
         metrics::counter!("sluice_http_logins_refused_total").increment(1);
         Problem::new(refusal(&error, &Shown::InQuery(token)), error.message()).challenge(true)
     })?;
-    let most = app.config.max_query_token;
+    let most = app.config.max_query_token_life;
     let last = app.broker.now().saturating_add(most.as_millis());
     match session.is_anonymous() || session.expires().is_some_and(|end| end <= last) {
         true => Ok(session),
         false => {
-            let detail = format!("a token in a query must end within {most} (http.max_query_token)");
+            let detail = format!("a token in a query must end within {most} (http.max_query_token_life)");
             Err(Problem::new(Code::Unauthenticated, detail).challenge(true))
         }
     }

@@ -56,7 +56,7 @@ pub struct Config {
     pub max_attempt_bytes: ByteSize,
     /// The longest that a token in a query (`access_token`) may still be good [1h]: addresses end up in logs and histories,
     /// so only what is soon worthless is taken there. `0s` takes none.
-    pub max_query_token: Span,
+    pub max_query_token_life: Span,
     /// Proxies whose word counts about who asks, in `Forwarded` or `X-Forwarded-For`, as `10.0.0.1` or `10.0.0.0/8` [none]: an
     /// address that anybody could write there would pass for one that policies trust.
     pub trusted_proxies: Vec<SourceNet>,
@@ -99,7 +99,7 @@ impl Default for Config {
             default_lease: Span::secs(60),
             max_attempts: 10_000,
             max_attempt_bytes: ByteSize::mib(64),
-            max_query_token: Span::secs(3600),
+            max_query_token_life: Span::secs(3600),
             trusted_proxies: Vec::new(),
             cors_origins: Vec::new(),
             websocket_origins: Vec::new(),

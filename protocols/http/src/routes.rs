@@ -43,7 +43,7 @@ const NAMESPACED: &[Param] = &[p(
 const TOKEN: &[Param] = &[p(
     ACCESS_TOKEN,
     Kind::Format("access-token"),
-    "A token that ends within `http.max_query_token`, for those who cannot set `Authorization`.",
+    "A token that ends within `http.max_query_token_life`, for those who cannot set `Authorization`.",
 )];
 
 /// What every call takes that stores under a key.

@@ -6,9 +6,9 @@ mod support;
 
 use base64::Engine;
 use serde_json::{Value, json};
-use sluice_auth::{AclFile, Auth, Command};
+use sluice_auth::{AclFile, Auth, Command, Credentials};
 use sluice_broker::Broker;
-use sluice_model::ManualClock;
+use sluice_model::{GroupName, ManualClock};
 use sluice_store::MemoryLog;
 use std::sync::Arc;
 use support::{Answer, Server, request, server_on};
@@ -186,6 +186,10 @@ async fn a_group_is_limited_whoever_consumes_for_it() {
     clock.advance(1_000);
     receive("g").await.expect(200);
     root(&server, "PUT", "/v1/groups/g/quota", json!({"connections": 1})).await.expect(200);
+    // Another connection consumes in the group already.
+    let credentials = Credentials::Password { user: "app", password: "apps-secret" };
+    let other = server.broker.login(credentials, ([127, 0, 0, 1], 9).into()).await.unwrap();
+    server.broker.auth().consume(&other, &GroupName::new("g").unwrap()).unwrap();
     let over = receive("g").await.problem(429, "quota-exceeded")["detail"].clone();
     assert!(over.as_str().unwrap().contains("Group:g is over its quota of 1 connections at once"), "{over}");
     assert_eq!(root(&server, "DELETE", "/v1/groups/g/quota", Value::Null).await.status, 204);

@@ -135,7 +135,8 @@ impl Turn<'_> {
                 }
                 looked.bytes += part.records.len();
                 if let (Some(name), Ok(queue)) = (name, u32::try_from(asked.partition)) {
-                    looked.places.push((name.clone(), QueueId(queue), part.next));
+                    // Behind all that is there: what does not fit into this answer is no news.
+                    looked.places.push((name.clone(), QueueId(queue), part.end));
                 }
                 told.records = Some(part.records);
             }

@@ -18,6 +18,8 @@ use sluice_auth::Credentials;
 use sluice_broker::Broker;
 use sluice_net::Advertised;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Wake};
 use std::time::Duration;
 
 fn client() -> Arc<Client> {
@@ -187,6 +189,34 @@ async fn a_waiting_fetch_is_woken_by_data() {
     tokio::task::yield_now().await;
     assert_eq!(produce(&client, batch(&[b"x"])).await.base_offset, 0);
     let fetched = tokio::time::timeout(Duration::from_secs(20), waiting).await.unwrap().unwrap();
+    assert!(!fetched.responses[0].partitions[0].records.as_ref().unwrap().is_empty());
+}
+
+/// Counts how often a future wants to be looked at again.
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test]
+async fn a_fetch_whose_limit_is_below_what_it_waits_for_rests() {
+    let client = client();
+    make_topic(&client).await;
+    produce(&client, batch(&[b"one", b"two"])).await;
+    produce(&client, batch(&[b"three"])).await;
+    let mut request = fetch_request(0, 30_000).with_min_bytes(1 << 20);
+    request.topics[0].partitions[0].partition_max_bytes = 1;
+    let mut waiting = std::pin::pin!(ask(&client, 12, request));
+    let wakes = Arc::new(Wakes::default());
+    let waker = wakes.clone().into();
+    assert!(waiting.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    assert_eq!(wakes.0.load(Ordering::Relaxed), 0, "there is nothing to look for");
+    client.close();
+    let fetched = tokio::time::timeout(Duration::from_secs(20), waiting).await.unwrap();
     assert!(!fetched.responses[0].partitions[0].records.as_ref().unwrap().is_empty());
 }
 

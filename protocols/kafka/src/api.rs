@@ -233,8 +233,16 @@ mod tests {
     proptest! {
         #[test]
         fn the_walk_and_the_library_agree_on_where_a_body_ends(body in body(), version in 0_i16..19) {
-            for api in all().filter(|api| (api.min.max(if api.key == 0 { 3 } else { 0 })..=api.max).contains(&version)) {
-                agree_on(api.key, &body, version, api.shape)?;
+            for api in all() {
+                let (min, max) = match api.key {
+                    0 => (3, api.max),
+                    // The library reads Fetch's tagged fields past the size that they claim.
+                    1 => (api.min, 11),
+                    _ => (api.min, api.max),
+                };
+                if (min..=max).contains(&version) {
+                    agree_on(api.key, &body, version, api.shape)?;
+                }
             }
         }
     }

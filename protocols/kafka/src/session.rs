@@ -188,8 +188,7 @@ impl FramedHandler for KafkaSession {
         Flow::Close(None)
     }
 
-    fn closing(&mut self, why: &Closing) {
-        let _ = why;
+    fn closing(&mut self, _: &Closing) {
         self.client.close();
     }
 }

@@ -3,10 +3,15 @@
 //! Each rule is a promise that users are given: no double delivery inside a lease, attempts counted, nothing passed
 //! over, timers never early and once, dead letters once and together with what they settle, progress never back.
 
+use crate::ends;
 use crate::model::{Cell, HALVES, Model, TIMERS};
 use crate::node::Asked;
-use crate::record::{Decision, Rec};
+use crate::numbered::Verdict;
+use crate::ordered;
+use crate::packs;
+use crate::record::{Change, Decision, Numbered, Rec};
 use crate::spy::{Group, Item};
+use crate::tally;
 use sluice_model::{Message, Millis, Offset};
 use std::ops::Range;
 
@@ -26,39 +31,59 @@ pub struct Doing<'a> {
     pub next: &'a dyn Fn(u32) -> Offset,
 }
 
-/// Says which rule a group breaks.
-pub fn check(model: &Model, group: &Group, doing: &Doing<'_>) -> Result<(), String> {
+/// Says which rule a group breaks, or which promises were looked at.
+pub fn check(model: &Model, group: &Group, doing: &Doing<'_>) -> Result<Vec<&'static str>, String> {
     let records: Vec<Rec> = group.items.iter().filter_map(record).collect();
     let messages: Vec<(u32, &Message)> = group.items.iter().filter_map(message).collect();
-    let look = Look { model, doing, records: &records, messages: &messages };
-    for item in &group.items {
-        if let Item::Message { queue, offset, .. } = item {
-            let next = model.queues.get(queue).and_then(|q| q.keys().next_back()).map_or(0, |last| last + 1);
-            if *offset < next {
-                return Err(format!("offset {offset} of queue {queue} is given again; {next} is the next"));
-            }
+    let look = Look { model, doing, group, records: &records, messages: &messages };
+    for (queue, offsets) in group.items.iter().filter_map(Item::place) {
+        let next = model.next_offset(queue);
+        if offsets.start < next {
+            return Err(format!(
+                "offset {} of queue {queue} is given again; {next} is the next",
+                offsets.start
+            ));
         }
     }
-    records.iter().try_for_each(|record| look.at(record))
+    ends::check(model, group, doing.now, doing.asked)?;
+    records.iter().try_for_each(|record| look.at(record))?;
+    look.die_once()?;
+    let in_order = ordered::check(model, &records, doing)?.then_some(tally::IN_ORDER);
+    let of_offsets = messages.first().map(|_| tally::OFFSETS);
+    Ok(of_offsets.into_iter().chain(in_order).chain(records.iter().filter_map(promise)).collect())
+}
+
+/// The promise that a record is about.
+fn promise(record: &Rec) -> Option<&'static str> {
+    Some(match record {
+        Rec::Lease { .. } => tally::LEASES,
+        Rec::Fired { .. } => tally::TIMERS_EARLY,
+        Rec::Prepared { .. } | Rec::Decided { .. } => tally::HALVES,
+        Rec::Producer(change) if matches!(**change, Change::Ended { .. }) => tally::TRANSACTIONS,
+        Rec::Numbered { .. } => tally::NUMBERED,
+        Rec::Redriven { .. } => tally::DEAD_LETTERS,
+        _ => return None,
+    })
 }
 
 fn record(item: &Item) -> Option<Rec> {
     match item {
         Item::State { bytes, .. } => Rec::decode(bytes),
-        Item::Message { .. } => None,
+        Item::Message { .. } | Item::Batch { .. } => None,
     }
 }
 
 fn message(item: &Item) -> Option<(u32, &Message)> {
     match item {
         Item::Message { queue, message, .. } => Some((*queue, message)),
-        Item::State { .. } => None,
+        Item::State { .. } | Item::Batch { .. } => None,
     }
 }
 
 struct Look<'a> {
     model: &'a Model,
     doing: &'a Doing<'a>,
+    group: &'a Group,
     records: &'a [Rec],
     messages: &'a [(u32, &'a Message)],
 }
@@ -70,7 +95,9 @@ impl Look<'_> {
                 self.lease(*group, *queue, *next, deliveries)
             }
             Rec::Settled { group, queue, offset } => self.settled(*group, *queue, *offset),
-            Rec::Returned { group, queue, offset, .. } => self.returned(*group, *queue, *offset),
+            Rec::Returned { group, queue, offset, attempt, .. } => {
+                self.returned(*group, *queue, *offset, *attempt)
+            }
             Rec::Extended { group, queue, offset, .. } => self.allowed(*group, *queue, *offset, "extended"),
             Rec::Offset { group, queue, offset } => self.moved(*group, *queue, *offset),
             Rec::Delayed { due, .. } => self.delayed(*due),
@@ -85,6 +112,11 @@ impl Look<'_> {
             }
             Rec::Cut { queue, below } => self.cut(*queue, *below),
             Rec::Redriven { queue, from, to } => self.redriven(*queue, *from, *to),
+            Rec::Access(_) if !self.doing.asked.access => Err("nobody asked for other rights".to_owned()),
+            Rec::OffsetGone { .. } | Rec::Noted { .. } if !self.doing.asked.moves && !self.commits() => {
+                Err(format!("{record:?}, which nobody asked for"))
+            }
+            Rec::Numbered { queue, batch } => self.numbered(*queue, batch),
             _ => Ok(()),
         }
     }
@@ -103,6 +135,38 @@ impl Look<'_> {
         })
     }
 
+    /// A dead letter comes with what it settles, one with each; alone only when a consumer gave it back for the last time.
+    fn die_once(&self) -> Result<(), String> {
+        let letters = self.messages.iter().filter_map(|(to, copy)| {
+            Some((self.model.owner(*to)?.0.dead_letter_group()?, *to, copy.body.as_ref()?))
+        });
+        for (group, to, body) in letters.filter(|_| !self.records.is_empty()) {
+            let copies =
+                self.messages.iter().filter(|(of, copy)| *of == to && copy.body.as_ref() == Some(body));
+            let number = self.model.group_number(&group);
+            let is = |of: u32, queue: u32, offset: Offset| {
+                let stored = self.model.message(queue, offset);
+                Some(of) == number && stored.is_some_and(|stored| stored.message.body.as_ref() == Some(body))
+            };
+            let settled = |record: &Rec| match record {
+                Rec::Settled { group, queue, offset } => usize::from(is(*group, *queue, *offset)),
+                Rec::Lease { group, queue, next, deliveries, .. } => {
+                    let from =
+                        self.model.progress.get(&(*group, *queue)).map_or(*next, |progress| progress.next);
+                    let passed =
+                        (from..(*next).max(from)).filter(|at| !deliveries.iter().any(|(to, _)| to == at));
+                    passed.filter(|at| is(*group, *queue, *at)).count()
+                }
+                _ => 0,
+            };
+            let (copies, settled) = (copies.count(), self.records.iter().map(settled).sum::<usize>());
+            if copies != settled {
+                return Err(format!("{copies} dead letters for {settled} messages of {group}"));
+            }
+        }
+        Ok(())
+    }
+
     fn lease(
         &self,
         group: u32,
@@ -112,6 +176,9 @@ impl Look<'_> {
     ) -> Result<(), String> {
         let progress = self.model.progress.get(&(group, queue));
         let start = progress.map_or(deliveries.first().map_or(next, |(o, _)| *o), |progress| progress.next);
+        if next < start {
+            return Err(format!("group {group} on queue {queue} goes back from {start} to {next}"));
+        }
         for (offset, attempt) in deliveries {
             let place = format!("offset {offset} of queue {queue} to group {group}");
             let before = match self.cell(group, queue, *offset) {
@@ -126,11 +193,20 @@ impl Look<'_> {
             if *attempt > self.doing.max_attempts {
                 return Err(format!("{place}: attempt {attempt} is one too many"));
             }
-            if self.model.message(queue, *offset).is_none() {
-                return Err(format!("{place}: there is no such message"));
+            match self.model.message(queue, *offset) {
+                None => return Err(format!("{place}: there is no such message")),
+                Some(stored) if self.model.is_hidden(stored) => {
+                    return Err(format!("{place}: delivered although its transaction was aborted"));
+                }
+                Some(_) if *offset >= self.model.stable(queue, (self.doing.next)(queue)) => {
+                    return Err(format!("{place}: delivered although it is not decided"));
+                }
+                Some(_) => {}
             }
         }
-        for offset in start..next {
+        // Offsets without a message are many, behind an unclean stop.
+        let messages = self.model.queues.get(&queue).into_iter();
+        for offset in messages.flat_map(|all| all.range(start..next.max(start))).map(|(offset, _)| *offset) {
             let delivered = deliveries.iter().any(|(o, _)| *o == offset);
             if !delivered && !self.may_pass_over(group, queue, offset) {
                 return Err(format!("offset {offset} of queue {queue} is passed over for group {group}"));
@@ -146,6 +222,7 @@ impl Look<'_> {
         });
         offset < (self.doing.min)(queue)
             || returned
+            || self.model.is_hidden(stored)
             || self.dies(group, queue, offset)
             || self.is_unwanted(&stored.message)
     }
@@ -172,21 +249,32 @@ impl Look<'_> {
         if by_itself { Ok(()) } else { self.allowed(group, queue, offset, "settled") }
     }
 
-    fn returned(&self, group: u32, queue: u32, offset: Offset) -> Result<(), String> {
-        // Of a retry topic: another topic's message, which waits for a receive of its own.
+    fn returned(&self, group: u32, queue: u32, offset: Offset, attempt: u32) -> Result<(), String> {
+        // Of a retry topic: another topic's message, which waits for a receive of its own. In order: one that would overtake.
+        let is_retry = self.model.owner(queue).is_some_and(|(topic, ..)| topic.retry_group().is_some());
         let left = self.cell(group, queue, offset).is_none()
-            && self.model.owner(queue).is_some_and(|(topic, ..)| topic.retry_group().is_some())
-            && self.records.iter().any(|r| matches!(r, Rec::Lease { queue: q, .. } if *q == queue));
+            && attempt == 0
+            && self.records.iter().any(|r| matches!(r, Rec::Lease { queue: q, .. } if *q == queue))
+            && (is_retry
+                || ordered::may_be_left(self.model, self.records, self.doing, (group, queue), offset));
         if left { Ok(()) } else { self.allowed(group, queue, offset, "returned") }
     }
 
     fn moved(&self, group: u32, queue: u32, offset: Offset) -> Result<(), String> {
         match self.model.progress.get(&(group, queue)) {
-            Some(progress) if !self.doing.asked.moves => {
+            Some(progress) if !self.doing.asked.moves && !self.commits() => {
                 Err(format!("group {group} on queue {queue} is moved from {} to {offset}", progress.next))
             }
             _ => Ok(()),
         }
+    }
+
+    /// A transaction is committed, and with it the offsets that were promised.
+    fn commits(&self) -> bool {
+        self.records.iter().any(|record| match record {
+            Rec::Producer(change) => matches!(**change, Change::Ended { commit: true, .. }),
+            _ => false,
+        })
     }
 
     fn delayed(&self, due: Millis) -> Result<(), String> {
@@ -306,6 +394,20 @@ impl Look<'_> {
         let meant = waiting.filter(|((_, lsn), timer)| appended.contains(lsn) && !timer.aside).count();
         let right = meant + gone.len() == count && due.start > self.doing.now && self.messages.is_empty();
         if right { Ok(()) } else { Err(format!("{count} timers of {due:?} are put aside, and {meant} wait")) }
+    }
+
+    /// A numbered batch is the next one, and whole.
+    fn numbered(&self, queue: u32, batch: &Numbered) -> Result<(), String> {
+        let count = batch.count as usize;
+        let verdict = self.model.judge(queue, batch);
+        let places = || self.group.items.iter().filter_map(Item::place);
+        let messages: usize = self.group.items.iter().map(|item| packs::messages(item).len()).sum();
+        let whole = messages == count && places().all(|(to, _)| to == queue);
+        if verdict == Verdict::Stored && whole {
+            Ok(())
+        } else {
+            Err(format!("{batch:?} is {verdict:?}, {whole}"))
+        }
     }
 
     fn cut(&self, queue: u32, below: Offset) -> Result<(), String> {

@@ -1,9 +1,11 @@
 //! The broker beside the model: what is readable, where groups are, and what is left at the end.
 
 use crate::node::{Check, Node, now};
-use sluice_broker::{FindRequest, Lease, PullRequest, ReceiveRequest, SearchBy, StartAt};
-use sluice_model::{Filter, GroupName, Message, Offset, QueueId, StoredMessage, TopicName};
-use std::collections::BTreeMap;
+use crate::ordered::lease_of;
+use crate::tally;
+use sluice_broker::{FindRequest, PullRequest, ReceiveRequest, SearchBy, StartAt};
+use sluice_model::{ErrorKind, Filter, GroupName, Message, Offset, QueueId, StoredMessage, TopicName};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// At most so many messages at once.
@@ -14,6 +16,7 @@ const ROUNDS: usize = 400;
 impl Node {
     /// Compares everything that can be seen. What waits to be written is written first.
     pub fn compare(&mut self) -> Check {
+        self.can_read();
         self.commit()?;
         if self.is_down() {
             return Ok(());
@@ -26,6 +29,10 @@ impl Node {
             }
         }
         self.compare_transactions()?;
+        self.compare_catalog()?;
+        self.compare_access()?;
+        self.compare_notes()?;
+        self.compare_named()?;
         self.compare_progress()
     }
 
@@ -41,15 +48,19 @@ impl Node {
         if let Some((offset, _)) = gone {
             return Err(format!("offset {offset} of {topic} {id} is gone before its time"));
         }
-        let mut wanted = messages.range(min..);
+        // By the model alone: what it says is decided can be read, whatever the log says that it holds.
+        let stable = self.model.stable(queue, self.model.next_offset(queue)).max(min);
+        let hidden = messages.iter().filter(|(_, stored)| self.model.is_hidden(stored));
+        let hidden: BTreeSet<Offset> = hidden.map(|(offset, _)| *offset).collect();
+        let mut wanted = messages.range(min..stable).filter(|(offset, _)| !hidden.contains(offset));
         let mut from = min;
         while from < next {
-            let pulled = self.pull(topic, id, from, MANY)?;
+            let Some(pulled) = self.pull(topic, id, from, MANY)? else { return Ok(()) };
             for message in &pulled.messages {
                 let same = wanted.next().is_some_and(|(offset, stored)| {
                     *offset == message.offset
-                        && stored.lsn == message.locator
-                        && *stored.message == message.message
+                        && stored.locator == message.locator
+                        && stored.is(&message.message)
                 });
                 if !same {
                     return Err(format!("{topic} {id}: offset {} is not what it should be", message.offset));
@@ -65,7 +76,10 @@ impl Node {
         }
         match wanted.next() {
             Some((offset, _)) => Err(format!("{topic} {id}: offset {offset} is missing")),
-            None => Ok(()),
+            None => {
+                self.checked(tally::OFFSETS);
+                self.compare_packed(topic, id, queue)
+            }
         }
     }
 
@@ -74,22 +88,23 @@ impl Node {
         let id = &wanted.message.id;
         let mut request = FindRequest::new(topic, id, SearchBy::Id, MANY);
         (request.from, request.to) = (wanted.stored, wanted.stored);
-        let found = now(self.broker.find(&self.me, &request))?.map_err(|e| format!("no search: {e:?}"))?;
-        self.tally.checks += 1;
+        let found = now(self.broker.find(&self.me, &request))?;
+        let Some(found) = self.found("search", found)? else { return Ok(()) };
+        self.checked(tally::FOUND);
         if found.messages.iter().filter(|message| *message == wanted).count() == 1 {
             return Ok(());
         }
         Err(format!("{topic}: {id} at {} is not found by its id, but {:?}", wanted.locator, found.messages))
     }
 
-    /// Reads from a queue, and takes note of what is shown.
+    /// Reads from a queue, and takes note of what is shown; nothing when the disk has stopped.
     pub fn pull(
         &mut self,
         topic: &TopicName,
         id: QueueId,
         offset: Offset,
         max: usize,
-    ) -> Check<sluice_broker::Pulled> {
+    ) -> Check<Option<sluice_broker::Pulled>> {
         let request = PullRequest {
             topic,
             queue: id,
@@ -100,14 +115,19 @@ impl Node {
             group: None,
             wait: Duration::ZERO,
         };
-        let pulled = now(self.broker.pull(&self.me, &request))?.map_err(|e| format!("no pull: {e:?}"))?;
+        let mut pulled = now(self.broker.pull(&self.me, &request))?;
+        if self.was_unreadable && pulled.as_ref().is_err_and(|e| e.kind() == ErrorKind::Unavailable) {
+            self.can_read();
+            pulled = now(self.broker.pull(&self.me, &request))?;
+        }
+        let Some(pulled) = self.found("pull", pulled)? else { return Ok(None) };
         let queue = self.model.topics.get(topic).and_then(|t| t.queues.get(id.0 as usize)).copied();
         let queue = queue.ok_or_else(|| format!("{topic} has no queue {id}"))?;
         for message in &pulled.messages {
             let body = message.message.body_or_empty();
             self.shown(queue, message.offset, message.locator, &body)?;
         }
-        Ok(pulled)
+        Ok(Some(pulled))
     }
 
     fn compare_progress(&mut self) -> Check {
@@ -132,7 +152,7 @@ impl Node {
             if found != wanted {
                 return Err(format!("group {name} is at {found:?}, not at {wanted:?}"));
             }
-            self.tally.checks += 1;
+            self.checked(tally::PROGRESS);
         }
         Ok(())
     }
@@ -141,20 +161,27 @@ impl Node {
     pub fn drain(&mut self) -> Check {
         self.vfs.heal();
         self.vfs.set_capacity(1 << 40);
-        (self.is_full, self.was_full) = (false, false);
+        (self.is_full, self.was_full, self.was_unreadable) = (false, false, false);
         // The holders' deliveries come back.
         let asked = self.all_held();
         self.holders.clear();
         self.absorb(&asked)?;
+        self.live.clear();
+        self.absorb(&crate::node::Asked::default())?;
         self.clock.advance(3600 * 1000);
         self.latest = self.latest.max(self.now());
         self.accepts_again()?;
         self.give_all_up()?;
+        self.end_overdue()?;
+        if self.model.spans.named.values().any(|known| known.open.is_some()) {
+            return Err("a transaction is open for longer than it may be".to_owned());
+        }
         self.fire()?;
         self.commit()?;
         if !self.model.timers.is_empty() {
             return Err(format!("{} timers have not fired", self.model.timers.len()));
         }
+        self.checked(tally::TIMERS_ONCE);
         let groups: Vec<GroupName> = self.model.groups.values().map(|group| group.name.clone()).collect();
         let topics: Vec<TopicName> = self.model.topics.keys().cloned().collect();
         for group in &groups {
@@ -196,7 +223,7 @@ impl Node {
                 topic,
                 filter: &Filter::All,
                 max: MANY,
-                lease: Lease::For(Duration::from_secs(30)),
+                lease: lease_of(group, Duration::from_secs(30)),
                 wait: Duration::ZERO,
                 start: StartAt::Earliest,
                 create: None,
@@ -246,7 +273,7 @@ impl Node {
                 ));
             }
         }
-        self.tally.checks += 1;
+        self.checked(tally::NOTHING_LOST);
         Ok(())
     }
 

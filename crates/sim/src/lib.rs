@@ -10,30 +10,54 @@
 //! | `verbs` | the broker's verbs, each with what its answer has to be |
 //! | `transactions` | messages that are prepared, and what becomes of them |
 //! | `mending` | taking back, cutting off, sending dead letters again; looking on |
+//! | `catalog` | topics and groups |
+//! | `people` | users, roles and policies |
+//! | `members` | who takes part in groups, locks of queues, groups that another front-end gathers and what they commit |
+//! | `waits` | who waits for queues, and messages by the time at which they were made |
+//! | `ordered` | groups that consume in order |
+//! | `readers` | cursors, the lives of messages, groups that are put somewhere |
+//! | `numbered` | producers that number what they send |
+//! | `named`, `spans`, `ends` | producers with names, whose transactions span queues and offsets: what they do, what that comes to, and the rules |
+//! | `packs` | batches that are kept as they are sent, and what those see who take them apart |
 //! | `spy` | a log between broker and log, which remembers what was appended |
 //! | `model`, `record` | what the broker must know, as a naive fold over that |
 //! | `check` | the rules that what is appended has to keep |
-//! | `node` | the node's lives and crashes, and what has to survive |
+//! | `node` | the node, and what it has promised |
+//! | `lives` | its crashes and starts, and what has to survive |
 //! | `compare` | the broker beside the model |
+//! | `tally` | what went wrong and what was looked at, counted |
 //! | `damage` | the end of a seed: a disk that is itself wrong, and a repair |
 //!
 //! `cargo xtask sim` runs seeds; `SEED=n` replays one, with `SHOW=1` every step is printed.
 
+mod catalog;
 mod check;
 mod compare;
 mod damage;
+mod ends;
+mod lives;
+mod members;
 mod mending;
 mod model;
+mod named;
 mod node;
+mod numbered;
 mod once;
+mod ordered;
+mod packs;
+mod people;
+mod readers;
 mod record;
+mod spans;
 mod spy;
 mod steps;
+mod tally;
 mod trace;
 mod transactions;
 mod verbs;
+mod waits;
 
-pub use node::Tally;
+pub use tally::Tally;
 
 use node::Node;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -63,5 +87,6 @@ pub fn run(seed: u64, show: bool) -> Outcome {
             Some(format!("a panic: {}", text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("?")))
         }
     };
+    tally::add(&mut node.tally.faults, node.vfs.injected());
     Outcome { trace: node.trace.hash(), tally: node.tally, broken }
 }

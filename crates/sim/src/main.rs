@@ -28,6 +28,9 @@ struct Arguments {
     most: usize,
 }
 
+/// In so many seeds every fault strikes, and every promise is looked at.
+const ENOUGH: u64 = 5000;
+
 #[derive(Default)]
 struct Sum {
     seeds: u64,
@@ -70,7 +73,7 @@ fn main() -> ExitCode {
 impl Sum {
     fn add(&mut self, seed: u64, tally: Tally, broken: Option<String>) {
         self.seeds += 1;
-        self.tally = self.tally + tally;
+        self.tally += tally;
         if let Some(broken) = broken {
             println!("SEED={seed} breaks a promise: {broken}");
             self.broken.push((seed, broken));
@@ -79,14 +82,20 @@ impl Sum {
 }
 
 fn report(sum: &Sum, took: Duration) -> ExitCode {
-    let Tally { steps, crashes, checks, messages, deliveries } = sum.tally;
+    let Sum { seeds, tally, broken } = sum;
+    let (checks, broken) = (tally.checks(), broken.len());
+    let Tally { steps, crashes, messages, deliveries, .. } = tally;
+    let table = tally.table();
+    table.iter().for_each(|(what, count)| println!("{count:>12}  {what}"));
     println!(
-        "{} seeds in {:.0?}: {crashes} crashes, {steps} steps, {messages} messages, {deliveries} deliveries, {checks} checks; {} broken",
-        sum.seeds,
-        took,
-        sum.broken.len()
+        "{seeds} seeds in {took:.0?}: {crashes} crashes, {steps} steps, {messages} messages, {deliveries} deliveries, {checks} checks; {broken} broken",
     );
-    if sum.broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let missing = table.iter().filter(|(_, count)| *count == 0 && *seeds >= ENOUGH);
+    let missing: Vec<_> = missing.map(|(what, _)| *what).collect();
+    if !missing.is_empty() {
+        println!("never: {missing:?}");
+    }
+    if broken == 0 && missing.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn replay(seed: u64) -> ExitCode {

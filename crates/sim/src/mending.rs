@@ -1,6 +1,7 @@
 //! Taking waiting messages back, cutting queues off, sending dead letters again; and looking, which changes nothing.
 
 use crate::node::{Asked, Check, Node, now};
+use crate::tally;
 use sluice_broker::{RedriveRequest, StartAt};
 use sluice_model::{ErrorKind, GroupName, QueueId, TopicName};
 use std::collections::BTreeSet;
@@ -55,6 +56,19 @@ impl Node {
         self.begin_call("truncate", &asked, call, &[ErrorKind::TopicNotFound])
     }
 
+    /// Cuts one queue at an offset, or at its end.
+    pub fn truncate_queue(&mut self, topic: &TopicName) -> Check {
+        let Some(queue) = self.first_queue(topic) else { return Ok(()) };
+        let (min, next) = self.bounds(queue);
+        // Rather little, so that something is left.
+        let below = (self.dice.below(8) > 0).then(|| min + self.dice.below((next - min) / 4 + 2));
+        let (broker, me, topic) = (self.broker.clone(), self.me.clone(), topic.clone());
+        let call = async move { broker.truncate_queue(&me, &topic, QueueId(0), below).await };
+        let expected: &[ErrorKind] =
+            if below.is_some_and(|below| below > next) { &[ErrorKind::OffsetOutOfRange] } else { &[] };
+        self.begin_call("truncate queue", &Asked { cuts: true, ..Asked::default() }, call, expected)
+    }
+
     pub fn redrive(&mut self, group: &GroupName) -> Check {
         self.commit()?;
         let (broker, me, group) = (self.broker.clone(), self.me.clone(), group.clone());
@@ -71,6 +85,7 @@ impl Node {
 
     /// What can be looked at is what the model says.
     pub fn some_look(&mut self, topic: &TopicName, group: &GroupName) -> Check {
+        self.can_read();
         self.commit()?;
         if self.is_down() {
             return Ok(());
@@ -91,7 +106,7 @@ impl Node {
             return Ok(());
         }
         let letters = now(self.broker.dead_letters(&self.me.clone(), group, Vec::new(), usize::MAX))?;
-        let (letters, _) = letters.map_err(|e| format!("no dead letters: {e:?}"))?;
+        let Some((letters, _)) = self.found("dead letters", letters)? else { return Ok(()) };
         let found: BTreeSet<u64> = letters.iter().map(|letter| letter.offset).collect();
         let (min, next) = self.bounds(queue);
         let stored = self.model.queues.get(&queue).into_iter().flat_map(|messages| messages.range(min..next));
@@ -99,7 +114,7 @@ impl Node {
             .map(|(offset, _)| *offset)
             .filter(|offset| !self.model.redriven.contains(&(queue, *offset)))
             .collect();
-        self.tally.checks += 1;
+        self.checked(tally::DEAD_LETTERS);
         if found == wanted {
             Ok(())
         } else {
@@ -114,22 +129,27 @@ impl Node {
         };
         let time = self.now().saturating_sub(self.dice.below(120_000));
         let at = now(self.broker.offset_at(&self.me.clone(), topic, QueueId(0), time))?;
-        let at = at.map_err(|e| format!("no offset of a time: {e:?}"))?;
+        let Some(at) = self.found("offset of a time", at)? else { return Ok(()) };
         let (min, next) = self.bounds(queue);
         let messages = self.model.queues.get(&queue).cloned().unwrap_or_default();
-        let wanted = messages.range(min..next).find(|(_, stored)| stored.stored >= time);
+        let mut visible = messages.range(min..next).filter(|(_, stored)| !self.model.is_hidden(stored));
+        let wanted = visible.find(|(_, stored)| stored.stored >= time);
         let wanted_at = wanted.map_or(next, |(offset, _)| *offset);
-        self.tally.checks += 1;
-        // What is hidden still counts: then it is the first that can be read.
+        self.checked(tally::FOUND);
+        // What is cut off still counts: then it is the first that can be read. So do aborted messages and the ends of
+        // transactions, behind which a clock that was set back may have stored earlier ones.
+        let is_visible = |offset: u64| messages.get(&offset).is_some_and(|s| !self.model.is_hidden(s));
         let hidden = messages.range(..min).any(|(_, stored)| stored.stored >= time);
-        if at != wanted_at && !(hidden && at == min) {
+        if at != wanted_at && (at > wanted_at || is_visible(at)) && !(hidden && at == min) {
             return Err(format!("{topic} at {time} begins at {at}, not at {wanted_at} ({min}, {next})"));
         }
         let Some((_, stored)) = wanted else { return Ok(()) };
-        let found = now(self.broker.message_at(&self.me.clone(), stored.lsn))?;
-        match found {
-            Ok(found) if found.message == *stored.message => Ok(()),
-            found => Err(format!("the message at {} is {found:?}", stored.lsn)),
+        let found = now(self.broker.message_at(&self.me.clone(), stored.locator))?;
+        match self.found("message at a place", found)? {
+            Some(found) if !stored.is(&found.message) => {
+                Err(format!("the message at {} is {found:?}", stored.locator))
+            }
+            _ => Ok(()),
         }
     }
 }

@@ -4,8 +4,12 @@
 //! applied, [`check`](crate::check) asks whether the rules allow it now; after a crash, the model is made anew from
 //! those groups that survived, and the broker must know neither more nor less.
 
-use crate::record::{Decision, Rec};
+use crate::numbered::Batch;
+use crate::packs;
+use crate::record::{Decision, Marker, Rec};
+use crate::spans::Spans;
 use crate::spy::{Group, Item};
+use sluice_broker::{GroupSpec, TopicSpec};
 use sluice_model::{GroupName, Message, Millis, Offset, TopicName};
 use sluice_store::Lsn;
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,6 +38,14 @@ pub struct Model {
     pub floors: BTreeMap<u32, Offset>,
     /// Dead letters that went to their group again.
     pub redriven: BTreeSet<(u32, Offset)>,
+    /// What consumers wrote beside the offsets that they committed: of which offset, with which epoch.
+    pub notes: BTreeMap<(u32, u32), (Offset, Option<i32>, String)>,
+    /// The changes of users, roles and policies.
+    pub access: Vec<sluice_auth::Change>,
+    /// The batches of each producer in each queue.
+    pub numbered: BTreeMap<(u32, u64), Vec<Batch>>,
+    /// Producers with names and their transactions.
+    pub spans: Spans,
 }
 
 #[derive(Debug, Clone)]
@@ -45,21 +57,41 @@ pub struct Half {
     pub message: Box<Message>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Topic {
     pub queues: Vec<u32>,
+    pub spec: TopicSpec,
+    pub created: Millis,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct GroupState {
     pub name: GroupName,
+    pub spec: GroupSpec,
+    pub created: Millis,
 }
 
 #[derive(Debug, Clone)]
 pub struct Stored {
-    pub lsn: Lsn,
+    /// Where its entry lies.
+    pub at: Lsn,
+    /// What it is called.
+    pub locator: Lsn,
     pub stored: Millis,
     pub message: Box<Message>,
+    /// It lies in a batch: of the message, only the body is the producer's.
+    pub packed: bool,
+    /// The transaction over several queues that it is part of.
+    pub round: Option<u64>,
+}
+
+impl Stored {
+    pub fn is(&self, found: &Message) -> bool {
+        match self.packed {
+            true => self.message.body == found.body,
+            false => *self.message == *found,
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -121,6 +153,15 @@ impl Cell {
         }
     }
 
+    /// Whether somebody holds it.
+    pub fn is_leased(&self, now: Millis) -> bool {
+        match self.state {
+            CellState::Leased { until: Until::Time(time), .. } => time > now,
+            CellState::Leased { until: Until::Holder(_), .. } => true,
+            CellState::Waiting(_) => false,
+        }
+    }
+
     /// Whether this lease is good for settling it.
     pub fn is_held(&self, id: u64, now: Millis) -> bool {
         let CellState::Leased { lease, until, previous } = self.state else { return false };
@@ -148,6 +189,10 @@ impl Model {
         })
     }
 
+    pub fn group(&self, name: &GroupName) -> Option<&GroupState> {
+        self.groups.values().find(|group| group.name == *name)
+    }
+
     pub fn group_number(&self, name: &GroupName) -> Option<u32> {
         self.groups.iter().find(|(_, group)| group.name == *name).map(|(number, _)| *number)
     }
@@ -158,10 +203,19 @@ impl Model {
 
     /// Takes a group over. A lease without an end is `holder`'s; of one of an earlier life nobody is left.
     pub fn apply(&mut self, group: &Group, holder: Option<u64>) {
-        let (mut delayed, mut prepared) = (None, None);
+        let (mut delayed, mut prepared, mut numbered, mut round) = (None, None, None, None);
         for item in &group.items {
+            if let Some((queue, offset, marker)) = Marker::of(item) {
+                self.spans.marked(queue, offset, marker);
+            }
+            if let (Some((to, offsets)), Some((queue, batch))) = (item.place(), numbered.take()) {
+                let crate::record::Numbered { producer, epoch, first, count } = batch;
+                let batch = Batch { epoch, first, count, offset: offsets.start };
+                self.numbered.entry((queue, producer)).or_default().push(batch);
+                round = self.spans.stored(to, producer, offsets.start);
+            }
             match item {
-                Item::Message { queue, offset, lsn, message } => {
+                Item::Message { queue, lsn, message, .. } => {
                     if let (TIMERS, Some((due, target))) = (*queue, delayed.take()) {
                         self.timers
                             .insert((due, *lsn), Timer { target, aside: false, message: message.clone() });
@@ -170,16 +224,27 @@ impl Model {
                         let (prepared, message) = (group.stored, message.clone());
                         self.halves.insert(*lsn, Half { target, group: of, prepared, checks: 0, message });
                     }
-                    let stored = Stored { lsn: *lsn, stored: group.stored, message: message.clone() };
-                    self.queues.entry(*queue).or_default().insert(*offset, stored);
+                    self.stored(group, item, *queue, round);
                 }
+                Item::Batch { queue, .. } => self.stored(group, item, *queue, round),
                 Item::State { bytes, .. } => match Rec::decode(bytes) {
                     Some(Rec::Delayed { target, due }) => delayed = Some((due, target)),
                     Some(Rec::Prepared { target, group, .. }) => prepared = Some((target, group)),
+                    Some(Rec::Numbered { queue, batch }) => numbered = Some((queue, batch)),
+                    Some(Rec::Producer(change)) => self.spans.apply(*change, group.stored, group.end),
                     Some(record) => self.record(record, holder),
                     None => {}
                 },
             }
+        }
+    }
+
+    /// Takes the messages of an entry over.
+    fn stored(&mut self, group: &Group, item: &Item, queue: u32, round: Option<u64>) {
+        let (at, packed, stored) = (item.lsn(), matches!(item, Item::Batch { .. }), group.stored);
+        for (offset, locator, message) in packs::messages(item) {
+            let stored = Stored { at, locator, stored, message: Box::new(message), packed, round };
+            self.queues.entry(queue).or_default().insert(offset, stored);
         }
     }
 
@@ -189,26 +254,34 @@ impl Model {
             | Rec::ReceiptKey(_)
             | Rec::Delayed { .. }
             | Rec::Prepared { .. }
-            | Rec::Access(_)
+            | Rec::Numbered { .. }
+            | Rec::Producer(_)
             | Rec::Once { .. }
-            | Rec::Noted { .. }
             | Rec::Idle { .. }
             | Rec::Carried { .. } => {}
-            Rec::Topic { name, queues, .. } => {
-                self.topics.insert(name, Topic { queues });
+            Rec::Access(change) => self.access.push(*change),
+            Rec::Noted { group, queue, offset, epoch, text, .. } => {
+                self.notes.insert((group, queue), (offset, epoch, text));
+            }
+            Rec::Topic { name, queues, spec, created } => {
+                self.topics.insert(name, Topic { queues, spec, created });
             }
             Rec::TopicGone(name) => {
                 let gone = self.topics.remove(&name).map_or_else(Vec::new, |topic| topic.queues);
                 self.progress.retain(|(_, queue), _| !gone.contains(queue));
                 self.halves.retain(|_, half| !gone.contains(&half.target));
+                self.notes.retain(|(_, queue), _| !gone.contains(queue));
+                self.numbered.retain(|(queue, _), _| !gone.contains(queue));
+                self.spans.forget(&gone);
             }
-            Rec::Group { name, number, .. } => {
-                self.groups.insert(number, GroupState { name });
+            Rec::Group { name, number, spec, created } => {
+                self.groups.insert(number, GroupState { name, spec, created });
             }
             Rec::GroupGone(name) => {
                 if let Some(number) = self.group_number(&name) {
                     self.groups.remove(&number);
                     self.progress.retain(|(group, _), _| *group != number);
+                    self.notes.retain(|(group, _), _| *group != number);
                 }
             }
             Rec::Offset { group, queue, offset } => {
@@ -278,6 +351,7 @@ impl Model {
             }
             Rec::OffsetGone { group, queue } => {
                 self.progress.remove(&(group, queue));
+                self.notes.remove(&(group, queue));
             }
             Rec::Cut { queue, below } => {
                 let floor = self.floors.entry(queue).or_default();

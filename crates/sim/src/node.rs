@@ -1,21 +1,28 @@
 //! The node under test: a broker on a log on a simulated disk, and what is known of it from outside.
 //!
-//! The one idea to know: the log is one sequence, so what a crash leaves is described by one position. Everything with
-//! an end up to it is there, nothing behind it is; and it may not lie before what was acknowledged or shown.
+//! The one idea to know: the log is one sequence, so what may not be lost any more is described by one position: everything
+//! with an end up to it was acknowledged or shown. How the node ends and begins again is `lives`.
 
 use crate::check::{Doing, check};
+use crate::ends::Deed;
+use crate::members::Live;
 use crate::model::{CellState, Model, Until};
 use crate::once::SentOnce;
+use crate::packs::{self, Packs};
+use crate::people;
 use crate::record::Rec;
 use crate::spy::{Group, Item, Spy};
+use crate::tally::{self, Tally};
 use crate::trace::Trace;
+use crate::waits::Waiting;
 use bytes::Bytes;
-use sluice_auth::{Auth, Credentials, Session};
-use sluice_broker::{Broker, Holder};
+use sluice_auth::Session;
+use sluice_broker::{Broker, Chance, CheckpointUnderWay, Cursor, Holder, ProducerId};
 use sluice_model::units::{ByteSize, Span};
 use sluice_model::{Error, ErrorKind, Filter, ManualClock, Millis, Offset, ReceiptHandle, Result, TopicName};
-use sluice_store::sim::{Dice, SimVfs};
-use sluice_store::{Durability, Entry, LocalLog, Log, LogQueue, Lsn, OpenError};
+use sluice_store::sim::{Call, Dice, SimVfs};
+use sluice_store::vfs::Vfs;
+use sluice_store::{Durability, LocalLog, Log, LogQueue, Lsn, OpenError};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::Future;
 use std::path::Path;
@@ -58,41 +65,6 @@ pub struct Pending {
     pub sends: Vec<u64>,
 }
 
-/// How the world was asked to end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Crash {
-    /// In order.
-    Close,
-    /// The process ends; the system's cache stays.
-    Kill,
-    /// The power fails.
-    PowerCut(u64),
-}
-
-/// Numbers for the report.
-#[derive(Debug, Default, Clone, Copy)]
-pub struct Tally {
-    pub steps: u64,
-    pub crashes: u64,
-    pub checks: u64,
-    pub messages: u64,
-    pub deliveries: u64,
-}
-
-impl std::ops::Add for Tally {
-    type Output = Self;
-
-    fn add(self, other: Self) -> Self {
-        Self {
-            steps: self.steps + other.steps,
-            crashes: self.crashes + other.crashes,
-            checks: self.checks + other.checks,
-            messages: self.messages + other.messages,
-            deliveries: self.deliveries + other.deliveries,
-        }
-    }
-}
-
 /// See the module.
 pub struct Node {
     pub vfs: SimVfs,
@@ -104,24 +76,26 @@ pub struct Node {
     pub broker: Broker,
     pub me: Session,
     pub model: Model,
-    history: Vec<Group>,
+    pub history: Vec<Group>,
     pub pending: Vec<Pending>,
     pub receipts: Vec<Receipt>,
     pub holders: Vec<(u64, Holder)>,
     pub next_holder: u64,
     /// What survives the end of the process, and what even a power cut.
-    floor_kill: Lsn,
-    floor_power: Lsn,
+    pub floor_kill: Lsn,
+    pub floor_power: Lsn,
     /// What was readable once, at any time.
     seen: HashMap<(u32, Offset), Bytes>,
     /// Sent and acknowledged, by number: the end of its group.
-    acked: BTreeMap<u64, Lsn>,
-    trimmed: Millis,
+    pub acked: BTreeMap<u64, Lsn>,
+    pub trimmed: Millis,
     /// The latest time of this life.
     pub latest: Millis,
     pub is_full: bool,
     /// A call is made to find the disk full in this life.
     pub was_full: bool,
+    /// A call is made to find the disk unreadable in this life.
+    pub was_unreadable: bool,
     pub next_message: u64,
     /// Messages to a topic that is deleted from time to time.
     pub doomed: BTreeSet<u64>,
@@ -133,6 +107,17 @@ pub struct Node {
     pub once_latest: Millis,
     /// Where a repair told of damage.
     pub places: Vec<Lsn>,
+    /// Members, locks, groups that are held.
+    pub live: Live,
+    pub cursors: Vec<Cursor>,
+    /// Producers that number their batches, and their epochs.
+    pub producers: Vec<(u64, u16)>,
+    /// Who waits for messages.
+    pub waits: Vec<Waiting>,
+    /// What producers with names were known by.
+    pub ids: Vec<ProducerId>,
+    /// A checkpoint whose parts are taken one by one.
+    pub checkpoint: Option<CheckpointUnderWay>,
 }
 
 /// Polls a future once.
@@ -157,7 +142,7 @@ pub fn open_log(vfs: &SimVfs, clock: &Arc<ManualClock>) -> std::result::Result<L
     LocalLog::open_by_hand(Arc::new(vfs.clone()), Path::new("data"), config, Arc::clone(clock) as _)
 }
 
-fn open_broker(spy: &Arc<Spy>, clock: &Arc<ManualClock>) -> Result<Broker> {
+pub fn open_broker(vfs: &SimVfs, spy: &Arc<Spy>, clock: &Arc<ManualClock>) -> Result<Broker> {
     let config = sluice_broker::Config {
         retention: Span::secs(RETENTION / 1000),
         max_attempts: 3,
@@ -166,7 +151,12 @@ fn open_broker(spy: &Arc<Spy>, clock: &Arc<ManualClock>) -> Result<Broker> {
         max_half_age: Span::secs(MAX_HALF_AGE / 1000),
         ..sluice_broker::Config::default()
     };
-    Broker::open(Arc::clone(spy) as _, Arc::new(Auth::open()), Arc::clone(clock) as _, config)
+    let auth = people::directory(Arc::clone(clock) as _).map_err(Error::internal)?;
+    let chance = Chance { start: vfs.random() as u32, receipt_key: [7; 32] };
+    let (log, auth, clock) = (Arc::clone(spy) as _, Arc::new(auth), Arc::clone(clock) as _);
+    let broker = Broker::open_by(chance, log, auth, clock, config)?;
+    broker.know_batches(Arc::new(Packs));
+    Ok(broker)
 }
 
 impl Node {
@@ -176,9 +166,13 @@ impl Node {
         let clock = Arc::new(ManualClock::new(START));
         let log = open_log(&vfs, &clock).map_err(|e| format!("a new log does not open: {e}"))?;
         let spy = Arc::new(Spy::new(log));
-        let broker = open_broker(&spy, &clock).map_err(|e| format!("a new broker does not open: {e:?}"))?;
-        let peer = ([127, 0, 0, 1], 1).into();
-        let me = broker.login_now(Credentials::Anonymous, peer).map_err(|e| format!("no session: {e:?}"))?;
+        let broker =
+            open_broker(&vfs, &spy, &clock).map_err(|e| format!("a new broker does not open: {e:?}"))?;
+        let mut first = pin!(people::bootstrap(broker.clone()));
+        while poll(first.as_mut()).is_none() {
+            spy.log.commit();
+        }
+        let me = people::login(&broker)?;
         let mut node = Self {
             vfs,
             clock,
@@ -202,19 +196,44 @@ impl Node {
             latest: START,
             is_full: false,
             was_full: false,
+            was_unreadable: false,
             next_message: 0,
             doomed: BTreeSet::new(),
             waiting: Vec::new(),
             once: Vec::new(),
             once_latest: START,
             places: Vec::new(),
+            live: Live::default(),
+            cursors: Vec::new(),
+            producers: Vec::new(),
+            waits: Vec::new(),
+            ids: Vec::new(),
+            checkpoint: None,
         };
-        node.absorb(&Asked::default())?;
+        let groups = node.absorb(&Asked { access: true, ..Asked::default() })?;
+        node.promised_up_to(groups.last().map_or(0, |group| group.end));
         Ok(node)
+    }
+
+    /// From now on the disk can be read.
+    pub fn can_read(&mut self) {
+        self.was_unreadable = false;
+        self.vfs.forgive(Call::Read);
+        self.vfs.forgive(Call::Open);
     }
 
     pub fn now(&self) -> Millis {
         self.broker.now()
+    }
+
+    /// A promise was looked at.
+    pub fn checked(&mut self, promise: &'static str) {
+        *self.tally.promises.entry(promise).or_default() += 1;
+    }
+
+    /// Something goes wrong.
+    pub fn fault(&mut self, what: &'static str) {
+        *self.tally.faults.entry(what).or_default() += 1;
     }
 
     /// The log has failed, or the disk has stopped.
@@ -222,8 +241,14 @@ impl Node {
         self.vfs.has_stopped() || poll(pin!(self.spy.failed())).is_some()
     }
 
-    /// The first offset kept of a log queue, and the one after the last readable.
+    /// The first offset kept of a log queue, and the one after the last that everybody may read.
     pub fn bounds(&self, queue: u32) -> (Offset, Offset) {
+        let (min, next) = self.whole_bounds(queue);
+        (min, self.model.stable(queue, next).max(min))
+    }
+
+    /// The same, and the one after the last that can be read at all.
+    pub fn whole_bounds(&self, queue: u32) -> (Offset, Offset) {
         let bounds = self.spy.bounds(LogQueue(queue));
         (bounds.min, bounds.next)
     }
@@ -248,8 +273,8 @@ impl Node {
                 min: &min,
                 next: &next,
             };
-            check(&self.model, group, &doing)?;
-            self.tally.checks += 1;
+            let promises = check(&self.model, group, &doing)?;
+            promises.into_iter().for_each(|promise| self.checked(promise));
             self.never_shown(group)?;
             self.model.apply(group, asked.holder);
             self.trace.note(format_args!(
@@ -266,10 +291,14 @@ impl Node {
     /// No offset that was readable is given to another message.
     fn never_shown(&self, group: &Group) -> Check {
         for item in &group.items {
-            let Item::Message { queue, offset, message, .. } = item else { continue };
-            let shown = self.seen.get(&(*queue, *offset));
-            if shown.is_some_and(|body| *body != message.body_or_empty()) {
-                return Err(format!("offset {offset} of queue {queue} was readable as another message"));
+            let Some((queue, offsets)) = item.place() else { continue };
+            let messages = packs::messages(item);
+            for offset in offsets {
+                let message = messages.iter().find(|(at, ..)| *at == offset).map(|(.., message)| message);
+                let shown = self.seen.get(&(queue, offset));
+                if shown.is_some_and(|body| message.is_none_or(|m| *body != m.body_or_empty())) {
+                    return Err(format!("offset {offset} of queue {queue} was readable as another message"));
+                }
             }
         }
         Ok(())
@@ -279,18 +308,33 @@ impl Node {
     pub fn shown(&mut self, queue: u32, offset: Offset, locator: Lsn, body: &Bytes) -> Check {
         let place = format!("offset {offset} of queue {queue}");
         let stored = self.model.message(queue, offset).ok_or_else(|| format!("{place} is invented"))?;
-        if stored.lsn != locator || stored.message.body_or_empty() != body {
+        if stored.locator != locator || stored.message.body_or_empty() != body {
             return Err(format!("{place} is not what was appended"));
         }
-        self.tally.checks += 1;
+        let (at, end) = (stored.at, self.model.end_of(stored));
+        self.checked(tally::NOTHING_INVENTED);
         self.seen.insert((queue, offset), body.clone());
-        let at = self.history.partition_point(|group| group.end <= locator);
-        let group = self.history.get(at).ok_or_else(|| format!("{place} is in no group"))?;
+        self.stays(at).ok_or_else(|| format!("{place} is in no group"))?;
+        match end {
+            None => Ok(()),
+            // That it was decided so is readable as well.
+            Some(Some(end)) if end.commit => {
+                self.checked(tally::READ_COMMITTED);
+                self.stays(end.at - 1).ok_or_else(|| format!("{place} is decided in no group"))
+            }
+            Some(end) => Err(format!("{place} is readable, but its transaction ended so: {end:?}")),
+        }
+    }
+
+    /// The group that has this position was readable.
+    fn stays(&mut self, at: Lsn) -> Option<()> {
+        let at = self.history.partition_point(|group| group.end <= at);
+        let group = self.history.get(at)?;
         self.floor_kill = self.floor_kill.max(group.end);
         if group.durability == Durability::Sync {
             self.floor_power = self.floor_power.max(group.end);
         }
-        Ok(())
+        Some(())
     }
 
     /// Whether an error is one that may happen at any time.
@@ -299,7 +343,7 @@ impl Node {
         self.trace.note(format_args!("{what}: {kind:?}"));
         let fine = match kind {
             ErrorKind::StorageFull => self.is_full || self.was_full || !self.spy.space().accepts_messages,
-            ErrorKind::Unavailable => self.is_down(),
+            ErrorKind::Unavailable => self.is_unreadable(error),
             ErrorKind::Throttled => true,
             _ => false,
         };
@@ -309,14 +353,34 @@ impl Node {
         if fine || expected.contains(&kind) { Ok(()) } else { Err(format!("{what} is refused: {error:?}")) }
     }
 
+    /// What a call found that has to read: nothing where the disk cannot be read, or has stopped while the call was under
+    /// way. Whatever reads has to go through this, however sure it is that the disk is well.
+    pub fn found<T>(&mut self, what: &str, found: Result<T>) -> Check<Option<T>> {
+        match found {
+            Ok(found) => Ok(Some(found)),
+            Err(error) if self.is_unreadable(&error) => {
+                self.trace.note(format_args!("{what}: the disk cannot be read"));
+                Ok(None)
+            }
+            Err(error) => Err(format!("no {what}: {error:?}")),
+        }
+    }
+
+    fn is_unreadable(&self, error: &Error) -> bool {
+        error.kind() == ErrorKind::Unavailable && (self.was_unreadable || self.is_down())
+    }
+
     /// Lets the log write what waits, and looks who is answered.
     pub fn commit(&mut self) -> Check {
         // Some calls have several steps, each of which waits for the one before.
         for _ in 0..STEPS {
             self.spy.log.commit();
             self.answered()?;
-            if self.is_down() || self.pending.is_empty() {
+            if self.is_down() {
                 return Ok(());
+            }
+            if self.pending.is_empty() {
+                return self.woken();
             }
         }
         Err(format!("{} are not answered although all is committed", self.pending.len()))
@@ -338,7 +402,8 @@ impl Node {
                 false
             }
             Some(Err(error)) => {
-                if !self.is_down() {
+                // A call of several steps may have to read in between.
+                if !self.is_down() && !self.is_unreadable(&error) {
                     outcome = Err(format!("an answer is an error: {error:?}"));
                 }
                 false
@@ -348,134 +413,6 @@ impl Node {
         outcome?;
         // A call of several steps has gone on meanwhile.
         self.absorb(&Asked::default()).map(drop)
-    }
-
-    /// Ends the node, starts it again, and checks what it knows.
-    pub fn crash(&mut self, crash: Crash) -> Check {
-        self.tally.crashes += 1;
-        self.trace.note(format_args!("{crash:?} at {}", self.spy.end()));
-        self.answered()?;
-        self.trimmed = self.trimmed.max(self.spy.trimmed_before());
-        self.latest = self.now();
-        let everything = self.spy.end();
-        let closed = crash == Crash::Close && !self.is_down() && self.close()?;
-        let floor = match crash {
-            _ if closed => self.history.last().map_or(0, |group| group.end),
-            Crash::Close | Crash::Kill => self.floor_kill,
-            Crash::PowerCut(_) => self.floor_power,
-        };
-        self.vfs = match crash {
-            Crash::PowerCut(seed) => self.vfs.power_cut(seed),
-            Crash::Close | Crash::Kill => self.vfs.restart(),
-        };
-        (self.is_full, self.was_full) = (false, false);
-        self.vfs.set_capacity(1 << 40);
-        self.pending.clear();
-        self.receipts.clear();
-        let (log, power_failed) = self.reopen()?;
-        let floor = if power_failed && !closed { floor.min(self.floor_power) } else { floor };
-        let mut found = Vec::new();
-        log.replay(0, &mut |entry| found.push(entry)).map_err(|e| format!("no replay: {e:?}"))?;
-        let told = log.checkpoint().map_err(|e| format!("no checkpoint: {e:?}"))?.map_or(0, |(at, _)| at);
-        let end = found.last().map_or(0, |entry| entry.lsn + u64::from(entry.size)).max(told);
-        self.survived(end, floor, everything)?;
-        self.once.retain(|once| once.end <= end);
-        self.waiting.retain(|(_, _, lsn)| *lsn < end);
-        self.replayed(&found)?;
-        self.begin(log)
-    }
-
-    fn close(&mut self) -> Check<bool> {
-        self.holders.clear();
-        self.absorb(&self.all_held())?;
-        let closed = self.broker.close();
-        self.absorb(&Asked::default())?;
-        match closed {
-            Ok(()) => Ok(true),
-            Err(_) if self.is_down() || self.is_full || self.was_full => Ok(false),
-            Err(error) => Err(format!("closing fails: {error:?}")),
-        }
-    }
-
-    /// Opens the log; a start may be cut short as well. Says whether the power failed before one had come to its end.
-    fn reopen(&mut self) -> Check<(LocalLog, bool)> {
-        let (mut opened, mut power_failed) = (false, false);
-        for _ in 0..self.dice.below(3) {
-            self.vfs.stop_at(1 + self.dice.below(40));
-            match open_log(&self.vfs, &self.clock) {
-                Ok(log) => {
-                    opened = true;
-                    drop(log);
-                }
-                Err(_) if self.vfs.has_stopped() => {}
-                Err(error) => return Err(format!("the log does not open: {error}")),
-            }
-            self.tally.crashes += 1;
-            let seed = self.dice.number();
-            let cut = self.dice.coin();
-            power_failed |= cut && !opened;
-            self.trace.note(format_args!("stopped while opening, {cut}"));
-            self.vfs = if cut { self.vfs.power_cut(seed) } else { self.vfs.restart() };
-        }
-        let log =
-            open_log(&self.vfs, &self.clock).map_err(|error| format!("the log does not open: {error}"))?;
-        Ok((log, power_failed))
-    }
-
-    /// The log goes up to `end`: nothing acknowledged may be missing, and no group may be there in part.
-    fn survived(&mut self, end: Lsn, floor: Lsn, everything: Lsn) -> Check {
-        self.trace.note(format_args!("survived up to {end}, at least {floor}, of {everything}"));
-        self.tally.checks += 1;
-        if end < floor {
-            return Err(format!("the log ends at {end}, but everything up to {floor} was acknowledged"));
-        }
-        if let Some(group) = self.history.iter().find(|group| group.begin < end && end < group.end) {
-            return Err(format!("the log ends at {end}, within the group {} to {}", group.begin, group.end));
-        }
-        self.history.retain(|group| group.end <= end);
-        self.acked.retain(|_, group| *group <= end);
-        // Whatever a start has found stays.
-        (self.floor_kill, self.floor_power) = (end, end);
-        self.model = Model::fold(&self.history);
-        Ok(())
-    }
-
-    fn begin(&mut self, log: LocalLog) -> Check {
-        self.spy = Arc::new(Spy::new(log));
-        self.holders.clear();
-        self.next_holder = 1;
-        self.broker =
-            open_broker(&self.spy, &self.clock).map_err(|e| format!("the broker does not open: {e:?}"))?;
-        let peer = ([127, 0, 0, 1], 1).into();
-        self.me = self.broker.login_now(Credentials::Anonymous, peer).map_err(|e| format!("{e:?}"))?;
-        self.absorb(&Asked::default())?;
-        self.compare()
-    }
-
-    /// The log's entries are those that were appended, in order, and only old ones are missing.
-    fn replayed(&mut self, found: &[Entry]) -> Check {
-        let first = found.first().map_or(Lsn::MAX, |entry| entry.lsn);
-        let mut left = found.iter();
-        for group in &self.history {
-            for item in &group.items {
-                let (Item::Message { lsn, .. } | Item::State { lsn, .. }) = item;
-                if *lsn < first {
-                    if group.stored >= self.trimmed {
-                        return Err(format!("the entry at {lsn} is gone before its time"));
-                    }
-                    continue;
-                }
-                let same = left.next().is_some_and(|entry| same(item, entry));
-                if !same {
-                    return Err(format!("the entry at {lsn} does not come back as it was"));
-                }
-            }
-        }
-        self.tally.checks += 1;
-        match left.next() {
-            Some(entry) => Err(format!("the entry at {} is invented", entry.lsn)),
-            None => Ok(()),
-        }
     }
 
     /// Everything that the holders hold may be given back.
@@ -528,18 +465,12 @@ pub struct Asked<'a> {
     pub recalls: Option<(Millis, Lsn)>,
     /// Queues may be cut.
     pub cuts: bool,
-}
-
-fn same(item: &Item, entry: &sluice_store::Entry) -> bool {
-    match (item, &entry.content) {
-        (Item::State { lsn, bytes }, sluice_store::Content::State(found)) => {
-            *lsn == entry.lsn && bytes == found
-        }
-        (Item::Message { queue, offset, lsn, message }, sluice_store::Content::Message(found)) => {
-            (*lsn, *queue, *offset) == (entry.lsn, entry.queue.0, entry.offset) && message == found
-        }
-        _ => false,
-    }
+    /// Users and policies may change.
+    pub access: bool,
+    /// What somebody does with a producer that has a name.
+    pub producer: Option<Deed>,
+    /// Whole ordering groups are leased.
+    pub runs: bool,
 }
 
 /// The leases among some groups: queue, offset, attempt and lease of each delivery, in order.

@@ -4,6 +4,7 @@
 //! be known afterwards.
 
 use crate::node::{Asked, Check, Node};
+use crate::tally;
 use crate::verbs::number_of;
 use sluice_broker::{ContentHasher, OnceKey, OnceRefusal, OnceRequest, OnceSent, SendRequest, Sent};
 use sluice_model::{ErrorKind, Millis};
@@ -75,6 +76,7 @@ impl Node {
         match again {
             Ok(OnceSent::Again(before)) => {
                 let same = before.iter().map(|before| &before.sent).eq(&sent);
+                self.checked(tally::KEYS);
                 if same { Ok(()) } else { Err(format!("{key} was answered {sent:?}, and now {before:?}")) }
             }
             Ok(OnceSent::First(_)) => Err(format!("{key} is forgotten")),

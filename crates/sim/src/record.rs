@@ -2,14 +2,16 @@
 //!
 //! Only what the model needs is read. Variants are only ever added at the end, so what is unknown here is skipped.
 
+use crate::spy::Item;
 use serde::Deserialize;
-use sluice_broker::{GroupSpec, TopicSpec};
+use sluice_broker::{GroupSpec, ProducerId, TopicSpec};
 use sluice_model::{GroupName, Millis, Offset, TopicName};
 use sluice_store::Lsn;
 use std::net::SocketAddr;
 
 /// One change of the broker's state.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
 #[allow(dead_code, reason = "the fields are the format, read or not")]
 pub enum Rec {
     Boot {
@@ -135,10 +137,80 @@ pub enum Rec {
     Carried {
         lsn: Lsn,
     },
+    Numbered {
+        queue: u32,
+        batch: Numbered,
+    },
+    Producer(Box<Change>),
+}
+
+/// A change of a producer with a name, or of its transaction.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[allow(dead_code, reason = "the fields are the format, read or not")]
+pub enum Change {
+    Named { name: GroupName, id: ProducerId, timeout: Millis, why: Why },
+    Joined { number: u64, queues: Vec<u32>, groups: Vec<GroupName> },
+    Promised { number: u64, group: u32, queue: u32, promise: Promised },
+    Ended { number: u64, commit: bool },
+    Forgotten { name: GroupName },
+}
+
+/// Why a producer has a new epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+pub enum Why {
+    Taken,
+    Asked,
+    Ended,
+}
+
+/// An offset that holds once a transaction is committed.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+pub struct Promised {
+    pub offset: Offset,
+    pub epoch: Option<i32>,
+    pub note: String,
+}
+
+/// The end of a transaction, as it lies in a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+pub struct Marker {
+    pub producer: u64,
+    pub epoch: u16,
+    pub commit: bool,
+}
+
+impl Marker {
+    /// The encoding that it has among the entries of a queue.
+    const ENCODING: u8 = 3;
+
+    /// The marker that an entry is, if it is one.
+    pub fn of(item: &Item) -> Option<(u32, Offset, Self)> {
+        match item {
+            Item::Batch { queue, offset, encoding: Self::ENCODING, bytes, .. } => {
+                Some((*queue, *offset, postcard::from_bytes(bytes).ok()?))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A batch, as its producer numbers it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+pub struct Numbered {
+    pub producer: u64,
+    pub epoch: u16,
+    pub first: u32,
+    pub count: u32,
 }
 
 /// How a transaction ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
 pub enum Decision {
     Committed,
     RolledBack,

@@ -11,6 +11,7 @@ use sluice_store::{
     ReadLimits, Search, Space, StateEntry, Ticket,
 };
 use std::future::Future;
+use std::ops::Range;
 use std::pin::Pin;
 
 /// An atomic group as it was appended.
@@ -28,6 +29,26 @@ pub struct Group {
 pub enum Item {
     Message { queue: u32, offset: Offset, lsn: Lsn, message: Box<Message> },
     State { lsn: Lsn, bytes: Bytes },
+    Batch { queue: u32, offset: Offset, lsn: Lsn, count: u16, encoding: u8, head: Bytes, bytes: Bytes },
+}
+
+impl Item {
+    pub fn lsn(&self) -> Lsn {
+        match self {
+            Self::Message { lsn, .. } | Self::State { lsn, .. } | Self::Batch { lsn, .. } => *lsn,
+        }
+    }
+
+    /// Its queue and its offsets, if it has any.
+    pub fn place(&self) -> Option<(u32, Range<Offset>)> {
+        match self {
+            Self::Message { queue, offset, .. } => Some((*queue, *offset..*offset + 1)),
+            Self::Batch { queue, offset, count, .. } => {
+                Some((*queue, *offset..*offset + Offset::from(*count)))
+            }
+            Self::State { .. } => None,
+        }
+    }
 }
 
 /// See the module.
@@ -63,9 +84,16 @@ impl Log for Spy {
                 lsn: placed.lsn,
                 message: Box::new((*message).clone()),
             },
-            Payload::State(bytes) | Payload::Batch { bytes, .. } => {
-                Item::State { lsn: placed.lsn, bytes: Bytes::copy_from_slice(bytes) }
-            }
+            Payload::State(bytes) => Item::State { lsn: placed.lsn, bytes: Bytes::copy_from_slice(bytes) },
+            Payload::Batch { encoding, count, head, bytes, .. } => Item::Batch {
+                queue: append.queue.0,
+                offset: placed.offset,
+                lsn: placed.lsn,
+                count: *count,
+                encoding: *encoding,
+                head: Bytes::copy_from_slice(head),
+                bytes: Bytes::copy_from_slice(bytes),
+            },
         });
         let (Some(first), Some(last)) = (ticket.placed.first(), ticket.placed.last()) else {
             return Ok(ticket);
@@ -106,6 +134,10 @@ impl Log for Spy {
 
     fn offset_keeping(&self, queue: LogQueue, bytes: u64) -> Result<Offset> {
         self.log.offset_keeping(queue, bytes)
+    }
+
+    fn maybe_born(&self, queue: LogQueue, from: Offset, time: Millis) -> Result<Offset> {
+        self.log.maybe_born(queue, from, time)
     }
 
     fn find(&self, search: &Search<'_>) -> Result<Found> {

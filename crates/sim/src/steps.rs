@@ -1,18 +1,22 @@
 //! What happens in a seed: the choice of steps, and of what goes wrong.
 
-use crate::node::{Check, Crash, Node};
+use crate::lives::Crash;
+use crate::node::{Check, Node};
+use crate::ordered::{LANE, LINE, lease_of};
+use crate::tally;
 use sluice_broker::{
-    Durability, DurabilitySetting, Lease, QueueChoice, ReceiveRequest, SendRequest, StartAt, TopicSpec,
+    Durability, DurabilitySetting, GroupSpec, Lease, QueueChoice, ReceiveRequest, SendRequest, StartAt,
+    TopicSpec,
 };
 use sluice_model::units::Span;
-use sluice_model::{Filter, GroupName, Message, QueueId, TopicName};
+use sluice_model::{ErrorKind, Filter, GroupName, Message, QueueId, TopicName};
 use sluice_store::sim::Call;
 use std::time::Duration;
 
 /// The topics: synced, not synced, and one that is deleted from time to time.
 const TOPICS: [&str; 3] = ["orders", "ticks", "brief"];
-const BRIEF: &str = "brief";
-const GROUPS: [&str; 2] = ["billing", "audit"];
+pub const BRIEF: &str = "brief";
+const GROUPS: [&str; 4] = ["billing", "audit", LINE, LANE];
 /// How long one of them keeps its messages: for less long than the log.
 const TICKS_KEPT: Span = Span::secs(120);
 /// Crashes of a seed, at least.
@@ -21,11 +25,11 @@ const CRASHES: u64 = 5;
 const EIO: i32 = 5;
 const ENOSPC: i32 = 28;
 
-fn topic(name: &str) -> Check<TopicName> {
+pub fn topic(name: &str) -> Check<TopicName> {
     TopicName::new(name).map_err(|error| format!("{error:?}"))
 }
 
-fn group(name: &str) -> Check<GroupName> {
+pub fn group(name: &str) -> Check<GroupName> {
     GroupName::new(name).map_err(|error| format!("{error:?}"))
 }
 
@@ -35,6 +39,7 @@ impl Node {
         self.put_topic(&topic("orders")?, TopicSpec::with_queues(2))?;
         let ticks = TopicSpec { durability: Some(DurabilitySetting::Async), ..TopicSpec::with_queues(1) };
         self.put_topic(&topic("ticks")?, ticks.retaining(Some(TICKS_KEPT)))?;
+        self.put_group(&group(LINE)?, GroupSpec::default().fifo(true))?;
         for _ in 0..CRASHES {
             self.some_faults();
             for _ in 0..20 + self.dice.below(60) {
@@ -58,7 +63,12 @@ impl Node {
     /// What goes wrong in this life, and when.
     fn some_faults(&mut self) {
         let nth = 1 + self.dice.below(60);
-        match self.dice.below(9) {
+        match self.dice.below(11) {
+            9 | 10 => {
+                self.was_unreadable = true;
+                let call = if self.dice.coin() { Call::Read } else { Call::Open };
+                self.vfs.fail_once(call, 1 + nth / 4, EIO);
+            }
             0 => self.vfs.fail(Call::Write, nth, EIO),
             1 => self.vfs.fail_once(Call::Write, nth, EIO),
             2 => self.vfs.fail(Call::Sync, nth, EIO),
@@ -80,7 +90,13 @@ impl Node {
     }
 
     fn step(&mut self) -> Check {
-        match self.dice.below(100) {
+        if self.checkpoint.is_some() && self.dice.coin() {
+            self.go_on_with_checkpoint()?;
+            if self.is_down() {
+                return Ok(());
+            }
+        }
+        match self.dice.below(123) {
             0..16 => self.some_send(),
             16..19 => self.some_prepare(),
             19..22 => self.some_end(),
@@ -122,7 +138,45 @@ impl Node {
                 let (topic, group) = (self.some_topic()?, self.some_group()?);
                 self.some_look(&topic, &group)
             }
-            _ => self.some_pull(),
+            99 => self.some_pull(),
+            100 => self.some_access(),
+            101..104 => {
+                let group = if self.dice.coin() { self.some_group()? } else { self.some_stream()? };
+                let topic = self.some_topic()?;
+                self.some_member(group, &topic)
+            }
+            104..106 => {
+                let (group, topic) = (self.some_stream()?, self.some_topic()?);
+                self.some_commits(&group, &topic)
+            }
+            106 | 107 => {
+                let topic = self.some_topic()?;
+                self.some_cursor(&topic)
+            }
+            108 => {
+                let topic = self.some_topic()?;
+                self.some_trace(&topic)
+            }
+            109 => {
+                let (group, topic) = (self.some_group()?, self.some_topic()?);
+                self.set_offset(&group, &topic)
+            }
+            110 | 111 => {
+                let topic = self.some_topic()?;
+                self.some_numbered(&topic)
+            }
+            112 | 113 => {
+                let topics = (0..1 + self.dice.below(2)).map(|_| self.some_topic()).collect::<Check<_>>()?;
+                self.some_wait(topics)
+            }
+            114 => {
+                let topic = self.some_topic()?;
+                self.some_birth(&topic)
+            }
+            _ => {
+                let topic = self.some_topic()?;
+                self.some_named(&topic)
+            }
         }
     }
 
@@ -131,7 +185,7 @@ impl Node {
         topic(TOPICS.get(n).copied().unwrap_or_default())
     }
 
-    fn some_group(&mut self) -> Check<GroupName> {
+    pub fn some_group(&mut self) -> Check<GroupName> {
         let n = self.dice.below(GROUPS.len() as u64) as usize;
         group(GROUPS.get(n).copied().unwrap_or_default())
     }
@@ -164,11 +218,12 @@ impl Node {
 
     fn some_mending(&mut self) -> Check {
         let (topic, group) = (self.some_topic()?, self.some_group()?);
-        match self.dice.below(3) {
-            0 => {
+        match self.dice.below(6) {
+            0 | 1 => {
                 let time = self.now().saturating_sub(self.dice.below(60_000));
                 self.truncate(&topic, StartAt::Time(time))
             }
+            2 => self.truncate_queue(&topic),
             _ => self.redrive(&group),
         }
     }
@@ -199,18 +254,24 @@ impl Node {
         let (group, topic) = (self.some_group()?, self.some_topic()?);
         let filter = if self.dice.below(6) == 0 { Filter::Tags(vec!["red".into()]) } else { Filter::All };
         let max = 1 + self.dice.below(8) as usize;
+        let group = if self.dice.below(20) == 0 { self.some_stream()? } else { group };
+        let time = Duration::from_millis(1 + self.dice.below(20_000));
+        let runs = group.as_str() == LINE && self.dice.below(3) == 0;
+        let lease = if runs { Lease::InOrder(time) } else { lease_of(&group, time) };
         let mut request = ReceiveRequest {
             group: &group,
             topic: &topic,
             filter: &filter,
             max,
-            lease: Lease::For(Duration::from_millis(1 + self.dice.below(20_000))),
+            lease,
             wait: Duration::ZERO,
             start: StartAt::Earliest,
             create: Some(1),
         };
-        if self.dice.below(5) > 0 {
-            return self.receive(&request, None).map(drop);
+        if matches!(lease, Lease::InOrder(_)) || self.dice.below(5) > 0 {
+            let max_bytes =
+                if self.dice.below(6) == 0 { 1 + self.dice.below(3000) as usize } else { usize::MAX };
+            return self.receive_up_to(&request, max_bytes, None).map(drop);
         }
         let (number, holder) = (self.next_holder, self.broker.holder());
         self.next_holder += 1;
@@ -285,8 +346,14 @@ impl Node {
     fn some_time(&mut self) -> Check {
         let now = self.now();
         match self.dice.below(20) {
-            0 => self.clock.set(now + self.dice.below(900_000)),
-            1 => self.clock.set(now - self.dice.below(60_000)),
+            0 => {
+                self.fault(tally::CLOCK_FORWARD);
+                self.clock.set(now + self.dice.below(900_000));
+            }
+            1 => {
+                self.fault(tally::CLOCK_BACK);
+                self.clock.set(now - self.dice.below(60_000));
+            }
             _ => self.clock.advance(self.dice.below(6000)),
         }
         self.latest = self.latest.max(self.now());
@@ -294,13 +361,39 @@ impl Node {
         Ok(())
     }
 
+    /// Begins one whose parts are taken while other things happen, or writes one at once.
     fn some_checkpoint(&mut self) -> Check {
+        if self.dice.below(3) > 0 {
+            let begun =
+                self.broker.begin_checkpoint().map_err(|error| format!("no checkpoint: {error:?}"))?;
+            self.checkpoint = Some(begun);
+            self.trace.note(format_args!("checkpoint begun"));
+            return Ok(());
+        }
         let done = self.broker.checkpoint();
         self.trace.note(format_args!("checkpoint {}", done.is_ok()));
         self.answered()?;
         match done {
             Ok(()) => Ok(()),
             Err(error) => self.refused("checkpoint", &error, &[]),
+        }
+    }
+
+    fn go_on_with_checkpoint(&mut self) -> Check {
+        let items = 1 + self.dice.below(120) as usize;
+        let step = self.checkpoint.as_mut().map(|checkpoint| checkpoint.step(items));
+        self.trace.note(format_args!("checkpoint {:?}", step.as_ref().map(Result::is_ok)));
+        self.answered()?;
+        match step {
+            Some(Ok(true)) => Ok(()),
+            Some(Err(error)) => {
+                self.checkpoint = None;
+                self.refused("checkpoint", &error, &[ErrorKind::Conflict])
+            }
+            Some(Ok(false)) | None => {
+                self.checkpoint = None;
+                Ok(())
+            }
         }
     }
 
@@ -321,24 +414,12 @@ impl Node {
         self.answered()
     }
 
-    fn some_catalog(&mut self) -> Check {
-        let brief = topic(BRIEF)?;
-        match self.dice.below(4) {
-            0 if self.model.topics.contains_key(&brief) => self.delete_topic(&brief),
-            1 => {
-                let group = self.some_group()?;
-                self.delete_group(&group)
-            }
-            _ => {
-                let queues = self.model.topics.get(&brief).map_or(1, |t| t.queues.len() as u32);
-                self.put_topic(&brief, TopicSpec::with_queues((queues + 1).min(3)))
-            }
-        }
-    }
-
     /// The disk fills up, or is cleared.
     fn some_space(&mut self) -> Check {
         self.is_full = !self.is_full;
+        if self.is_full {
+            self.fault(tally::FULL_DISK);
+        }
         let room = self.dice.below(200_000);
         self.vfs.set_capacity(if self.is_full { self.vfs.used() + room } else { 1 << 40 });
         self.clock.advance(1500);

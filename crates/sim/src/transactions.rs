@@ -7,6 +7,7 @@ use crate::check::UNDECIDED;
 use crate::node::{Asked, Check, Node, now};
 use crate::record::Decision;
 use crate::spy::Item;
+use crate::tally;
 use crate::verbs::number_of;
 use sluice_broker::{EndTransaction, PrepareRequest, SendRequest};
 use sluice_model::{ErrorKind, GroupName};
@@ -104,6 +105,7 @@ impl Node {
                 _ => None,
             },
             Item::Message { lsn, .. } => Some((0, Some(*lsn))),
+            Item::Batch { .. } => None,
         });
         let mut target = 0;
         queues
@@ -121,7 +123,7 @@ impl Node {
                 crate::record::Rec::decode(bytes),
                 Some(crate::record::Rec::Decided { lsn, .. }) if lsn == transaction
             ),
-            Item::Message { .. } => false,
+            Item::Message { .. } | Item::Batch { .. } => false,
         };
         let group = self.everything().find(|group| group.items.iter().any(decides));
         group.map_or(0, |group| group.end)
@@ -166,7 +168,7 @@ impl Node {
             if !same {
                 return Err(format!("transaction {} is asked about, which is {half:?}", check.transaction));
             }
-            self.tally.checks += 1;
+            self.checked(tally::HALVES);
         }
         Ok(())
     }
@@ -177,7 +179,7 @@ impl Node {
         let found: BTreeMap<Lsn, u32> = open.iter().map(|view| (view.transaction, view.checks)).collect();
         let wanted: BTreeMap<Lsn, u32> =
             self.model.halves.iter().map(|(lsn, half)| (*lsn, half.checks)).collect();
-        self.tally.checks += 1;
+        self.checked(tally::HALVES);
         if found == wanted { Ok(()) } else { Err(format!("{found:?} are open, not {wanted:?}")) }
     }
 

@@ -1,10 +1,13 @@
 //! The broker's verbs as the simulation calls them: each with what its answer has to be.
 
 use crate::node::{Asked, Check, Node, Pending, Receipt, leases, now, poll};
+use crate::ordered::Ordered;
 use crate::spy::Group;
+use crate::tally;
 use bytes::Bytes;
-use sluice_broker::{Broker, Durability, Promise, ReceiveRequest, SendRequest, Sent, StartAt, Work};
+use sluice_broker::{Broker, Durability, Lease, Promise, ReceiveRequest, SendRequest, Sent, StartAt, Work};
 use sluice_model::{Error, ErrorKind, GroupName, Message, Offset, QueueId, Result, TopicName};
+use sluice_store::Lsn;
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
@@ -34,11 +37,14 @@ impl Node {
             _ => 0,
         };
         let expires = self.dice.below(25) == 0;
+        // Clocks of producers are late, and sometimes ahead.
+        let born = (self.dice.below(4) == 0).then(|| self.now() - 8000 + self.dice.below(10_000));
         Message {
             body: Some(Bytes::from(body)),
             id: format!("id-{}", self.next_message).into(),
+            born: born.unwrap_or(0),
             tag: tag.map(|tag| (*tag).into()),
-            ordering_group: (self.dice.below(4) == 0).then(|| format!("g{}", self.dice.below(3)).into()),
+            ordering_group: self.dice.coin().then(|| format!("g{}", self.dice.below(3)).into()),
             deliver_at: (delay > 0).then(|| self.now() + delay),
             expires_at: expires.then(|| self.now() + 20_000),
             ..Message::default()
@@ -48,6 +54,13 @@ impl Node {
     /// Takes a promise on: it is looked after until it is answered.
     pub fn promised<T: Unpin + 'static>(&mut self, promise: Promise<T>, groups: &[Group], sends: Vec<u64>) {
         self.awaited(Box::pin(async move { promise.await.map(drop) }), groups, sends);
+    }
+
+    /// The same for a promise that may be kept by what was appended before, up to a position.
+    pub fn promised_from<T: Unpin + 'static>(&mut self, promise: Promise<T>, end: Lsn, groups: &[Group]) {
+        let end = groups.last().map_or(end, |group| group.end.max(end));
+        let done = Box::pin(async move { promise.await.map(drop) });
+        self.pending.push(Pending { done, end, durability: Durability::Sync, sends: Vec::new() });
     }
 
     fn awaited(
@@ -83,7 +96,7 @@ impl Node {
             let queues = self.model.topics.get(topic).map(|t| t.queues.clone()).unwrap_or_default();
             let queue = if sent.delayed { crate::model::TIMERS } else { queues[sent.queue.0 as usize] };
             let stored = self.model.message(queue, sent.offset);
-            if stored.is_none_or(|s| s.lsn != sent.locator || number_of(&s.message) != *number) {
+            if stored.is_none_or(|s| s.locator != sent.locator || number_of(&s.message) != *number) {
                 return Err(format!("message {number} is not where the answer says: {sent:?}"));
             }
             if let Some(due) = stored.and_then(|s| s.message.deliver_at).filter(|_| sent.delayed) {
@@ -126,17 +139,35 @@ impl Node {
 
     /// Receives; how many came.
     pub fn receive(&mut self, request: &ReceiveRequest<'_>, holder: Option<u64>) -> Check<usize> {
+        self.receive_up_to(request, usize::MAX, holder)
+    }
+
+    /// The same, and no further message once there are so many bytes.
+    pub fn receive_up_to(
+        &mut self,
+        request: &ReceiveRequest<'_>,
+        max_bytes: usize,
+        holder: Option<u64>,
+    ) -> Check<usize> {
         let (broker, me) = (self.broker.clone(), self.me.clone());
-        let got = now(broker.receive(&me, request))?;
-        let asked = Asked { filter: Some(request.filter), holder, ..Asked::default() };
+        let got = now(broker.receive_up_to(&me, request, max_bytes))?;
+        let runs = matches!(request.lease, Lease::InOrder(_));
+        let asked = Asked { filter: Some(request.filter), holder, runs, ..Asked::default() };
         let groups = self.absorb(&asked)?;
+        let is_held = self.live.is_held(request.group);
         let got = match got {
+            Ok(_) if is_held => return Err(format!("{} is held, and somebody receives", request.group)),
             Ok(got) => got,
             Err(error) => {
-                self.refused("receive", &error, &[ErrorKind::TopicNotFound])?;
+                let expected = [ErrorKind::TopicNotFound, ErrorKind::Conflict];
+                self.refused("receive", &error, if is_held { &expected } else { &expected[..1] })?;
                 return Ok(0);
             }
         };
+        let bodies = got.iter().rev().skip(1).map(|one| one.message.message.body_bytes().len());
+        if got.len() > request.max || bodies.sum::<usize>() > max_bytes {
+            return Err(format!("{} deliveries are too many for {max_bytes} bytes", got.len()));
+        }
         let leases = leases(&groups);
         if leases.len() != got.len() {
             return Err(format!("{} deliveries, but {} leases", got.len(), leases.len()));
@@ -166,32 +197,38 @@ impl Node {
     /// A receive that gives nothing leaves nothing that could be had.
     fn nothing_held_back(&mut self, request: &ReceiveRequest<'_>) -> Check {
         let Some(group) = self.model.group_number(request.group) else { return Ok(()) };
+        let runs = matches!(request.lease, Lease::InOrder(_));
         let sources = [request.topic.clone(), request.group.retry_topic()];
         for queue in sources.iter().filter_map(|t| self.model.topics.get(t)).flat_map(|t| t.queues.clone()) {
             let (min, next) = self.bounds(queue);
             let Some(progress) = self.model.progress.get(&(group, queue)) else { continue };
+            let ordered = Ordered::new(&self.model, group, queue, runs);
             let wanted = |offset: Offset| {
-                self.model.message(queue, offset).is_some_and(|stored| {
+                self.model.message(queue, offset).filter(|s| !self.model.is_hidden(s)).is_some_and(|stored| {
                     let message = &stored.message;
                     let of = message.origin.as_ref().map(|origin| &origin.position.topic);
                     request.filter.matches(message)
                         && message.expires_at.is_none_or(|at| at > self.now())
                         && of.is_none_or(|of| of == request.topic)
+                        && ordered.as_ref().is_none_or(|ordered| !ordered.is_busy(offset, self.now()))
                 })
             };
-            let fresh = (progress.next.max(min)..next).find(|offset| wanted(*offset));
+            let from = progress.next.max(min);
+            let messages = self.model.queues.get(&queue).into_iter();
+            let mut messages = messages.flat_map(|all| all.range(from..next.max(from)));
+            let fresh = messages.find(|(offset, _)| wanted(**offset)).map(|(offset, _)| *offset);
             let returned = progress.cells.iter().find(|(offset, cell)| {
                 (min..next).contains(*offset) && cell.is_ready(self.now()) && wanted(**offset)
             });
             if let Some(offset) = fresh.or(returned.map(|(offset, _)| *offset)) {
                 let cell = progress.cells.get(&offset);
                 return Err(format!(
-                    "offset {offset} of queue {queue} is held back from {}: {cell:?}, cursor {}",
-                    request.group, progress.next
+                    "offset {offset} of queue {queue} is held back from {}: {cell:?}, cursor {}, and {:?}",
+                    request.group, progress.next, progress.cells
                 ));
             }
         }
-        self.tally.checks += 1;
+        self.checked(tally::NOTHING_HELD_BACK);
         Ok(())
     }
 
@@ -258,7 +295,7 @@ impl Node {
                 Some(crate::record::Rec::Extended { lease, .. }) => Some(lease),
                 _ => None,
             },
-            crate::spy::Item::Message { .. } => None,
+            crate::spy::Item::Message { .. } | crate::spy::Item::Batch { .. } => None,
         });
         if let (Some(handle), Some(lease)) = (new, number) {
             self.receipts.push(Receipt { handle, lease, ..receipt.clone() });
@@ -330,24 +367,6 @@ impl Node {
         let asked = Asked { moves: true, ..Asked::default() };
         let expected = [ErrorKind::TopicNotFound, ErrorKind::GroupNotFound];
         self.begin_call("reset", &asked, call, &expected)
-    }
-
-    pub fn put_topic(&mut self, topic: &TopicName, spec: sluice_broker::TopicSpec) -> Check {
-        let (broker, me, topic) = (self.broker.clone(), self.me.clone(), topic.clone());
-        let call = async move { broker.put_topic(&me, &topic, spec).await };
-        self.begin_call("put topic", &Asked::default(), call, &[])
-    }
-
-    pub fn delete_topic(&mut self, topic: &TopicName) -> Check {
-        let (broker, me, topic) = (self.broker.clone(), self.me.clone(), topic.clone());
-        let call = async move { broker.delete_topic(&me, &topic).await };
-        self.begin_call("delete topic", &Asked::default(), call, &[ErrorKind::TopicNotFound])
-    }
-
-    pub fn delete_group(&mut self, group: &GroupName) -> Check {
-        let (broker, me, group) = (self.broker.clone(), self.me.clone(), group.clone());
-        let call = async move { broker.delete_group(&me, &group).await };
-        self.begin_call("delete group", &Asked::default(), call, &[ErrorKind::GroupNotFound])
     }
 
     /// Fires what is due. What was appended is written first: a timer cannot fire before its record is.

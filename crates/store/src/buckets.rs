@@ -13,6 +13,11 @@
 //!   records: crc u32 over all else | length u32 | due u64 | lsn u64 | message
 //! ```
 
+mod write;
+
+pub(crate) use write::NewRun;
+
+use crate::bucket_check::WholeRun;
 use crate::bytes_at::{BytesAt as _, put};
 use crate::crc::crc32c;
 use crate::log::LogQueue;
@@ -26,16 +31,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 const MAGIC: [u8; 8] = *b"SLUICETR";
-const HEADER: usize = 64;
-const CELL: usize = 32;
-const PER_BLOCK: u32 = 127;
-const BLOCK_END: usize = 8;
-const BLOCK: u64 = PER_BLOCK as u64 * CELL as u64 + BLOCK_END as u64;
-const RECORD: usize = 24;
+pub(crate) const HEADER: usize = 64;
+pub(crate) const CELL: usize = 32;
+pub(crate) const PER_BLOCK: u32 = 127;
+pub(crate) const BLOCK_END: usize = 8;
+pub(crate) const BLOCK: u64 = PER_BLOCK as u64 * CELL as u64 + BLOCK_END as u64;
+pub(crate) const RECORD: usize = 24;
 /// Records that lie one after the other are read in one go up to this size.
-const RUN: u64 = 1 << 20;
+pub(crate) const RUN: u64 = 1 << 20;
 /// The longest run: positions within one are kept in 32 bits.
-const MAX_RUN: usize = 1 << 30;
+pub(crate) const MAX_RUN: usize = 1 << 30;
 
 /// What a bucket is called: never the same twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -72,6 +77,13 @@ pub struct Cell {
     pub len: u32,
     /// The queue that it is for.
     pub queue: LogQueue,
+}
+
+impl Cell {
+    /// The position behind its record.
+    pub(crate) fn end(&self) -> u64 {
+        self.at.saturating_add(u64::from(self.len))
+    }
 }
 
 /// A run of a bucket.
@@ -130,6 +142,13 @@ pub trait Buckets: Send + Sync {
         cells: &[Cell],
     ) -> sluice_model::Result<Vec<sluice_model::Result<Message>>>;
 
+    /// Reads all of a run again, tells what is damaged of it to those who [listen](crate::Log::listen_to_damage), and
+    /// returns how many bytes that took.
+    ///
+    /// # Errors
+    /// `Unavailable` when the disk cannot be read.
+    fn check(&self, run: &WholeRun) -> sluice_model::Result<u64>;
+
     /// Deletes a bucket's file, if it is there.
     ///
     /// # Errors
@@ -148,7 +167,7 @@ pub(crate) fn dir_of(dir: &Path) -> PathBuf {
     dir.join("timer")
 }
 
-fn path_of(dir: &Path, bucket: BucketId) -> PathBuf {
+pub(crate) fn path_of(dir: &Path, bucket: BucketId) -> PathBuf {
     dir_of(dir).join(format!("{:016x}-{:016x}.tb", bucket.start, bucket.made))
 }
 
@@ -188,55 +207,11 @@ pub(crate) fn remove(vfs: &dyn Vfs, dir: &Path, bucket: BucketId) -> io::Result<
     }
 }
 
-fn cells_len(count: usize) -> usize {
+pub(crate) fn cells_len(count: usize) -> usize {
     count * CELL + count.div_ceil(PER_BLOCK as usize) * BLOCK_END
 }
 
-/// A run as it lies in a file.
-pub(crate) fn encode(
-    store: StoreId,
-    bucket: BucketId,
-    at: u64,
-    messages: &mut [Aside<'_>],
-) -> io::Result<Vec<u8>> {
-    messages.sort_unstable_by_key(|message| (message.due, message.lsn));
-    let records_at = HEADER + cells_len(messages.len());
-    let len = records_at + messages.iter().map(|message| RECORD + message.message.len()).sum::<usize>();
-    if len > MAX_RUN {
-        return Err(io::Error::other(format!("a run of {len} bytes")));
-    }
-    let mut bytes = Vec::with_capacity(len);
-    bytes.extend_from_slice(&header(store, bucket, at, messages.len() as u32, len as u32));
-    let mut position = at + records_at as u64;
-    for messages in messages.chunks(PER_BLOCK as usize) {
-        let from = bytes.len();
-        for message in messages {
-            let len = (RECORD + message.message.len()) as u32;
-            bytes.extend_from_slice(&message.due.to_le_bytes());
-            bytes.extend_from_slice(&message.lsn.to_le_bytes());
-            bytes.extend_from_slice(&position.to_le_bytes());
-            bytes.extend_from_slice(&len.to_le_bytes());
-            bytes.extend_from_slice(&message.queue.0.to_le_bytes());
-            position += u64::from(len);
-        }
-        let crc = crc32c(bytes.get(from..).unwrap_or_default());
-        bytes.extend_from_slice(&crc.to_le_bytes());
-        bytes.extend_from_slice(&[0; 4]);
-    }
-    for message in messages {
-        let from = bytes.len();
-        bytes.extend_from_slice(&[0; 4]);
-        bytes.extend_from_slice(&(message.message.len() as u32).to_le_bytes());
-        bytes.extend_from_slice(&message.due.to_le_bytes());
-        bytes.extend_from_slice(&message.lsn.to_le_bytes());
-        bytes.extend_from_slice(message.message);
-        let crc = crc32c(bytes.get(from + 4..).unwrap_or_default());
-        put(&mut bytes, from, crc.to_le_bytes());
-    }
-    Ok(bytes)
-}
-
-fn header(store: StoreId, bucket: BucketId, at: u64, count: u32, len: u32) -> [u8; HEADER] {
+pub(crate) fn header(store: StoreId, bucket: BucketId, at: u64, count: u32, len: u32) -> [u8; HEADER] {
     let mut header = [0; HEADER];
     put(&mut header, 0, MAGIC);
     put(&mut header, 8, VERSION.to_le_bytes());
@@ -253,6 +228,17 @@ fn header(store: StoreId, bucket: BucketId, at: u64, count: u32, len: u32) -> [u
 
 fn damaged(at: u64, what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("{what} at byte {at}"))
+}
+
+/// A cell as it lies in a block.
+pub(crate) fn cell_at(block: &[u8], at: usize) -> Cell {
+    Cell {
+        due: block.u64_at(at),
+        lsn: block.u64_at(at + 8),
+        at: block.u64_at(at + 16),
+        len: block.u32_at(at + 24),
+        queue: LogQueue(block.u32_at(at + 28)),
+    }
 }
 
 /// Looks through the cells of one run.
@@ -291,13 +277,7 @@ impl<'a> RunReader<'a> {
             self.block = Some((number, bytes));
         }
         let at = (n % PER_BLOCK) as usize * CELL;
-        Ok(self.block.as_ref().map(|(_, block)| Cell {
-            due: block.u64_at(at),
-            lsn: block.u64_at(at + 8),
-            at: block.u64_at(at + 16),
-            len: block.u32_at(at + 24),
-            queue: LogQueue(block.u32_at(at + 28)),
-        }))
+        Ok(self.block.as_ref().map(|(_, block)| cell_at(block, at)))
     }
 
     fn partition(&mut self, before: impl Fn(&Cell) -> bool) -> io::Result<u32> {
@@ -360,12 +340,16 @@ pub(crate) fn read(file: &dyn VfsFile, cells: &[Cell]) -> io::Result<Vec<sluice_
     Ok(messages)
 }
 
-fn message(cell: &Cell, record: &Bytes) -> sluice_model::Result<Message> {
-    let good = record.len() >= RECORD
+/// Whether a record is the one that a cell means, as it was written.
+pub(crate) fn is_good(cell: &Cell, record: &Bytes) -> bool {
+    record.len() >= RECORD
         && crc32c(record.get(4..).unwrap_or_default()) == record.u32_at(0)
         && record.u32_at(4) as usize == record.len() - RECORD
-        && (record.u64_at(8), record.u64_at(16)) == (cell.due, cell.lsn);
-    if !good {
+        && (record.u64_at(8), record.u64_at(16)) == (cell.due, cell.lsn)
+}
+
+fn message(cell: &Cell, record: &Bytes) -> sluice_model::Result<Message> {
+    if !is_good(cell, record) {
         let text = format!("the message at byte {} of its bucket fails its checksum", cell.at);
         return Err(sluice_model::Error::new(sluice_model::ErrorKind::Corrupt, text));
     }
@@ -394,10 +378,17 @@ mod tests {
                 message: &encoded,
             })
             .collect();
-        let bytes = encode(STORE, BUCKET, 0, &mut asides).unwrap();
         let file = SimVfs::new().open(Path::new("bucket"), true).unwrap();
-        file.write_at(&bytes, 0).unwrap();
-        (file, Run { at: 0, count }, bytes.len())
+        let run = NewRun::new(STORE, BUCKET, 0, &mut asides).unwrap();
+        let mut len = 0;
+        run.write(|piece| {
+            file.write_at(piece, len)?;
+            len += piece.len() as u64;
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(len, run.len());
+        (file, Run { at: 0, count }, len as usize)
     }
 
     fn all(file: &dyn VfsFile, run: Run, window: Window, max: usize) -> io::Result<Vec<u32>> {
@@ -409,7 +400,8 @@ mod tests {
 
     #[test]
     fn a_run_is_sorted_and_looked_through_by_time() {
-        for count in [1, 126, 127, 128, 1000] {
+        // The last one is written in several pieces.
+        for count in [1, 126, 127, 128, 1000, 10_000] {
             let (file, run, _) = file_of(count);
             let whole = Window { after: None, until: u64::MAX };
             assert_eq!(all(&*file, run, whole, usize::MAX).unwrap(), (0..count).collect::<Vec<_>>());

@@ -1,8 +1,9 @@
 //! Checkpoints: what the broker knew at a position, so that a start need not read the log from its beginning.
 //!
 //! The one idea to know: a checkpoint is written beside the log, synced, and only then given its name, so the newest
-//! one that is readable is right; the one before is kept in case it is not. The store adds the end of every queue, so
-//! that offsets are not used again when all of a queue's messages have been deleted.
+//! one that is readable is right; the one before is kept in case it is not. A large one is written and synced piece by piece,
+//! because the log's own syncs wait for whatever the disk is doing. The store adds the end of every queue, so that offsets
+//! are not used again when all of a queue's messages have been deleted.
 //!
 //! ```text
 //! ckpt/<lsn>.ck: 0 "SLUICECK" | 8 version u32 | 12 crc u32 over all else | 16 store id | 32 lsn u64 | 40 queues u64
@@ -11,20 +12,25 @@
 
 use crate::Lsn;
 use crate::bytes_at::{BytesAt as _, put};
-use crate::crc::crc32c;
+use crate::crc::{crc32c, crc32c_of_both};
 use crate::entry::{MAX_LSN, MAX_OFFSET};
 use crate::segment::{CRC_AT, StoreId, VERSION};
-use crate::vfs::Vfs;
+use crate::vfs::{Vfs, VfsFile};
 use bytes::Bytes;
 use sluice_model::Offset;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 const MAGIC: [u8; 8] = *b"SLUICECK";
 const HEADER: usize = 56;
 const QUEUE: usize = 16;
 const ASYNC: u32 = 1;
 const KEEP: usize = 2;
+/// Written and synced at once: what a disk does in less than a sync takes anyway.
+const PIECE: usize = 256 << 10;
+/// The longest pause between two pieces; as a rule it is as long as the piece took, so that the log has half of the disk.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Where a queue ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,8 +86,7 @@ pub(crate) fn write(
     let temporary = dir_of(dir).join("next.tmp");
     let file = vfs.open(&temporary, true)?;
     file.set_len(0)?;
-    file.write_at(&encode(store, at, ends, state), 0)?;
-    file.sync()?;
+    write_pieces(&*file, encode_head(store, at, ends, state), state)?;
     vfs.rename(&temporary, &path_of(dir, at))?;
     vfs.sync_dir(&dir_of(dir))?;
     let mut kept = list(vfs, dir)?;
@@ -92,9 +97,28 @@ pub(crate) fn write(
     Ok(kept)
 }
 
-fn encode(store: StoreId, at: Lsn, ends: &[QueueEnd], state: &[u8]) -> Vec<u8> {
+/// Writes what comes first and the state behind it, so that all of it is safe.
+fn write_pieces(file: &dyn VfsFile, mut first: Vec<u8>, state: &[u8]) -> io::Result<()> {
+    let (small, large) = state.split_at(state.len().min(PIECE));
+    first.extend_from_slice(small);
+    file.write_at(&first, 0)?;
+    let mut begun = Instant::now();
+    file.sync()?;
+    let mut position = first.len() as u64;
+    for piece in large.chunks(PIECE) {
+        std::thread::sleep(begun.elapsed().min(PAUSE));
+        begun = Instant::now();
+        file.write_at(piece, position)?;
+        file.sync()?;
+        position += piece.len() as u64;
+    }
+    Ok(())
+}
+
+/// All that comes before the state.
+fn encode_head(store: StoreId, at: Lsn, ends: &[QueueEnd], state: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0; HEADER];
-    bytes.reserve_exact(ends.len() * QUEUE + state.len());
+    bytes.reserve_exact(ends.len() * QUEUE + state.len().min(PIECE));
     put(&mut bytes, 0, MAGIC);
     put(&mut bytes, 8, VERSION.to_le_bytes());
     put(&mut bytes, 16, store);
@@ -106,8 +130,7 @@ fn encode(store: StoreId, at: Lsn, ends: &[QueueEnd], state: &[u8]) -> Vec<u8> {
         bytes.extend_from_slice(&if end.is_async { ASYNC } else { 0 }.to_le_bytes());
         bytes.extend_from_slice(&end.next.to_le_bytes());
     }
-    bytes.extend_from_slice(state);
-    let crc = crc32c(&bytes);
+    let crc = crc32c_of_both(&bytes, state);
     put(&mut bytes, CRC_AT, crc.to_le_bytes());
     bytes
 }

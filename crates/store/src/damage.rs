@@ -4,6 +4,7 @@
 //! later. The one idea to know: damage is known by its file and place; a consumer that asks again and again for what it
 //! cannot get is told so each time, but nothing more is logged.
 
+use crate::buckets;
 use crate::error::Damage;
 use crate::log::DamageListener;
 use crate::segment::log_dir;
@@ -43,12 +44,14 @@ impl Damages {
         }
     }
 
-    /// What is known and still there: damage goes with its segment.
+    /// What is known and still there: damage goes with its file.
     pub(crate) fn all(&self, shared: &Shared) -> Vec<Damage> {
-        let folder = log_dir(&shared.dir);
+        let (folder, waiting) = (log_dir(&shared.dir), buckets::dir_of(&shared.dir));
         let segments = shared.segments.read();
-        let is_there = |damage: &Damage| {
-            damage.file.parent() != Some(&*folder) || segments.values().any(|k| k.segment.path == damage.file)
+        let is_there = |damage: &Damage| match damage.file.parent() {
+            Some(parent) if parent == folder => segments.values().any(|k| k.segment.path == damage.file),
+            Some(parent) if parent == waiting => shared.vfs.open(&damage.file, false).is_ok(),
+            _ => true,
         };
         let mut known = self.known.lock();
         known.retain(is_there);

@@ -72,6 +72,8 @@ pub(crate) mod flag {
     pub(crate) const OPAQUE: u32 = 8;
     /// A mark in the place of entries that were damaged, and given up by a repair.
     pub(crate) const LOST: u32 = 16;
+    /// Made before it was stored.
+    pub(crate) const TIMELY: u32 = 32;
 }
 
 /// See the module.
@@ -123,6 +125,7 @@ impl EntryHeader {
             size: self.size() as u32,
             tag_hash: self.tag_hash,
             count: self.count,
+            timely: self.has(flag::TIMELY),
             opaque: self.has(flag::OPAQUE),
         }
     }

@@ -1,7 +1,7 @@
 //! Why a log could not be opened, told so that the server can choose its exit code.
 
 use crate::Lsn;
-use sluice_model::Offset;
+use sluice_model::{Millis, Offset};
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -68,7 +68,14 @@ impl OpenError {
     }
 
     pub(crate) fn damaged(file: impl Into<PathBuf>, position: u64, what: impl Into<String>) -> Self {
-        let damage = Damage { file: file.into(), position, lsn: None, what: what.into(), lost: Vec::new() };
+        let damage = Damage {
+            file: file.into(),
+            position,
+            lsn: None,
+            what: what.into(),
+            lost: Vec::new(),
+            waiting: Vec::new(),
+        };
         Self::Damaged(Box::new(damage))
     }
 }
@@ -86,6 +93,21 @@ pub struct Damage {
     pub what: String,
     /// Offsets that entries behind the damage show to be missing.
     pub lost: Vec<LostOffsets>,
+    /// Delayed messages that are lost with it.
+    pub waiting: Vec<LostWaiting>,
+}
+
+/// Delayed messages that are not readable any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LostWaiting {
+    /// The number in the log of the queue that they are for; nothing when that is not readable either.
+    pub queue: Option<u32>,
+    /// How many.
+    pub count: u64,
+    /// None of them is due earlier.
+    pub from: Millis,
+    /// And none later.
+    pub to: Millis,
 }
 
 /// Offsets of one queue that are not readable any more.
@@ -108,6 +130,9 @@ impl fmt::Display for Damage {
         write!(f, ": {}", self.what)?;
         for lost in &self.lost {
             write!(f, "; queue {} lacks offsets {} to {}", lost.queue, lost.from, lost.to.saturating_sub(1))?;
+        }
+        for lost in &self.waiting {
+            write!(f, "; {} delayed messages due from {} to {}", lost.count, lost.from, lost.to)?;
         }
         Ok(())
     }

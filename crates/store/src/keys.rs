@@ -5,7 +5,7 @@
 //! themselves, so a hash that meets another costs a read and never a wrong answer.
 //!
 //! The keys of segments that are not sealed yet are in memory ([`LiveKeys`]); sealing sorts them into the segment's file
-//! (`sealed`), and `search` looks through both. Batches have no keys: the store never looks inside.
+//! (`sealed`), and `search` looks through both. Those of a batch are told with it: the store never looks inside.
 
 pub(crate) mod sealed;
 pub(crate) mod search;
@@ -29,7 +29,7 @@ pub(crate) struct Key {
 }
 
 /// The hash of a word, the same in every version of this program: it lies on the disk.
-pub(crate) fn hash_of(word: &str) -> u64 {
+pub fn hash_of(word: &str) -> u64 {
     // A checksum keeps words apart, but its bits are not evenly spread; this does that, and loses nothing.
     let mut hash = crc64_nvme(word.as_bytes());
     hash = (hash ^ (hash >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -47,14 +47,17 @@ fn words(message: &Message) -> impl Iterator<Item = &str> {
 pub(crate) fn count(payload: &Payload<'_>) -> u64 {
     match payload {
         Payload::Message(message) => words(message).count() as u64,
-        Payload::State(_) | Payload::Batch { .. } => 0,
+        Payload::Batch { keys, .. } => keys.len() as u64,
+        Payload::State(_) => 0,
     }
 }
 
 /// Hands out the hash of each word of a payload.
 pub(crate) fn each_hash(payload: &Payload<'_>, mut visit: impl FnMut(u64)) {
-    if let Payload::Message(message) = payload {
-        words(message).for_each(|word| visit(hash_of(word)));
+    match payload {
+        Payload::Message(message) => words(message).for_each(|word| visit(hash_of(word))),
+        Payload::Batch { keys, .. } => keys.iter().copied().for_each(visit),
+        Payload::State(_) => {}
     }
 }
 

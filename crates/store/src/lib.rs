@@ -9,6 +9,7 @@
 pub mod backup;
 mod block_on;
 mod blocks;
+mod bucket_check;
 mod buckets;
 mod bytes_at;
 mod checkpoint;
@@ -17,6 +18,7 @@ mod config;
 mod crc;
 mod damage;
 pub mod doctor;
+mod entries;
 mod entry;
 mod error;
 mod index;
@@ -47,9 +49,10 @@ mod wake;
 mod walk;
 mod writer;
 
+pub use bucket_check::WholeRun;
 pub use buckets::{Aside, BucketId, Buckets, Cell, Run, Window};
 pub use config::{Config, Flush};
-pub use error::{Damage, LostOffsets, OpenError};
+pub use error::{Damage, LostOffsets, LostWaiting, OpenError};
 pub use local::LocalLog;
 pub use log::*;
 pub use memory::MemoryLog;

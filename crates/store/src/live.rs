@@ -4,9 +4,11 @@
 //! [`Range`] for each queue and sealed segment leads to the index inside the file.
 
 use crate::Lsn;
+use crate::entries::Entries;
 use crate::index::IndexEntry;
 use crate::log::Bounds;
-use crate::sealed::{Contents, Range};
+use crate::sealed::Range;
+use crate::sealed::write::Listed;
 use sluice_model::{Millis, Offset};
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -21,7 +23,7 @@ pub(crate) struct QueueIndexes {
 #[derive(Default)]
 pub(crate) struct QueueIndex {
     pub ranges: VecDeque<Range>,
-    pub live: VecDeque<IndexEntry>,
+    pub live: Entries,
     /// The offset after the last readable one.
     pub readable: Offset,
     pub is_async: bool,
@@ -56,22 +58,29 @@ impl QueueIndex {
                 return Place::Sealed(*range);
             }
         }
-        Place::Live(self.live.partition_point(|entry| entry.end() <= from))
+        Place::Live(self.live.count_while(|entry| entry.end() <= from))
     }
 }
 
 impl QueueIndex {
     /// The first live entry stored at `time` or later.
-    pub(crate) fn first_stored(&self, time: Millis) -> Option<&IndexEntry> {
+    pub(crate) fn first_stored(&self, time: Millis) -> Option<IndexEntry> {
         if self.unordered {
             self.live.iter().find(|entry| entry.stored >= time)
         } else {
-            self.live.get(self.live.partition_point(|entry| entry.stored < time))
+            self.live.from(self.live.count_while(|entry| entry.stored < time)).next()
         }
     }
 }
 
 impl QueueIndexes {
+    /// The first live entry, from the one that covers `from` on, that may have been made at `time` or later.
+    pub(crate) fn maybe_born(&self, queue: u32, from: Offset, time: Millis) -> Option<Offset> {
+        let live = &self.get(queue)?.live;
+        let first = live.count_while(|entry| entry.end() <= from);
+        live.from(first).find(|entry| entry.may_be_born(time)).map(|entry| entry.offset)
+    }
+
     /// The queue, unless it is unknown or forgotten.
     pub(crate) fn get(&self, queue: u32) -> Option<&QueueIndex> {
         if self.forgotten.contains(&queue) { None } else { self.queues.get(&queue) }
@@ -85,9 +94,9 @@ impl QueueIndexes {
         self.forgotten.contains(&queue)
     }
 
-    /// Whether an entry of a queue is there no longer for anybody, although its bytes may be.
-    pub(crate) fn is_hidden(&self, queue: u32, offset: Offset) -> bool {
-        self.is_forgotten(queue) || self.queues.get(&queue).is_some_and(|index| offset < index.floor)
+    /// Whether an entry of a queue that covers offsets before `end` is there no longer for anybody, although its bytes may be.
+    pub(crate) fn is_hidden(&self, queue: u32, end: Offset) -> bool {
+        self.is_forgotten(queue) || self.queues.get(&queue).is_some_and(|index| end <= index.floor)
     }
 
     /// Makes an entry readable.
@@ -96,7 +105,7 @@ impl QueueIndexes {
         index.readable = entry.end();
         index.is_async |= is_async;
         index.unordered |= index.live.back().is_some_and(|last| last.stored > entry.stored);
-        index.live.push_back(entry);
+        index.live.push(entry);
     }
 
     /// Lets a queue go on at `next` without an entry.
@@ -140,30 +149,20 @@ impl QueueIndexes {
         self.queues.keys().copied().collect()
     }
 
-    /// Adds the live entries of some queues between two positions to a segment's contents.
-    pub(crate) fn collect(&self, numbers: &[u32], from: Lsn, to: Lsn, contents: &mut Contents) {
-        for number in numbers {
-            let Some(index) = self.queues.get(number) else { continue };
-            let first = index.live.partition_point(|entry| entry.lsn < from);
-            let entries: Vec<IndexEntry> =
-                index.live.range(first..).take_while(|entry| entry.lsn < to).copied().collect();
-            if !entries.is_empty() {
-                let part = contents.queues.entry(*number).or_default();
-                part.entries = entries;
-                part.is_async = index.is_async;
-            }
-        }
+    /// The live entries of a queue between two positions.
+    pub(crate) fn list(&self, queue: u32, from: Lsn, to: Lsn) -> impl Iterator<Item = Listed> + '_ {
+        self.queues.get(&queue).into_iter().flat_map(move |index| {
+            let first = index.live.count_while(|entry| entry.lsn < from);
+            let entries = index.live.from(first).take_while(move |entry| entry.lsn < to);
+            entries.map(move |entry| Listed { queue, is_async: index.is_async, entry })
+        })
     }
 
     /// Drops the live entries before a position, for which ranges have been added.
     pub(crate) fn evict(&mut self, numbers: &[u32], before: Lsn) {
         for number in numbers {
             let Some(index) = self.queues.get_mut(number) else { continue };
-            let gone = index.live.partition_point(|entry| entry.lsn < before);
-            index.live.drain(..gone);
-            if index.live.capacity() > 4 * index.live.len().max(16) {
-                index.live.shrink_to(2 * index.live.len());
-            }
+            index.live.drop_first(index.live.count_while(|entry| entry.lsn < before));
         }
     }
 
@@ -174,9 +173,7 @@ impl QueueIndexes {
                 index.ranges.pop_front();
             }
             index.sizes.retain(|segment, _| *segment > start);
-            while index.live.front().is_some_and(|entry| entry.lsn < end) {
-                index.live.pop_front();
-            }
+            index.live.drop_first(index.live.count_while(|entry| entry.lsn < end));
         }
         let Self { queues, forgotten } = self;
         queues.retain(|number, index| {

@@ -277,6 +277,14 @@ impl Log for LocalLog {
         crate::sizes::offset_keeping(&self.shared, queue, bytes)
     }
 
+    fn size(&self, queue: LogQueue) -> Result<u64> {
+        crate::sizes::size(&self.shared, queue)
+    }
+
+    fn maybe_born(&self, queue: LogQueue, from: Offset, time: Millis) -> Result<Offset> {
+        read::maybe_born(&self.shared, queue, from, time)
+    }
+
     fn find(&self, search: &Search<'_>) -> Result<Found> {
         keys::search::find(&self.shared, search)
     }

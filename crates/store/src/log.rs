@@ -4,6 +4,7 @@
 
 use crate::buckets::Buckets;
 use crate::error::Damage;
+pub use crate::keys::hash_of as word_hash;
 pub use crate::wake::Done;
 use bytes::Bytes;
 use sluice_model::{Message, Millis, Offset, Result};
@@ -36,12 +37,18 @@ pub enum Payload<'a> {
     /// Bytes that only the broker understands. A state entry takes no offset and no place in an index.
     State(&'a [u8]),
     /// A batch of several messages kept as the producer sent it, covering `count` offsets. `encoding` (2 and up) names
-    /// the format; the store never looks inside.
+    /// the format; the store never looks inside, so it is told what its indexes need to know.
     Batch {
         /// The format, 2 and up.
         encoding: u8,
         /// How many offsets it covers, at least 1.
         count: u16,
+        /// When the youngest of its messages was made.
+        newest: Millis,
+        /// By which words its messages are found: see [`word_hash`].
+        keys: &'a [u64],
+        /// What the broker says of the batch.
+        head: &'a [u8],
         /// The batch itself.
         bytes: &'a [u8],
     },
@@ -129,7 +136,7 @@ impl FromIterator<Placed> for Places {
 /// How much to read.
 #[derive(Debug, Clone)]
 pub struct ReadLimits<'a> {
-    /// At most so many entries.
+    /// At most so many offsets: a batch counts as many times as it has messages, and the one that goes beyond is the last.
     pub max_count: usize,
     /// At most so many bytes of records; one entry is always returned.
     pub max_bytes: usize,
@@ -148,6 +155,8 @@ pub struct Entry {
     pub offset: Offset,
     /// How many offsets it covers: 1, or more for a batch.
     pub count: u16,
+    /// Which message of its batch it is, when it was unpacked from one; the store itself never does that.
+    pub index: u16,
     /// Its record's position.
     pub lsn: Lsn,
     /// The size of its record.
@@ -169,6 +178,8 @@ pub enum Content {
     Batch {
         /// The format, 2 and up.
         encoding: u8,
+        /// What the broker said of the batch.
+        head: Bytes,
         /// The batch itself.
         bytes: Bytes,
     },
@@ -327,8 +338,36 @@ pub trait Log: Send + Sync + 'static {
     /// `Corrupt`, as for [`Log::read`].
     fn offset_keeping(&self, queue: LogQueue, bytes: u64) -> Result<Offset>;
 
-    /// Finds messages by their id or by one of their keys, newest first. Batches are not found: nobody looks inside.
+    /// The bytes of records that a queue's entries take; of those that were cut off, it may count what is still there.
     /// May block on the disk.
+    ///
+    /// # Errors
+    /// `Corrupt`, as for [`Log::read`].
+    fn size(&self, queue: LogQueue) -> Result<u64> {
+        // The least that keeps all of it.
+        let begin = self.bounds(queue).min;
+        let (mut low, mut high) = (0, u64::MAX);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.offset_keeping(queue, middle)? <= begin {
+                true => high = middle,
+                false => low = middle + 1,
+            }
+        }
+        Ok(low)
+    }
+
+    /// The first offset from `from` on whose message may have been made at `time` or later; the queue's end when there is
+    /// none. What lies before it was made earlier for certain. May block on the disk.
+    ///
+    /// # Errors
+    /// `Corrupt`, as for [`Log::read`].
+    fn maybe_born(&self, _queue: LogQueue, from: Offset, _time: Millis) -> Result<Offset> {
+        Ok(from)
+    }
+
+    /// Finds messages by their id or by one of their keys, newest first. A batch that has a key of the word's hash is
+    /// among what is found as it is: who can look inside tells whether it is meant. May block on the disk.
     ///
     /// # Errors
     /// `Corrupt`, as for [`Log::read`].

@@ -5,7 +5,7 @@
 //! Nothing here survives the process; the log that does is `LocalLog`.
 
 use crate::buckets::{BucketId, Buckets};
-use crate::index::{IndexEntry, select, tag_of};
+use crate::index::{IndexEntry, is_timely, select, tag_of};
 use crate::keys::{self, search::Collector};
 use crate::log::{
     Append, Batch, Bounds, Durability, Entry, Found, Kind, Listener, Log, LogQueue, Lsn, Payload, Placed,
@@ -84,7 +84,7 @@ impl Queue {
     }
 
     fn hides(&self, entry: &IndexEntry) -> bool {
-        self.forgotten || entry.offset < self.floor
+        self.forgotten || entry.end() <= self.floor
     }
 }
 
@@ -169,8 +169,9 @@ impl Content {
         let lsn = self.end;
         self.end += size as u64;
         let (tag_hash, opaque) = tag_of(&append.payload);
-        let mut index =
-            IndexEntry { offset: 0, lsn, stored: append.stored, size: size as u32, tag_hash, count, opaque };
+        let (stored, size) = (append.stored, size as u32);
+        let timely = is_timely(&append.payload, stored);
+        let mut index = IndexEntry { offset: 0, lsn, stored, size, tag_hash, count, timely, opaque };
         if kind == Kind::Message {
             let queue = self.queues.entry(append.queue.0).or_default();
             index.offset = queue.next;
@@ -186,7 +187,7 @@ impl Content {
             end: self.end,
             group,
         });
-        Placed { offset: index.offset, lsn, size: size as u32 }
+        Placed { offset: index.offset, lsn, size }
     }
 
     fn from(&self, lsn: Lsn) -> impl Iterator<Item = &Stored> {
@@ -198,13 +199,21 @@ impl Content {
     fn is_searchable(&self, stored: &Stored, search: &Search<'_>) -> bool {
         // As an index does: what exactly is meant is looked at then.
         let by = SearchBy::KeyOrId;
-        let meant = |message: &sluice_model::Message| keys::is_meant(message, search.word, by);
+        let meant = || match stored.encoding {
+            record::NATIVE => {
+                record::decode(&stored.payload).is_ok_and(|message| keys::is_meant(&message, search.word, by))
+            }
+            _ => {
+                let (mut is_meant, hash) = (false, keys::hash_of(search.word));
+                record::each_batch_key(&stored.payload, |key| is_meant |= key == hash);
+                is_meant
+            }
+        };
         stored.kind == Kind::Message
-            && stored.encoding == record::NATIVE
             && stored.end <= self.visible
             && search.queues.is_none_or(|queues| queues.contains(&stored.queue))
             && !self.queues.get(&stored.queue.0).is_some_and(|queue| queue.hides(&stored.index))
-            && record::decode(&stored.payload).is_ok_and(|message| meant(&message))
+            && meant()
     }
 
     fn at(&self, lsn: Lsn) -> Option<&Stored> {
@@ -266,6 +275,7 @@ impl Stored {
             queue: self.queue,
             offset: self.index.offset,
             count: self.index.count,
+            index: 0,
             lsn: self.index.lsn,
             size: self.index.size,
             stored: self.index.stored,
@@ -372,6 +382,15 @@ impl Log for MemoryLog {
             }
         }
         Ok(first.max(known.bounds().min))
+    }
+
+    fn maybe_born(&self, queue: LogQueue, from: Offset, time: Millis) -> Result<Offset> {
+        let content = self.content.lock();
+        let Some(known) = content.queues.get(&queue.0).filter(|q| !q.forgotten) else { return Ok(from) };
+        let visible = known.entries.iter().take_while(|entry| entry.lsn < content.visible);
+        let found = visible.filter(|entry| entry.end() > from).find(|entry| entry.may_be_born(time));
+        let bounds = known.bounds();
+        Ok(found.map_or(bounds.next, |entry| entry.offset).max(from).max(bounds.min))
     }
 
     fn find(&self, search: &Search<'_>) -> Result<Found> {
@@ -494,7 +513,8 @@ impl Log for MemoryLog {
 fn encode(append: &Append<'_>) -> Result<Bytes> {
     let len = match &append.payload {
         Payload::Message(message) => record::encoded_len(message),
-        Payload::State(bytes) | Payload::Batch { bytes, .. } => bytes.len(),
+        Payload::State(bytes) => bytes.len(),
+        Payload::Batch { keys, head, bytes, .. } => record::batch_len(keys, head, bytes),
     };
     if len + HEADER > MAX_ENTRY {
         return Err(record::too_large(len, MAX_ENTRY - HEADER));
@@ -506,9 +526,11 @@ fn encode(append: &Append<'_>) -> Result<Bytes> {
             out.into()
         }
         Payload::State(bytes) => Bytes::copy_from_slice(bytes),
-        Payload::Batch { encoding, count, bytes } => {
+        Payload::Batch { encoding, count, keys, head, bytes, .. } => {
             record::check_batch(*encoding, *count)?;
-            Bytes::copy_from_slice(bytes)
+            let mut out = Vec::with_capacity(len);
+            record::encode_batch(keys, head, bytes, &mut out);
+            out.into()
         }
     })
 }

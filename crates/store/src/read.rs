@@ -69,7 +69,7 @@ pub(crate) fn read(
             return Ok(Read::Ready(Batch { entries: Vec::new(), next: from.clamp(bounds.min, bounds.next) }));
         };
         match index.place(from) {
-            Place::Live(n) => (select(index.live.range(n..).copied(), limits), bounds.next),
+            Place::Live(n) => (select(index.live.from(n), limits), bounds.next),
             Place::Sealed(range) => {
                 let (shared, limits) = (Arc::clone(shared), OwnedLimits::of(limits));
                 let cold = move || read_sealed(&shared, queue, range, from, &limits.borrow());
@@ -109,6 +109,7 @@ fn entry(header: &EntryHeader, bytes: &Bytes) -> Result<Entry> {
         queue: LogQueue(header.queue),
         offset: header.offset,
         count: header.count,
+        index: 0,
         lsn: header.lsn,
         size: header.size() as u32,
         stored: header.stored,
@@ -302,7 +303,7 @@ fn look_at(shared: &Shared, lsn: Lsn, is_known: bool) -> Result<Option<Entry>> {
         return Err(corrupt_at(shared, segment, lsn));
     }
     let hidden = match header.kind {
-        EntryKind::Message => shared.queues.read().is_hidden(header.queue, header.offset),
+        EntryKind::Message => shared.queues.read().is_hidden(header.queue, header.index_entry().end()),
         EntryKind::State => false,
         EntryKind::Mark | EntryKind::Gap => true,
     };
@@ -343,6 +344,24 @@ pub(crate) fn offset_at(shared: &Shared, queue: LogQueue, time: Millis) -> Resul
     Ok(live.map_or(bounds.next, |offset| offset.max(bounds.min)))
 }
 
+/// See [`crate::Log::maybe_born`].
+pub(crate) fn maybe_born(shared: &Shared, queue: LogQueue, from: Offset, time: Millis) -> Result<Offset> {
+    let (ranges, live, bounds) = {
+        let queues = shared.queues.read();
+        let Some(index) = queues.get(queue.0) else { return Ok(from) };
+        let wanted = |range: &&Range| range.end > from && range.may_be_born(time);
+        let ranges: Vec<Range> = index.ranges.iter().filter(wanted).copied().collect();
+        (ranges, queues.maybe_born(queue.0, from, time), queues.bounds(queue.0))
+    };
+    for range in ranges {
+        let found = with_range(shared, queue, range, |reader| reader.maybe_born(from, time))?;
+        if let Some(entry) = found.flatten() {
+            return Ok(entry.offset.max(from).max(bounds.min));
+        }
+    }
+    Ok(live.unwrap_or(bounds.next).max(from).max(bounds.min))
+}
+
 /// See [`crate::Log::replay`].
 pub(crate) fn replay(shared: &Shared, from: Lsn, visit: &mut dyn FnMut(Entry)) -> Result<()> {
     let visible = shared.visible();
@@ -367,6 +386,7 @@ pub(crate) fn replay(shared: &Shared, from: Lsn, visit: &mut dyn FnMut(Entry)) -
                 queue: LogQueue(header.queue),
                 offset: header.offset,
                 count: header.count,
+                index: 0,
                 lsn: header.lsn,
                 size: header.size() as u32,
                 stored: header.stored,
@@ -448,7 +468,14 @@ pub(crate) fn corrupt_index(shared: &Shared, segment: &Segment, at: u64, what: &
 }
 
 fn damage(segment: &Segment, position: u64, what: &str) -> Damage {
-    Damage { file: segment.path.clone(), position, lsn: None, what: what.into(), lost: Vec::new() }
+    Damage {
+        file: segment.path.clone(),
+        position,
+        lsn: None,
+        what: what.into(),
+        lost: Vec::new(),
+        waiting: Vec::new(),
+    }
 }
 
 pub(crate) fn unreadable(error: io::Error) -> Error {

@@ -12,6 +12,10 @@
 //!   origin: queue u32, offset u64, locator u64, topic text | key | keys | tag | ordering group | id | principal
 //! then the headers and the body. A text is its length as u32 and its bytes.
 //! ```
+//! A batch, whose encoding is 2 or up, is kept behind what the indexes were told of it, and untouched:
+//! ```text
+//! keys u32 | hash of a word u64, for each | head u32 and its bytes | the batch
+//! ```
 //! Checksums, positions and times of storing belong to the entry around it: see `entry`.
 
 use crate::log::{Content, Kind};
@@ -159,8 +163,34 @@ pub(crate) fn content(kind: Kind, encoding: u8, payload: &Bytes) -> Result<Conte
     Ok(match (kind, encoding) {
         (Kind::State, _) => Content::State(payload.clone()),
         (Kind::Message, NATIVE) => Content::Message(Box::new(decode(payload)?)),
-        (Kind::Message, encoding) => Content::Batch { encoding, bytes: payload.clone() },
+        (Kind::Message, encoding) => {
+            let mut cursor = Cursor { bytes: payload, at: 0 };
+            let parts = cursor.batch_keys().and_then(|_| Some((cursor.binary()?, cursor.rest()?)));
+            let (head, bytes) =
+                parts.ok_or_else(|| Error::new(ErrorKind::Corrupt, "a stored batch is not readable"))?;
+            Content::Batch { encoding, head, bytes }
+        }
     })
+}
+
+/// The exact number of bytes that [`encode_batch`] writes.
+pub(crate) fn batch_len(keys: &[u64], head: &[u8], bytes: &[u8]) -> usize {
+    4 + size_of_val(keys) + 4 + head.len() + bytes.len()
+}
+
+/// Appends a batch to `out`. The caller has checked [`batch_len`].
+pub(crate) fn encode_batch(keys: &[u64], head: &[u8], bytes: &[u8], out: &mut impl BufMut) {
+    out.put_u32_le(keys.len() as u32);
+    keys.iter().for_each(|key| out.put_u64_le(*key));
+    put_text(head, out);
+    out.put_slice(bytes);
+}
+
+/// Hands out the hash of each word by which messages of a stored batch are found. One that cannot be read has none.
+pub(crate) fn each_batch_key(payload: &Bytes, mut visit: impl FnMut(u64)) {
+    let keys = Cursor { bytes: payload, at: 0 }.batch_keys().unwrap_or_default();
+    let (keys, _) = keys.as_chunks::<8>();
+    keys.iter().for_each(|key| visit(u64::from_le_bytes(*key)));
 }
 
 /// Refuses a batch that could not be told from a message, or that covers nothing.
@@ -250,6 +280,15 @@ impl Cursor<'_> {
     fn binary(&mut self) -> Option<Bytes> {
         let len = self.u32()? as usize;
         self.slice(len)
+    }
+
+    fn rest(&mut self) -> Option<Bytes> {
+        self.slice(self.bytes.len().checked_sub(self.at)?)
+    }
+
+    fn batch_keys(&mut self) -> Option<Bytes> {
+        let count = self.u32()? as usize;
+        self.slice(count.checked_mul(8)?)
     }
 
     fn text(&mut self) -> Option<ByteString> {

@@ -15,7 +15,8 @@ use crate::error::{Damage, LostOffsets, OpenError};
 use crate::live::QueueIndexes;
 use crate::log::Lsn;
 use crate::scan::{Scan, Scanned};
-use crate::sealed::{self, Contents, Footer, Range, Sealed};
+use crate::sealed::write::{Sealed, seal};
+use crate::sealed::{Contents, Footer, Range};
 use crate::segment::{
     PAGE, Page, Segment, SegmentHeader, StoreId, VERSION, log_dir, segment_path, start_of_name,
 };
@@ -382,7 +383,7 @@ impl Survey {
                 State::Open { end, safe, contents, clean } => {
                     write_again(vfs, &segment, safe, end).map_err(failed)?;
                     let last = n + 1 == count;
-                    sealed::seal(vfs, &segment, store, end, clean, last, &contents).map_err(failed)?
+                    seal(vfs, &segment, store, end, clean, last, contents.unsealed()).map_err(failed)?
                 }
             };
             for (queue, range) in ranges {
@@ -475,6 +476,7 @@ fn damaged(
     what: impl Into<String>,
     lost: Vec<LostOffsets>,
 ) -> OpenError {
-    let damage = Damage { file: path.into(), position, lsn: Some(lsn), what: what.into(), lost };
+    let damage =
+        Damage { file: path.into(), position, lsn: Some(lsn), what: what.into(), lost, waiting: Vec::new() };
     OpenError::Damaged(Box::new(damage))
 }

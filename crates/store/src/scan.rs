@@ -13,6 +13,8 @@ use std::sync::Arc;
 
 /// Read at once: large enough for the disk, small enough to be thrown away.
 const WINDOW: usize = 1 << 20;
+/// What the disk is asked for beforehand, so that it reads while what it has read is looked at.
+const AHEAD: u64 = 4 << 20;
 
 /// An entry whose checksums are right.
 pub(crate) struct Scanned {
@@ -138,10 +140,13 @@ impl Scan {
             position >= self.window_at && position + len as u64 <= self.window_at + self.window.len() as u64;
         if !inside {
             let size = len.max(WINDOW).min((self.limit - position) as usize);
-            let mut window = vec![0; size];
+            self.file.will_read(position + size as u64, AHEAD);
+            // The memory of the last one, if nobody needs it any more: a new one is paid for page by page.
+            let mut window = std::mem::take(&mut self.window).try_into_mut().unwrap_or_default();
+            window.resize(size, 0);
             let read = self.file.read_at(&mut window, position)?;
             window.truncate(read);
-            self.window = window.into();
+            self.window = window.freeze();
             self.window_at = position;
         }
         let at = (position - self.window_at) as usize;

@@ -182,7 +182,14 @@ impl Current {
 }
 
 fn damage(segment: &Segment, position: u64, what: &str) -> Damage {
-    Damage { file: segment.path.clone(), position, lsn: None, what: what.into(), lost: Vec::new() }
+    Damage {
+        file: segment.path.clone(),
+        position,
+        lsn: None,
+        what: what.into(),
+        lost: Vec::new(),
+        waiting: Vec::new(),
+    }
 }
 
 /// The offsets whose index entries may lie in a block.

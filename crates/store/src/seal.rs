@@ -1,16 +1,22 @@
 //! Ending a segment's life: giving it its index when it is full, and its file back when it is trimmed.
+//!
+//! The one idea to know: the queues' live entries are copied a few thousand at a time, so that appends wait for moments and a
+//! million entries are never there twice.
 
 use crate::log::Lsn;
-use crate::sealed::{self, Contents, QueueContents, Sealed};
+use crate::sealed::write::{self, Listed, Sealed, Unsealed};
 use crate::segment::{Segment, log_dir, pool_dir};
 use crate::shared::{Known, Shared};
 use crate::staging::Ready;
 use sluice_model::Millis;
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
 /// Queues looked at under one lock.
 const QUEUES_AT_ONCE: usize = 256;
+/// And their entries.
+const ENTRIES_AT_ONCE: usize = 8192;
 
 /// Writes a segment's index from the queues' live entries, and lets go of those that memory need not keep. `clean` is
 /// for the last segment of a log that is being closed: its file is cut behind the index.
@@ -22,19 +28,17 @@ pub(crate) fn seal(
     clean: bool,
 ) -> io::Result<()> {
     let Some(known) = shared.segments.read().get(&start).cloned() else { return Ok(()) };
-    let mut contents = Contents { stored, ..Contents::default() };
-    for (queue, next) in std::mem::take(&mut *shared.gaps.lock()) {
-        let part = QueueContents { is_async: true, next, ..QueueContents::default() };
-        contents.queues.insert(queue, part);
-    }
-    let keys = shared.staging.lock().keys.of(start);
-    contents.keys = keys.iter().flat_map(|chunk| chunk.iter().copied()).collect();
-    let numbers = shared.queues.read().numbers();
-    for some in numbers.chunks(QUEUES_AT_ONCE) {
-        shared.queues.read().collect(some, start, end, &mut contents);
-    }
+    let gaps = std::mem::take(&mut *shared.gaps.lock()).into_iter().collect();
+    let chunks = shared.staging.lock().keys.of(start);
+    let mut keys = Vec::with_capacity(chunks.iter().map(|chunk| chunk.len()).sum());
+    chunks.iter().for_each(|chunk| keys.extend_from_slice(chunk));
+    drop(chunks);
+    let mut numbers = shared.queues.read().numbers();
+    numbers.sort_unstable();
+    let entries = LiveEntries::new(shared, &numbers, start, end);
+    let unsealed = Unsealed { entries, gaps, stored, keys };
     let Sealed { footer, ranges, len } =
-        sealed::seal(&*shared.vfs, &known.segment, shared.store, end, clean, clean, &contents)?;
+        write::seal(&*shared.vfs, &known.segment, shared.store, end, clean, clean, unsealed)?;
     let path = known.segment.path.clone();
     let segment = Segment { start, epoch: known.segment.epoch, path, held: None, len };
     shared.segments.write().insert(start, Known { segment: Arc::new(segment), footer: Some(footer) });
@@ -49,6 +53,49 @@ pub(crate) fn seal(
         shared.queues.write().evict(some, before);
     }
     Ok(())
+}
+
+/// The live entries of queues between two positions, one queue after the other.
+struct LiveEntries<'a> {
+    shared: &'a Shared,
+    /// Those that are still to come.
+    queues: &'a [u32],
+    start: Lsn,
+    end: Lsn,
+    /// Where the first of them goes on.
+    from: Lsn,
+    some: VecDeque<Listed>,
+}
+
+impl<'a> LiveEntries<'a> {
+    fn new(shared: &'a Shared, queues: &'a [u32], start: Lsn, end: Lsn) -> Self {
+        Self { shared, queues, start, end, from: start, some: VecDeque::new() }
+    }
+
+    fn copy_some(&mut self) {
+        let queues = self.shared.queues.read();
+        for _ in 0..QUEUES_AT_ONCE {
+            let Some((first, behind)) = self.queues.split_first() else { return };
+            let room = ENTRIES_AT_ONCE - self.some.len();
+            self.some.extend(queues.list(*first, self.from, self.end).take(room));
+            if let Some(last) = self.some.back().filter(|_| self.some.len() == ENTRIES_AT_ONCE) {
+                self.from = last.entry.lsn + 1;
+                return; // there may be more of this queue
+            }
+            (self.queues, self.from) = (behind, self.start);
+        }
+    }
+}
+
+impl Iterator for LiveEntries<'_> {
+    type Item = Listed;
+
+    fn next(&mut self) -> Option<Listed> {
+        while self.some.is_empty() && !self.queues.is_empty() {
+            self.copy_some();
+        }
+        self.some.pop_front()
+    }
 }
 
 /// Takes a deleted segment's file back for later use, in the place of one that was only allocated when there are enough,

@@ -14,15 +14,18 @@
 //!   88 min stored u64 | 96 max stored u64 | 104 keys u32 | zeros                                       (the file's last 4 KiB)
 //! ```
 
+pub(crate) mod write;
+
 use crate::Lsn;
 use crate::bytes_at::{BytesAt as _, put};
 use crate::crc::crc32c;
 use crate::entry::{EntryHeader, EntryKind, MAX_LSN, MAX_OFFSET, flag};
-use crate::index::IndexEntry;
+use crate::index::{AHEAD, IndexEntry};
 use crate::keys::{self, Key};
 use crate::log::Payload;
-use crate::segment::{PAGE, Page, Segment, StoreId, check_page, finish_page, start_page};
-use crate::vfs::{Vfs, VfsFile};
+use crate::record;
+use crate::segment::{PAGE, Page, StoreId, check_page, finish_page, start_page};
+use crate::vfs::VfsFile;
 use sluice_model::{Millis, Offset};
 use std::collections::BTreeMap;
 use std::io;
@@ -35,7 +38,12 @@ const BLOCK: u64 = 4096;
 const BLOCK_CRC_AT: usize = PER_BLOCK as usize * ENTRY;
 const DIRECTORY_ENTRY: usize = 48;
 const CLEAN: u32 = 1;
-const OPAQUE: u16 = 1;
+
+/// What the index says of an entry.
+mod entry_flag {
+    pub(super) const OPAQUE: u16 = 1;
+    pub(super) const TIMELY: u16 = 2;
+}
 
 mod queue_flag {
     /// One entry for each offset: the place of an offset is arithmetic.
@@ -44,6 +52,8 @@ mod queue_flag {
     pub(super) const ASYNC: u32 = 2;
     /// Store times never go back: a time is found by binary search.
     pub(super) const ORDERED: u32 = 4;
+    /// Every message was made before it was stored.
+    pub(super) const TIMELY: u32 = 8;
 }
 
 /// What a segment's index holds before it is written.
@@ -68,12 +78,15 @@ pub(crate) struct QueueContents {
 impl Contents {
     /// Adds the keys of an entry that lies in the segment starting at `start`. One that cannot be read has none.
     pub(crate) fn add_keys(&mut self, start: Lsn, header: &EntryHeader, payload: &bytes::Bytes) {
-        if header.kind == EntryKind::Message
-            && header.encoding == crate::record::NATIVE
-            && let Ok(message) = crate::record::decode(payload)
-        {
-            let (at, queue) = (header.lsn.saturating_sub(start) as u32, header.queue);
-            keys::each_hash(&Payload::Message(&message), |hash| self.keys.push(Key { hash, at, queue }));
+        if header.kind != EntryKind::Message {
+            return;
+        }
+        let (at, queue) = (header.lsn.saturating_sub(start) as u32, header.queue);
+        let push = |hash| self.keys.push(Key { hash, at, queue });
+        if header.encoding != record::NATIVE {
+            record::each_batch_key(payload, push);
+        } else if let Ok(message) = record::decode(payload) {
+            keys::each_hash(&Payload::Message(&message), push);
         }
     }
 
@@ -111,15 +124,8 @@ pub(crate) struct Range {
     pub max_stored: Millis,
     pub dense: bool,
     pub ordered: bool,
+    pub timely: bool,
     pub is_async: bool,
-}
-
-/// A segment that has got its index.
-pub(crate) struct Sealed {
-    pub footer: Footer,
-    pub ranges: Vec<(u32, Range)>,
-    /// The length of its file.
-    pub len: u64,
 }
 
 /// The footer of a sealed segment.
@@ -148,100 +154,6 @@ pub(crate) fn index_size(entries: u64, queues: u64, keys: u64) -> u64 {
     blocks + queues * DIRECTORY_ENTRY as u64 + keys::sealed::size(keys) + PAGE
 }
 
-/// Writes the index and the footer behind `end` and syncs them. A file that is not full is cut behind its footer when
-/// `cut` is set.
-pub(crate) fn seal(
-    vfs: &dyn Vfs,
-    segment: &Segment,
-    store: StoreId,
-    end: Lsn,
-    clean: bool,
-    cut: bool,
-    contents: &Contents,
-) -> io::Result<Sealed> {
-    let blocks_at = segment.position(end);
-    let (blocks, ranges) = encode_blocks(segment.start, contents);
-    let directory = encode_directory(&ranges);
-    let directory_at = blocks_at + blocks.len() as u64;
-    let (min_stored, max_stored) = contents.stored.unwrap_or_default();
-    let mut keys = contents.keys.clone();
-    keys.sort_unstable();
-    keys.dedup();
-    let footer = Footer {
-        store,
-        start: segment.start,
-        end,
-        epoch: segment.epoch,
-        clean,
-        entries: contents.queues.values().map(|q| q.entries.len() as u32).sum(),
-        queues: ranges.len() as u32,
-        keys: keys.len() as u32,
-        blocks_at,
-        directory_at,
-        directory_crc: crc32c(&directory),
-        min_stored,
-        max_stored,
-    };
-    let keys_at = footer.keys().at;
-    let keys = keys::sealed::encode(&keys);
-    let behind = keys_at + keys.len() as u64;
-    let len = if cut { behind + PAGE } else { segment.len.max(behind + PAGE) };
-    let file = segment.file(vfs)?;
-    file.write_at(&blocks, blocks_at)?;
-    file.write_at(&directory, directory_at)?;
-    file.write_at(&keys, keys_at)?;
-    file.sync()?;
-    if len != segment.len {
-        file.set_len(len)?;
-    }
-    file.write_at(&footer.encode(), len - PAGE)?;
-    file.sync()?;
-    Ok(Sealed { footer, ranges, len })
-}
-
-fn encode_blocks(start: Lsn, contents: &Contents) -> (Vec<u8>, Vec<(u32, Range)>) {
-    let total: usize = contents.queues.values().map(|q| q.entries.len()).sum();
-    let mut blocks = vec![0; total.div_ceil(PER_BLOCK as usize) * BLOCK as usize];
-    let mut ranges = Vec::with_capacity(contents.queues.len());
-    let mut first = 0u32;
-    for (queue, part) in &contents.queues {
-        let Some(range) = range_of(start, first, part) else { continue };
-        ranges.push((*queue, range));
-        for (n, entry) in (first..).zip(&part.entries) {
-            let at = (n / PER_BLOCK) as usize * BLOCK as usize + (n % PER_BLOCK) as usize * ENTRY;
-            put_entry(&mut blocks, at, start, entry);
-        }
-        first += range.count;
-    }
-    for block in blocks.chunks_exact_mut(BLOCK as usize) {
-        let crc = crc32c(&block[..BLOCK_CRC_AT]);
-        put(block, BLOCK_CRC_AT, crc.to_le_bytes());
-    }
-    (blocks, ranges)
-}
-
-fn range_of(segment: Lsn, first: u32, part: &QueueContents) -> Option<Range> {
-    let count = part.entries.len() as u32;
-    if count == 0 && part.next == 0 {
-        return None;
-    }
-    let base = part.entries.first().map_or(part.next, |entry| entry.offset);
-    let end = part.entries.last().map_or(0, IndexEntry::end).max(part.next);
-    let stored = |entry: &IndexEntry| entry.stored;
-    Some(Range {
-        segment,
-        base,
-        end,
-        first,
-        count,
-        min_stored: part.entries.iter().map(stored).min().unwrap_or_default(),
-        max_stored: part.entries.iter().map(stored).max().unwrap_or_default(),
-        dense: end.checked_sub(base) == Some(u64::from(count)),
-        ordered: part.entries.is_sorted_by_key(stored),
-        is_async: part.is_async,
-    })
-}
-
 fn put_entry(blocks: &mut [u8], at: usize, start: Lsn, entry: &IndexEntry) {
     put(blocks, at, ((entry.lsn - start) as u32).to_le_bytes());
     put(blocks, at + 4, entry.size.to_le_bytes());
@@ -249,10 +161,13 @@ fn put_entry(blocks: &mut [u8], at: usize, start: Lsn, entry: &IndexEntry) {
     put(blocks, at + 16, entry.stored.to_le_bytes());
     put(blocks, at + 24, entry.tag_hash.to_le_bytes());
     put(blocks, at + 28, entry.count.to_le_bytes());
-    put(blocks, at + 30, if entry.opaque { OPAQUE } else { 0 }.to_le_bytes());
+    let flags =
+        if entry.opaque { entry_flag::OPAQUE } else { 0 } | if entry.timely { entry_flag::TIMELY } else { 0 };
+    put(blocks, at + 30, flags.to_le_bytes());
 }
 
 fn read_entry(block: &[u8], at: usize, start: Lsn) -> IndexEntry {
+    let flags = block.u16_at(at + 30);
     IndexEntry {
         lsn: start + u64::from(block.u32_at(at)),
         size: block.u32_at(at + 4),
@@ -260,7 +175,8 @@ fn read_entry(block: &[u8], at: usize, start: Lsn) -> IndexEntry {
         stored: block.u64_at(at + 16),
         tag_hash: block.u32_at(at + 24),
         count: block.u16_at(at + 28),
-        opaque: block.u16_at(at + 30) & OPAQUE != 0,
+        timely: flags & entry_flag::TIMELY != 0,
+        opaque: flags & entry_flag::OPAQUE != 0,
     }
 }
 
@@ -269,6 +185,7 @@ fn encode_directory(ranges: &[(u32, Range)]) -> Vec<u8> {
     for ((queue, range), place) in ranges.iter().zip(directory.chunks_exact_mut(DIRECTORY_ENTRY)) {
         let flags = if range.dense { queue_flag::DENSE } else { 0 }
             | if range.ordered { queue_flag::ORDERED } else { 0 }
+            | if range.timely { queue_flag::TIMELY } else { 0 }
             | if range.is_async { queue_flag::ASYNC } else { 0 };
         put(place, 0, queue.to_le_bytes());
         put(place, 4, flags.to_le_bytes());
@@ -370,6 +287,7 @@ impl Footer {
             max_stored: place.u64_at(40),
             dense: flags & queue_flag::DENSE != 0,
             ordered: flags & queue_flag::ORDERED != 0,
+            timely: flags & queue_flag::TIMELY != 0,
             is_async: flags & queue_flag::ASYNC != 0,
         };
         (place.u32_at(0), range)
@@ -404,6 +322,13 @@ pub(crate) struct RangeReader<'a> {
     blocks_at: u64,
     range: Range,
     block: Option<(u32, Vec<u8>)>,
+}
+
+impl Range {
+    /// Whether any of its messages may have been made at `time` or later.
+    pub(crate) fn may_be_born(&self, time: Millis) -> bool {
+        !self.timely || self.max_stored.saturating_add(AHEAD) >= time
+    }
 }
 
 impl<'a> RangeReader<'a> {
@@ -461,6 +386,20 @@ impl<'a> RangeReader<'a> {
         let first = if self.range.ordered { self.partition(|entry| entry.stored < time)? } else { 0 };
         for n in first..self.range.count {
             if let Some(entry) = self.entry(n)?.filter(|e| e.stored >= time) {
+                return Ok(Some(entry));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The first entry, from the one that covers `from` on, that may have been made at `time` or later.
+    pub(crate) fn maybe_born(&mut self, from: Offset, time: Millis) -> io::Result<Option<IndexEntry>> {
+        let mut first = self.find(from)?;
+        if self.range.ordered && self.range.timely {
+            first = first.max(self.partition(|entry| !entry.may_be_born(time))?);
+        }
+        for n in first..self.range.count {
+            if let Some(entry) = self.entry(n)?.filter(|entry| entry.may_be_born(time)) {
                 return Ok(Some(entry));
             }
         }

@@ -2,12 +2,16 @@
 //!
 //! It exists because no real disk loses power on demand. The one idea to know: what was written and what would survive
 //! are kept apart; a sync carries the first over into the second, and [`SimVfs::power_cut`] keeps any part of what was
-//! not synced: whole writes, none, single sectors, or the first bytes, and likewise for names of files.
+//! not synced, in any order: whole writes, none, single sectors, or the first bytes, and likewise for names of files.
+//! Whatever goes wrong by that or by request is counted: [`SimVfs::injected`].
 //!
-//! A crash gives a new file system; whoever still uses the old one goes on without harm. What survives one is `power`.
+//! A crash gives a new file system; whoever still uses the old one goes on without harm. What survives one is `power`, of
+//! names `names`.
 
+mod names;
 mod power;
 
+use self::names::Names;
 pub use self::power::Dice;
 use self::power::{Change, Inode};
 use crate::vfs::{DiskSpace, LockError, Vfs, VfsFile};
@@ -48,8 +52,7 @@ struct Shared {
 #[derive(Clone)]
 struct World {
     inodes: HashMap<u64, Inode>,
-    names: BTreeMap<PathBuf, u64>,
-    durable_names: BTreeMap<PathBuf, u64>,
+    names: Names,
     dirs: BTreeSet<PathBuf>,
     locked: BTreeSet<PathBuf>,
     capacity: u64,
@@ -64,6 +67,8 @@ struct World {
     until_stray: Option<(u64, i64)>,
     /// Calls that take long.
     slow: HashMap<Call, Slow>,
+    /// What went wrong so far, and how often.
+    injected: BTreeMap<&'static str, u64>,
 }
 
 /// A call that takes long, by a clock that moves only when told to.
@@ -85,8 +90,7 @@ impl Default for World {
     fn default() -> Self {
         Self {
             inodes: HashMap::new(),
-            names: BTreeMap::new(),
-            durable_names: BTreeMap::new(),
+            names: Names::default(),
             dirs: BTreeSet::new(),
             locked: BTreeSet::new(),
             capacity: 1 << 40,
@@ -97,6 +101,7 @@ impl Default for World {
             until_stop: None,
             until_stray: None,
             slow: HashMap::new(),
+            injected: BTreeMap::new(),
         }
     }
 }
@@ -147,6 +152,11 @@ impl SimVfs {
         self.0.world.lock().until_stray = Some((nth, by));
     }
 
+    /// Lets calls of one kind succeed again.
+    pub fn forgive(&self, call: Call) {
+        self.0.world.lock().faults.remove(&call);
+    }
+
     /// Lets calls succeed again.
     pub fn heal(&self) {
         self.0.world.lock().faults.clear();
@@ -168,17 +178,22 @@ impl SimVfs {
         self.0.world.lock().used()
     }
 
+    /// What went wrong so far, and how often; crashes keep it.
+    pub fn injected(&self) -> BTreeMap<&'static str, u64> {
+        self.0.world.lock().injected.clone()
+    }
+
     /// All files and their content.
     pub fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let world = self.0.world.lock();
-        let content = |number: &u64| world.inodes.get(number).map(|i| i.data.clone()).unwrap_or_default();
-        world.names.iter().map(|(path, number)| (path.clone(), content(number))).collect()
+        let content = |number| world.inodes.get(&number).map(|i| i.data.clone()).unwrap_or_default();
+        world.names.all().map(|(path, number)| (path.clone(), content(number))).collect()
     }
 
     /// Changes a file's content, on the disk too.
     pub fn edit(&self, path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
         let mut world = self.0.world.lock();
-        let number = world.names.get(path).copied();
+        let number = world.names.get(path);
         if let Some(inode) = number.and_then(|number| world.inodes.get_mut(&number)) {
             inode.settle();
             change(&mut inode.data);
@@ -192,8 +207,7 @@ impl SimVfs {
         let number = world.next_inode;
         world.next_inode += 1;
         world.inodes.insert(number, Inode { durable: content.clone(), data: content, pending: Vec::new() });
-        world.names.insert(path.into(), number);
-        world.durable_names.insert(path.into(), number);
+        world.names.put(path, number);
     }
 
     fn enter(&self, call: Call) -> io::Result<MutexGuard<'_, World>> {
@@ -209,15 +223,17 @@ impl SimVfs {
             if slow.nth == 0 {
                 slow.clock.advance(slow.takes);
                 world.slow.remove(&call);
+                world.tell("a call takes long");
             }
         }
         match world.faults.get_mut(&call) {
             Some(Fault { nth, error, once }) if *nth <= 1 => {
-                let error = io::Error::from_raw_os_error(*error);
-                if *once {
+                let (error, once) = (*error, *once);
+                if once {
                     world.faults.remove(&call);
                 }
-                Err(error)
+                world.tell(failure(call, error, once));
+                Err(io::Error::from_raw_os_error(error))
             }
             Some(fault) => {
                 fault.nth -= 1;
@@ -228,25 +244,77 @@ impl SimVfs {
     }
 }
 
+const NO_SPACE: i32 = 28;
+
+/// Everything that can go wrong here, as [`SimVfs::injected`] calls it.
+pub const FAULTS: [&str; 22] = [
+    "write lost",
+    "write cut short",
+    "write torn by sectors of 512 B",
+    "write torn by sectors of 4 KiB",
+    "write overtaken by an earlier one",
+    "new length lost",
+    "creation of a file lost",
+    "rename lost",
+    "deletion lost",
+    "everything stops in the middle of a call",
+    "EIO of an open",
+    "EIO of a read",
+    "EIO of one write",
+    "EIO of a write and all later ones",
+    "EIO of one sync, and later ones succeed",
+    "EIO of a sync and all later ones",
+    "EIO of a folder's sync",
+    "EIO of a rename or deletion",
+    "ENOSPC of a call",
+    "ENOSPC of a full disk",
+    "a call takes long",
+    "a write goes astray",
+];
+
+/// What a failure by request is called.
+fn failure(call: Call, error: i32, once: bool) -> &'static str {
+    match (call, once) {
+        _ if error == NO_SPACE => "ENOSPC of a call",
+        (Call::Open, _) => "EIO of an open",
+        (Call::Read, _) => "EIO of a read",
+        (Call::Write, true) => "EIO of one write",
+        (Call::Write, false) => "EIO of a write and all later ones",
+        (Call::Sync, true) => "EIO of one sync, and later ones succeed",
+        (Call::Sync, false) => "EIO of a sync and all later ones",
+        (Call::SyncDir, _) => "EIO of a folder's sync",
+        (Call::Rename, _) => "EIO of a rename or deletion",
+    }
+}
+
 fn stopped() -> io::Error {
     io::Error::other("everything has stopped")
 }
 
 impl World {
+    /// Something goes wrong.
+    fn tell(&mut self, what: &'static str) {
+        *self.injected.entry(what).or_default() += 1;
+    }
+
     /// Counts a call that changes something. An error says that everything stops here: what the call was to change may
     /// or may not have reached the disk.
     fn count(&mut self) -> io::Result<()> {
         match &mut self.until_stop {
             Some(left @ 1..) => {
                 *left -= 1;
-                if *left == 0 { Err(stopped()) } else { Ok(()) }
+                if *left > 0 {
+                    return Ok(());
+                }
+                self.tell("everything stops in the middle of a call");
+                Err(stopped())
             }
             _ => Ok(()),
         }
     }
 
     fn used(&self) -> u64 {
-        self.names.values().filter_map(|number| self.inodes.get(number)).map(|i| i.data.len() as u64).sum()
+        self.names.all().filter_map(|(_, number)| self.inodes.get(&number)).map(|i| i.data.len() as u64).sum()
     }
 
     /// Where the disk puts a write.
@@ -259,12 +327,15 @@ impl World {
         let at = position as i64 + *by;
         self.until_stray = None;
         // Within the file, as a disk's mistake within one extent would be.
-        usize::try_from(at).ok().filter(|at| at + len <= file).unwrap_or(position)
+        let Some(at) = usize::try_from(at).ok().filter(|at| at + len <= file) else { return position };
+        self.tell("a write goes astray");
+        at
     }
 
-    fn check_space(&self, more: u64) -> io::Result<()> {
+    fn check_space(&mut self, more: u64) -> io::Result<()> {
         if self.used() + more > self.capacity {
-            return Err(io::Error::from_raw_os_error(28));
+            self.tell("ENOSPC of a full disk");
+            return Err(io::Error::from_raw_os_error(NO_SPACE));
         }
         Ok(())
     }
@@ -282,19 +353,19 @@ impl Vfs for SimVfs {
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
         let world = self.0.world.lock();
-        let inside = world.names.keys().filter(|path| path.parent() == Some(dir));
+        let inside = world.names.all().map(|(path, _)| path).filter(|path| path.parent() == Some(dir));
         Ok(inside.filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned())).collect())
     }
 
     fn open(&self, path: &Path, create: bool) -> io::Result<Arc<dyn VfsFile>> {
         let mut world = self.enter(Call::Open)?;
         let number = match world.names.get(path) {
-            Some(number) => *number,
+            Some(number) => number,
             None if create => {
                 let number = world.next_inode;
                 world.next_inode += 1;
                 world.inodes.insert(number, Inode::default());
-                world.names.insert(path.into(), number);
+                world.names.create(path, number);
                 world.count()?;
                 number
             }
@@ -306,25 +377,20 @@ impl Vfs for SimVfs {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut world = self.enter(Call::Rename)?;
-        let number = world.names.remove(from).ok_or_else(not_found)?;
-        world.names.insert(to.into(), number);
+        world.names.rename(from, to).ok_or_else(not_found)?;
         world.count()
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut world = self.enter(Call::Rename)?;
-        world.names.remove(path).map(drop).ok_or_else(not_found)?;
+        world.names.remove(path).ok_or_else(not_found)?;
         world.count()
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         let mut world = self.enter(Call::SyncDir)?;
         world.count()?;
-        let here = |path: &PathBuf| path.parent() == Some(dir);
-        let names: Vec<_> =
-            world.names.iter().filter(|(path, _)| here(path)).map(|(p, n)| (p.clone(), *n)).collect();
-        world.durable_names.retain(|path, _| !here(path));
-        world.durable_names.extend(names);
+        world.names.sync(dir);
         Ok(())
     }
 

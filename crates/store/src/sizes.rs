@@ -12,16 +12,26 @@ use sluice_model::{Offset, Result};
 
 /// See [`crate::Log::offset_keeping`].
 pub(crate) fn offset_keeping(shared: &Shared, queue: LogQueue, bytes: u64) -> Result<Offset> {
+    kept(shared, queue, bytes).map(|(offset, _)| offset)
+}
+
+/// See [`crate::Log::size`].
+pub(crate) fn size(shared: &Shared, queue: LogQueue) -> Result<u64> {
+    kept(shared, queue, u64::MAX).map(|(_, bytes)| bytes)
+}
+
+/// The first offset from which on the entries take at most so many bytes, and how many they take.
+fn kept(shared: &Shared, queue: LogQueue, bytes: u64) -> Result<(Offset, u64)> {
     let mut left = bytes;
     let (ranges, bounds, mut first): (Vec<(Range, Option<u64>)>, _, Offset) = {
         let queues = shared.queues.read();
-        let Some(index) = queues.get(queue.0) else { return Ok(0) };
+        let Some(index) = queues.get(queue.0) else { return Ok((0, 0)) };
         let bounds = queues.bounds(queue.0);
         let mut first = bounds.next;
         for entry in index.live.iter().rev() {
             match left.checked_sub(u64::from(entry.size)) {
                 Some(rest) => (left, first) = (rest, entry.offset),
-                None => return Ok(first.max(bounds.min)),
+                None => return Ok((first.max(bounds.min), bytes - left)),
             }
         }
         let size = |range: &Range| (*range, index.sizes.get(&range.segment).copied());
@@ -54,5 +64,5 @@ pub(crate) fn offset_keeping(shared: &Shared, queue: LogQueue, bytes: u64) -> Re
             Some(true) | None => break,
         }
     }
-    Ok(first.max(bounds.min))
+    Ok((first.max(bounds.min), bytes - left))
 }

@@ -6,7 +6,7 @@
 
 use crate::crc::crc32c;
 use crate::entry::{EntryHeader, EntryKind, HEADER, flag, record_size};
-use crate::index::{IndexEntry, tag_of};
+use crate::index::{IndexEntry, is_timely, tag_of};
 use crate::keys::{self, Key, LiveKeys};
 use crate::log::{Append, Durability, Lsn, Payload, Placed, Places};
 use crate::record;
@@ -356,6 +356,8 @@ impl Staging {
             Payload::Batch { encoding, count, .. } => (EntryKind::Message, encoding, count),
         };
         let (tag_hash, opaque) = tag_of(&append.payload);
+        let timely = is_timely(&append.payload, append.stored);
+        let marks = if opaque { flag::OPAQUE } else { 0 } | if timely { flag::TIMELY } else { 0 };
         let header = EntryHeader {
             len: 0,
             payload_crc: 0,
@@ -367,7 +369,7 @@ impl Staging {
             count,
             encoding,
             kind,
-            flags: flags | if opaque { flag::OPAQUE } else { 0 },
+            flags: flags | marks,
             durable,
             tag_hash,
         };
@@ -390,6 +392,7 @@ impl Staging {
             size: placed.size,
             tag_hash,
             count,
+            timely,
             opaque,
         };
         let at = placed.lsn.saturating_sub(segment) as u32;
@@ -408,7 +411,10 @@ impl Staging {
         self.block.put_bytes(0, HEADER);
         match payload {
             Some(Payload::Message(message)) => record::encode(message, &mut self.block),
-            Some(Payload::State(bytes) | Payload::Batch { bytes, .. }) => self.block.put_slice(bytes),
+            Some(Payload::State(bytes)) => self.block.put_slice(bytes),
+            Some(Payload::Batch { keys, head, bytes, .. }) => {
+                record::encode_batch(keys, head, bytes, &mut self.block);
+            }
             None => {}
         }
         let len = self.block.len() - at;
@@ -476,7 +482,8 @@ impl Staging {
 fn payload_len(payload: &Payload<'_>) -> usize {
     match payload {
         Payload::Message(message) => record::encoded_len(message),
-        Payload::State(bytes) | Payload::Batch { bytes, .. } => bytes.len(),
+        Payload::State(bytes) => bytes.len(),
+        Payload::Batch { keys, head, bytes, .. } => record::batch_len(keys, head, bytes),
     }
 }
 

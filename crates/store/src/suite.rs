@@ -8,8 +8,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "a failed case has to panic")]
 
 use crate::{
-    Append, Aside, Batch, BucketId, Content, Durability, Entry, Log, LogQueue, Payload, Placed, Read,
-    ReadLimits, Run, Ticket, Window, record,
+    Append, Aside, Batch, Bounds, BucketId, Content, Durability, Entry, Log, LogQueue, Payload, Placed, Read,
+    ReadLimits, Run, Ticket, Window, record, word_hash,
 };
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -44,6 +44,14 @@ pub const CASES: &[Case] = &[
     ("reads outside the bounds lead to the nearest", reads_outside_the_bounds_lead_to_the_nearest),
     ("tag filters skip and make progress", tag_filters_skip_and_make_progress),
     ("a batch covers its offsets", a_batch_covers_its_offsets),
+    (
+        "a batch is cut in two, and hidden when all of it is",
+        a_batch_is_cut_in_two_and_hidden_when_all_of_it_is,
+    ),
+    (
+        "what may be as young as asked is told from what is older",
+        what_may_be_as_young_as_asked_is_told_from_what_is_older,
+    ),
     ("an entry is found by its position", an_entry_is_found_by_its_position),
     ("an offset is found by its time", an_offset_is_found_by_its_time),
     ("an offset is found by what is to be kept", an_offset_is_found_by_what_is_to_be_kept),
@@ -141,10 +149,11 @@ pub fn read_all(log: &dyn Log, queue: u32) -> Vec<Entry> {
     entries
 }
 
-/// The body of a message entry, as text.
+/// The body of a message entry, or a batch, as text.
 pub fn body(entry: &Entry) -> String {
     match &entry.content {
         Content::Message(message) => String::from_utf8(message.body_bytes().to_vec()).unwrap(),
+        Content::Batch { bytes, .. } => String::from_utf8(bytes.to_vec()).unwrap(),
         other => panic!("not a message: {other:?}"),
     }
 }
@@ -296,20 +305,81 @@ fn tag_filters_skip_and_make_progress(subject: &mut dyn Subject) {
 fn a_batch_covers_its_offsets(subject: &mut dyn Subject) {
     let log = subject.log();
     send(&*log, 1, "before", 1);
-    let batch = Payload::Batch { encoding: 2, count: 5, bytes: b"five" };
-    let batch = Append { queue: LogQueue(1), payload: batch, stored: 2, reserved_space: false };
-    let ticket = log.append(&[batch], Durability::Sync).unwrap();
-    assert_eq!(ticket.placed[0].offset, 1);
-    ticket.done.wait().unwrap();
+    let placed = send_batch(&*log, 1, 5, "five", 2);
+    assert_eq!(placed.offset, 1);
     assert_eq!(send(&*log, 1, "after", 3).offset, 6);
     for _ in 0..2 {
         let log = subject.log();
         for from in 1..6 {
             let found = read(&*log, 1, from, &ReadLimits { max_count: 1, tag_hashes: Some(&[1]), ..ALL });
             assert_eq!((found.entries[0].offset, found.entries[0].count, found.next), (1, 5, 6), "{from}");
-            let content = &found.entries[0].content;
-            assert!(matches!(content, Content::Batch { encoding: 2, bytes } if bytes == "five"));
+            let Content::Batch { encoding: 2, head, bytes } = &found.entries[0].content else {
+                panic!("{:?}", found.entries[0].content);
+            };
+            assert_eq!((&head[..], &bytes[..]), (&b"head"[..], &b"five"[..]));
         }
+        // A read counts offsets, and takes a batch whole.
+        for (max_count, next) in [(1, 1), (2, 6), (6, 6), (7, 7)] {
+            let found = read(&*log, 1, 0, &ReadLimits { max_count, ..ALL });
+            assert_eq!(found.next, next, "{max_count}");
+        }
+        assert_eq!(log.find(&searches::search("word")).unwrap().entries[0].lsn, placed.lsn);
+        assert!(log.find(&searches::search("other")).unwrap().entries.is_empty());
+        subject.restart();
+    }
+}
+
+/// Appends a batch that is found by "word".
+fn send_batch(log: &dyn Log, queue: u32, count: u16, bytes: &str, newest: Millis) -> Placed {
+    let keys = [word_hash("word")];
+    let bytes = bytes.as_bytes();
+    let payload = Payload::Batch { encoding: 2, count, newest, keys: &keys, head: b"head", bytes };
+    let batch = Append { queue: LogQueue(queue), payload, stored: 2, reserved_space: false };
+    let ticket = patiently(log, &[batch], Durability::Sync);
+    ticket.done.wait().unwrap();
+    ticket.placed[0]
+}
+
+fn a_batch_is_cut_in_two_and_hidden_when_all_of_it_is(subject: &mut dyn Subject) {
+    let log = subject.log();
+    let (first, second) = (send_batch(&*log, 1, 10, "a", 2), send_batch(&*log, 1, 10, "b", 2));
+    for _ in 0..2 {
+        let log = subject.log();
+        log.cut(LogQueue(1), 4);
+        assert_eq!(log.bounds(LogQueue(1)), Bounds { min: 4, next: 20 });
+        let found = read(&*log, 1, 4, &ALL);
+        assert_eq!(found.entries.iter().map(|e| e.offset).collect::<Vec<_>>(), [0, 10]);
+        assert!(log.read_at(first.lsn).unwrap().is_some());
+        log.cut(LogQueue(1), 10);
+        assert!(log.read_at(first.lsn).unwrap().is_none());
+        assert!(log.read_at(second.lsn).unwrap().is_some());
+        assert_eq!(read(&*log, 1, 10, &ALL).entries.len(), 1);
+        subject.restart();
+    }
+}
+
+fn what_may_be_as_young_as_asked_is_told_from_what_is_older(subject: &mut dyn Subject) {
+    let log = subject.log();
+    let filler = "x".repeat(4000); // so that several segments are filled
+    let made = |born| Message { born, ..message(&filler) };
+    let at = |born, stored| {
+        patiently(&*log, &[append(1, &made(born), stored)], Durability::Sync).done.wait().unwrap();
+    };
+    (0..100).for_each(|n| at(n * 10_000, n * 10_000));
+    at(9_000_000, 1_000_000); // by a clock that is far ahead
+    (101..200).for_each(|n| at(n * 10_000, n * 10_000));
+    send_batch(&*log, 1, 3, "young", 9_000_000);
+    for restarted in [false, true] {
+        let log = subject.log();
+        let maybe = |from, time| log.maybe_born(LogQueue(1), from, time).unwrap();
+        assert_eq!(maybe(0, 500_000), 50, "restarted: {restarted}");
+        assert_eq!(maybe(60, 500_000), 60);
+        assert_eq!(maybe(0, 999_000), 100);
+        assert_eq!(maybe(0, 1_500_000), 100, "the one that is ahead");
+        assert_eq!(maybe(101, 1_500_000), 150);
+        assert_eq!(maybe(101, 8_000_000), 200, "the batch");
+        assert_eq!(maybe(202, 8_000_000), 202, "within it");
+        assert_eq!(maybe(203, 0), 203, "the end");
         subject.restart();
     }
 }
@@ -353,6 +423,8 @@ fn an_offset_is_found_by_what_is_to_be_kept(subject: &mut dyn Subject) {
             }
         }
         assert_eq!(subject.log().offset_keeping(LogQueue(9), 5).unwrap(), 0);
+        let of_both = [1, 9].map(|queue| subject.log().size(LogQueue(queue)).unwrap());
+        assert_eq!(of_both, [sizes.iter().sum(), 0]);
         subject.restart();
     }
     let log = subject.log();
@@ -569,7 +641,7 @@ fn too_large_entries_and_wrong_batches_are_refused(subject: &mut dyn Subject) {
     let refused = log.append(&[append(1, &message("small"), 1), append(1, &large, 1)], Durability::Sync);
     assert_eq!(refused.err().map(|e| e.kind()), Some(ErrorKind::TooLarge));
     for (encoding, count) in [(2, 0), (1, 3), (0, 3)] {
-        let payload = Payload::Batch { encoding, count, bytes: b"" };
+        let payload = Payload::Batch { encoding, count, newest: 0, keys: &[], head: b"", bytes: b"" };
         let batch = Append { queue: LogQueue(1), payload, stored: 1, reserved_space: false };
         let refused = log.append(&[batch], Durability::Sync);
         assert_eq!(refused.err().map(|e| e.kind()), Some(ErrorKind::InvalidArgument));

@@ -2,10 +2,19 @@
 //!
 //! It exists so that consumers that keep up never read the disk: what they get are slices of the very buffers that the
 //! appends were encoded into. Older entries are read from the file: see `cold`.
+//!
+//! The one idea to know: a buffer is filled up to a page behind each piece, so it is pages that are counted. With few
+//! senders a piece is one short message, and the rest of its page is memory all the same.
 
 use crate::Lsn;
+use crate::segment::PAGE;
 use bytes::Bytes;
 use std::collections::VecDeque;
+
+/// The memory that a piece keeps.
+fn held(piece: &Bytes) -> usize {
+    piece.len().next_multiple_of(PAGE as usize)
+}
 
 /// See the module.
 pub(crate) struct Tail {
@@ -21,11 +30,11 @@ impl Tail {
 
     /// Adds the next piece, and lets go of the oldest ones above the limit.
     pub(crate) fn push(&mut self, lsn: Lsn, bytes: Bytes) {
-        self.bytes += bytes.len();
+        self.bytes += held(&bytes);
         self.pieces.push_back((lsn, bytes));
         while self.bytes > self.limit {
             let Some((_, oldest)) = self.pieces.pop_front() else { break };
-            self.bytes -= oldest.len();
+            self.bytes -= held(&oldest);
         }
     }
 
@@ -50,7 +59,7 @@ mod tests {
 
     #[test]
     fn slices_come_from_one_piece_and_the_oldest_go_first() {
-        let mut tail = Tail::new(16);
+        let mut tail = Tail::new(2 * PAGE as usize);
         tail.push(0, Bytes::from_static(b"01234567"));
         tail.push(100, Bytes::from_static(b"abcdefgh"));
         assert_eq!(tail.get(2, 3).unwrap(), "234");

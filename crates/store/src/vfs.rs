@@ -105,6 +105,8 @@ pub trait VfsFile: Send + Sync {
     /// Lets the system forget what it has of these bytes in its cache, so that the next read is of the disk, and so that
     /// those who read everything once do not drive out what others read often. Without effect where there is no cache.
     fn drop_cached(&self, _from: u64, _len: u64) {}
+    /// Lets the system begin to read these bytes, for someone who will ask for them soon.
+    fn will_read(&self, _from: u64, _len: u64) {}
 }
 
 /// Writes zeros as everything else is written.
@@ -280,6 +282,10 @@ impl VfsFile for OsFile {
     fn drop_cached(&self, from: u64, len: u64) {
         // A wish: where it is not granted, the cache is read.
         let _ = fadvise(&self.file, from, NonZeroU64::new(len), Advice::DontNeed);
+    }
+
+    fn will_read(&self, from: u64, len: u64) {
+        let _ = fadvise(&self.file, from, NonZeroU64::new(len), Advice::WillNeed); // as above
     }
 
     fn write_zeros(&self, from: u64, to: u64) -> io::Result<()> {

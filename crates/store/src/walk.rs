@@ -36,6 +36,7 @@ impl Hole {
             lsn: Some(self.from),
             what: format!("the entries up to log position {} are not readable", self.to),
             lost: self.lost.clone(),
+            waiting: Vec::new(),
         }
     }
 }

@@ -19,7 +19,7 @@ use tokio::time::timeout;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The disk, with a note of who syncs the log, and with syncs as slow as wanted.
+/// A disk whose syncs are as slow as wanted, with a note of who asked for them.
 #[derive(Default)]
 struct Watched {
     syncs: Mutex<Vec<ThreadId>>,
@@ -65,10 +65,11 @@ impl VfsFile for WatchedFile {
         self.1.write_at(bytes, position)
     }
     fn sync(&self) -> io::Result<()> {
+        // How long a real disk takes here is not ours to say, and nothing is read after a crash.
         let slow = *self.0.slow.lock();
         thread::sleep(slow);
         self.0.syncs.lock().push(thread::current().id());
-        self.1.sync()
+        Ok(())
     }
     fn size(&self) -> io::Result<u64> {
         self.1.size()

@@ -11,7 +11,9 @@ use sluice_model::ManualClock;
 use sluice_model::units::ByteSize;
 use sluice_store::sim::SimVfs;
 use sluice_store::suite::{body, message, patiently, read_all};
-use sluice_store::{Append, Config, Content, Done, Durability, LocalLog, Log, LogQueue, Payload, Placed};
+use sluice_store::{
+    Append, Config, Content, Done, Durability, LocalLog, Log, LogQueue, Payload, Placed, word_hash,
+};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::Path;
@@ -35,12 +37,15 @@ enum Step {
 #[derive(Debug, Clone)]
 enum Entry {
     Message { queue: u32, len: usize },
+    Batch { queue: u32, count: u16, len: usize },
     State { len: usize },
 }
 
 fn entry() -> impl Strategy<Value = Entry> {
     prop_oneof![
         4 => (0..QUEUES, 0usize..3000).prop_map(|(queue, len)| Entry::Message { queue, len }),
+        2 => (0..QUEUES, 1_u16..50, 0usize..3000)
+            .prop_map(|(queue, count, len)| Entry::Batch { queue, count, len }),
         1 => (0usize..300).prop_map(|len| Entry::State { len }),
     ]
 }
@@ -138,10 +143,11 @@ impl Bench {
             .iter()
             .map(|entry| {
                 self.written += 1;
-                let (Entry::Message { len, .. } | Entry::State { len }) = entry;
+                let (Entry::Message { len, .. } | Entry::Batch { len, .. } | Entry::State { len }) = entry;
                 format!("{}:{}", self.written, "x".repeat(*len))
             })
             .collect();
+        let keys = [word_hash("batches")];
         let messages: Vec<_> = texts.iter().map(|text| message(text)).collect();
         let group: Vec<Append<'_>> = entries
             .iter()
@@ -149,6 +155,11 @@ impl Bench {
             .map(|(entry, (text, message))| {
                 let (queue, payload) = match entry {
                     Entry::Message { queue, .. } => (*queue, Payload::Message(message)),
+                    Entry::Batch { queue, count, .. } => {
+                        let (encoding, count, bytes) = (2, *count, text.as_bytes());
+                        let (newest, keys, head) = (self.written, &keys[..], &b"head"[..]);
+                        (*queue, Payload::Batch { encoding, count, newest, keys, head, bytes })
+                    }
                     Entry::State { .. } => (0, Payload::State(text.as_bytes())),
                 };
                 Append { queue: LogQueue(queue), payload, stored: self.written, reserved_space: false }
@@ -157,7 +168,7 @@ impl Bench {
         let ticket = patiently(&self.log, &group, durability);
         let kept = |(entry, (placed, text)): (&Entry, (&Placed, String))| Kept {
             place: match entry {
-                Entry::Message { queue, .. } => Some((*queue, placed.offset)),
+                Entry::Message { queue, .. } | Entry::Batch { queue, .. } => Some((*queue, placed.offset)),
                 Entry::State { .. } => None,
             },
             text,

@@ -150,7 +150,7 @@ fn readable(vfs: &SimVfs, sent: &[Sent], at: usize) {
 
 /// After a repair the log opens, and holds all but what was told as lost.
 fn repaired(vfs: &SimVfs, sent: &[Sent], lost: &[usize]) {
-    let told = repair(vfs, Path::new(DIR)).unwrap();
+    let told = repair(vfs, Path::new(DIR), &mut |_| {}).unwrap();
     assert!(told.after.damages.is_empty(), "{:?}", told.after.damages);
     assert!(!told.aside.is_empty());
     for copy in &told.aside {
@@ -215,7 +215,7 @@ fn a_missing_segment_a_header_and_the_stores_own_file_are_repaired() {
     let next = u64::from_str_radix(paths[2].file_stem().unwrap().to_str().unwrap(), 16).unwrap();
     let lost: Vec<usize> =
         (0..sent.len()).filter(|n| gone(&sent[*n]) && sent[*n].placed.lsn < next).collect();
-    let told = repair(&copy, Path::new(DIR)).unwrap();
+    let told = repair(&copy, Path::new(DIR), &mut |_| {}).unwrap();
     assert!(told.after.damages.is_empty(), "{:?}", told.after.damages);
     let log = open(&copy).unwrap();
     for (n, s) in sent.iter().enumerate() {
@@ -232,6 +232,6 @@ fn a_torn_end_is_no_damage_and_a_running_broker_is_left_alone() {
     assert!(look(&vfs).damages.is_empty());
     let log = open(&vfs).unwrap();
     assert!(matches!(inspect(&vfs, Path::new(DIR), &mut |_| {}), Err(OpenError::InUse { .. })));
-    assert!(matches!(repair(&vfs, Path::new(DIR)), Err(OpenError::InUse { .. })));
+    assert!(matches!(repair(&vfs, Path::new(DIR), &mut |_| {}), Err(OpenError::InUse { .. })));
     drop(log);
 }

@@ -2,13 +2,17 @@
 
 use super::segments::Segments;
 use super::{Inspection, Wound};
+use crate::bucket_check::{self, WholeRun};
+use crate::buckets;
 use crate::checkpoint::{self, Outcome};
-use crate::error::{Damage, OpenError};
+use crate::error::{Damage, LostWaiting, OpenError};
+use crate::log::Lsn;
 use crate::meta;
 use crate::segment::{
     PAGE, Page, SegmentHeader, StoreId, VERSION, log_dir, pool_dir, segment_path, start_of_name,
 };
 use crate::vfs::{LockError, Vfs};
+use std::io;
 use std::path::Path;
 
 /// Looks through the store in a folder, and hands every state entry and every checkpoint's content to `visit`, oldest
@@ -23,12 +27,14 @@ pub fn inspect(vfs: &dyn Vfs, dir: &Path, visit: &mut dyn FnMut(Seen<'_>)) -> Re
 }
 
 /// What [`inspect`] comes by.
-#[derive(Debug, Clone, Copy)]
+#[allow(missing_debug_implementations, reason = "a question has nothing to show")]
 pub enum Seen<'a> {
-    /// A checkpoint's content.
-    Checkpoint(&'a [u8]),
-    /// A state entry.
-    State(&'a [u8]),
+    /// A checkpoint's content, and the position that it tells of.
+    Checkpoint(Lsn, &'a [u8]),
+    /// A state entry, and where it lies.
+    State(Lsn, &'a [u8]),
+    /// That was all. Whoever understood it tells which runs of delayed messages count: they are looked at then.
+    End(&'a mut dyn FnMut(WholeRun)),
 }
 
 pub(crate) fn lock(vfs: &dyn Vfs, dir: &Path) -> Result<Box<dyn Send + Sync>, OpenError> {
@@ -63,8 +69,46 @@ pub(crate) fn look(
     for name in pool.iter().filter(|name| !known(name)) {
         found.notes.push(format!("pool/{name} is no prepared file"));
     }
-    Segments::new(vfs, dir, store, told, visit).look(&starts, &mut found)?;
+    Segments::new(vfs, dir, store, told, &mut *visit).look(&starts, &mut found)?;
+    let mut runs = Vec::new();
+    visit(Seen::End(&mut |run| runs.push(run)));
+    waiting(vfs, dir, store, &runs, &mut found)?;
     Ok(found)
+}
+
+/// The files of delayed messages: all runs that count, to their last byte.
+fn waiting(
+    vfs: &dyn Vfs,
+    dir: &Path,
+    store: StoreId,
+    runs: &[WholeRun],
+    found: &mut Inspection,
+) -> Result<(), OpenError> {
+    for bucket in buckets::list(vfs, dir).map_err(|e| OpenError::io(buckets::dir_of(dir), e))? {
+        if !runs.iter().any(|run| run.bucket == bucket) {
+            let path = buckets::path_of(dir, bucket);
+            found.notes.push(format!("{} has nothing that waits; the next start removes it", path.display()));
+        }
+    }
+    for run in runs {
+        let path = buckets::path_of(dir, run.bucket);
+        let damages = match vfs.open(&path, false) {
+            Ok(file) => {
+                found.bytes += run.behind - run.at;
+                bucket_check::check(&*file, &path, store, run).map_err(|e| OpenError::io(&path, e))?
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let (from, to) = (run.bucket.start, run.end.saturating_sub(1));
+                let waiting = vec![LostWaiting { queue: None, count: u64::from(run.count), from, to }];
+                vec![Damage { waiting, ..damage(&path, run.at, None, "the file is missing") }]
+            }
+            Err(error) => return Err(OpenError::io(&path, error)),
+        };
+        for damage in damages {
+            found.hurt(damage, Wound::Waiting(*run));
+        }
+    }
+    Ok(())
 }
 
 /// The store's id: from its own file, or when that is damaged from the segments.
@@ -123,7 +167,7 @@ fn checkpoints(
         let path = checkpoint::path_of(dir, at);
         match checkpoint::read(vfs, dir, store, at).map_err(failed)? {
             Outcome::Good(checkpoint) => {
-                visit(Seen::Checkpoint(&checkpoint.state));
+                visit(Seen::Checkpoint(at, &checkpoint.state));
                 newest = Some(checkpoint);
             }
             Outcome::Other(found) => return Err(OpenError::OtherFormat { path, found, known: VERSION }),
@@ -140,5 +184,5 @@ fn checkpoints(
 }
 
 pub(super) fn damage(path: &Path, position: u64, lsn: Option<u64>, what: impl Into<String>) -> Damage {
-    Damage { file: path.into(), position, lsn, what: what.into(), lost: Vec::new() }
+    Damage { file: path.into(), position, lsn, what: what.into(), lost: Vec::new(), waiting: Vec::new() }
 }

@@ -15,6 +15,7 @@ pub use repair::{Repaired, repair};
 
 pub(crate) use inspect::{lock, look};
 
+use crate::bucket_check::WholeRun;
 use crate::error::Damage;
 use crate::log::Lsn;
 use crate::segment::StoreId;
@@ -60,6 +61,8 @@ enum Wound {
     Entries { path: PathBuf, start: Lsn, epoch: u32, from: Lsn, to: Lsn, stored: u64 },
     /// A whole segment.
     Missing { from: Lsn, to: Lsn, stored: u64 },
+    /// A run of delayed messages.
+    Waiting(WholeRun),
     /// Nothing can be done here.
     Beyond,
 }

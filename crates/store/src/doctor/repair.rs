@@ -4,8 +4,10 @@
 //! marks take their place that say so; what can be made anew from what is left (indexes, header pages, the store's own
 //! file) is made anew. Every file that is changed is copied to `damaged/` first.
 
-use super::inspect::{lock, look};
+use super::inspect::{Seen, lock, look};
 use super::{Inspection, Wound};
+use crate::bucket_check;
+use crate::buckets;
 use crate::crc::crc32c;
 use crate::entry::{EntryHeader, EntryKind, HEADER, flag};
 use crate::error::OpenError;
@@ -31,13 +33,14 @@ pub struct Repaired {
     pub after: Inspection,
 }
 
-/// Sets damaged files aside and gives up what cannot be read.
+/// Sets damaged files aside and gives up what cannot be read. `visit` is shown everything twice, as by [`super::inspect`]:
+/// before, and afterwards.
 ///
 /// # Errors
 /// As [`super::inspect`].
-pub fn repair(vfs: &dyn Vfs, dir: &Path) -> Result<Repaired, OpenError> {
+pub fn repair(vfs: &dyn Vfs, dir: &Path, visit: &mut dyn FnMut(Seen<'_>)) -> Result<Repaired, OpenError> {
     let _lock = lock(vfs, dir)?;
-    let before = look(vfs, dir, &mut |_| {})?;
+    let before = look(vfs, dir, visit)?;
     let mut repair = Repair { vfs, dir, aside: BTreeSet::new(), copies: Vec::new() };
     if let Some(store) = before.store {
         for wound in &before.wounds {
@@ -45,7 +48,7 @@ pub fn repair(vfs: &dyn Vfs, dir: &Path) -> Result<Repaired, OpenError> {
         }
     }
     let copies = repair.copies;
-    let after = look(vfs, dir, &mut |_| {})?;
+    let after = look(vfs, dir, visit)?;
     Ok(Repaired { before, aside: copies, after })
 }
 
@@ -96,6 +99,15 @@ impl Repair<'_> {
                 file.sync()
             }
             Wound::Missing { from, to, stored } => self.stand_in(store, *from, *to, *stored),
+            Wound::Waiting(run) => {
+                let path = buckets::path_of(self.dir, run.bucket);
+                if self.vfs.open(&path, false).is_ok() {
+                    self.set_aside(&path)?;
+                }
+                let file = buckets::open(self.vfs, self.dir, run.bucket, true)?;
+                bucket_check::give_up(&*file, store, run)?;
+                file.sync()
+            }
         }
     }
 

@@ -187,7 +187,7 @@ impl<'a> Segments<'a> {
             found.notes.push(format!("{}: {size} bytes were given up by a repair", place()));
         }
         if entry.header.kind == EntryKind::State {
-            (self.visit)(Seen::State(&entry.payload));
+            (self.visit)(Seen::State(entry.header.lsn, &entry.payload));
         }
     }
 }

@@ -25,6 +25,8 @@ const FILTER_BITS: u64 = 8 * FILTER as u64;
 const PER_PAGE: u64 = 63;
 const FILTERS_CRC_AT: usize = PER_PAGE as usize * FILTER;
 const BITS_PER_KEY: u64 = 10;
+/// Keys that are written at once, a mebibyte of whole blocks.
+const KEYS_AT_ONCE: usize = PER_BLOCK as usize * 256;
 const BITS_SET: u32 = 7;
 /// Blocks are looked for near the place that the hash tells for so long; then by halves.
 const NEAR: u32 = 8;
@@ -57,11 +59,20 @@ fn bits(hash: u64, filters: u64) -> (u64, impl Iterator<Item = (usize, u8)>) {
     (filter, bits)
 }
 
-/// The blocks and the filter of keys that are sorted.
-pub(crate) fn encode(keys: &[Key]) -> Vec<u8> {
-    let mut bytes = vec![0; size(keys.len() as u64) as usize];
-    let blocks = keys.len().div_ceil(PER_BLOCK as usize) * BLOCK;
-    let (blocks, pages) = bytes.split_at_mut(blocks);
+/// Writes keys that are sorted, and their filters; returns the position behind.
+pub(crate) fn write(file: &dyn VfsFile, mut at: u64, keys: &[Key]) -> io::Result<u64> {
+    for some in keys.chunks(KEYS_AT_ONCE) {
+        let blocks = encode_blocks(some);
+        file.write_at(&blocks, at)?;
+        at += blocks.len() as u64;
+    }
+    let pages = encode_filters(keys);
+    file.write_at(&pages, at)?;
+    Ok(at + pages.len() as u64)
+}
+
+fn encode_blocks(keys: &[Key]) -> Vec<u8> {
+    let mut blocks = vec![0; keys.len().div_ceil(PER_BLOCK as usize) * BLOCK];
     for (keys, block) in keys.chunks(PER_BLOCK as usize).zip(blocks.chunks_exact_mut(BLOCK)) {
         for (n, key) in keys.iter().enumerate() {
             put(block, n * KEY, key.hash.to_le_bytes());
@@ -71,7 +82,12 @@ pub(crate) fn encode(keys: &[Key]) -> Vec<u8> {
         let crc = crc32c(&block[..KEYS_CRC_AT]);
         put(block, KEYS_CRC_AT, crc.to_le_bytes());
     }
+    blocks
+}
+
+fn encode_filters(keys: &[Key]) -> Vec<u8> {
     let filters = filters(keys.len() as u64);
+    let mut pages = vec![0; filters.div_ceil(PER_PAGE) as usize * BLOCK];
     for key in keys {
         let (filter, bits) = bits(key.hash, filters);
         let at = (filter / PER_PAGE) as usize * BLOCK + (filter % PER_PAGE) as usize * FILTER;
@@ -85,7 +101,7 @@ pub(crate) fn encode(keys: &[Key]) -> Vec<u8> {
         let crc = crc32c(&page[..FILTERS_CRC_AT]);
         put(page, FILTERS_CRC_AT, crc.to_le_bytes());
     }
-    bytes
+    pages
 }
 
 /// The position of the first page of keys or filters that is not as it was written.
@@ -200,11 +216,18 @@ impl<'a> KeyReader<'a> {
 
 /// True when a file has exactly these keys, which are sorted, and a filter that lets them pass; every byte is looked at.
 pub(crate) fn is_of(file: &dyn VfsFile, place: Place, keys: &[Key]) -> io::Result<bool> {
-    let wanted = encode(keys);
-    let mut bytes = vec![0; wanted.len()];
-    Ok(place.count as usize == keys.len()
-        && file.read_at(&mut bytes, place.at)? == bytes.len()
-        && bytes == wanted)
+    let mut at = place.at;
+    let mut goes_on = |wanted: &[u8]| {
+        let mut bytes = vec![0; wanted.len()];
+        let read = file.read_at(&mut bytes, at)?;
+        at += wanted.len() as u64;
+        Ok::<_, io::Error>(read == wanted.len() && bytes == wanted)
+    };
+    let mut same = place.count as usize == keys.len();
+    for some in keys.chunks(KEYS_AT_ONCE) {
+        same = same && goes_on(&encode_blocks(some))?;
+    }
+    Ok(same && goes_on(&encode_filters(keys))?)
 }
 
 #[cfg(test)]
@@ -218,7 +241,7 @@ mod tests {
 
     fn file_of(keys: &[Key], at: u64) -> Arc<dyn VfsFile> {
         let file = SimVfs::new().open(Path::new("keys"), true).unwrap();
-        file.write_at(&encode(keys), at).unwrap();
+        write(&*file, at, keys).unwrap();
         file
     }
 
@@ -257,7 +280,7 @@ mod tests {
     #[test]
     fn damage_is_told() {
         let keys = spread(1000);
-        let good = encode(&keys);
+        let good = [encode_blocks(&keys), encode_filters(&keys)].concat();
         let place = Place { at: 0, count: 1000 };
         for at in (0..good.len()).step_by(61) {
             let file = file_of(&keys, 0);

@@ -124,8 +124,12 @@ impl<'a> Collector<'a> {
         }
         self.examined += 1;
         let Some(entry) = read()? else { return Ok(true) };
-        let Content::Message(message) = &entry.content else { return Ok(true) };
-        if (search.from..=search.to).contains(&entry.stored) && is_meant(message, search.word, search.by) {
+        let is_meant = match &entry.content {
+            Content::Message(message) => is_meant(message, search.word, search.by),
+            Content::Batch { .. } => true,
+            Content::State(_) => false,
+        };
+        if (search.from..=search.to).contains(&entry.stored) && is_meant {
             self.bytes += entry.size as usize;
             self.found.entries.push(entry);
         }

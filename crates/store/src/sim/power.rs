@@ -5,12 +5,12 @@
 
 use super::{Shared, SimVfs, World};
 use parking_lot::{Condvar, Mutex};
-use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 /// What a disk writes at once: one of these, for the whole disk.
 const SECTORS: [usize; 2] = [512, 4096];
+/// What it is called that a write is there in part, by sectors of the one size or the other.
+const TORN: [&str; 2] = ["write torn by sectors of 512 B", "write torn by sectors of 4 KiB"];
 
 /// A file.
 #[derive(Clone, Default)]
@@ -61,23 +61,15 @@ impl SimVfs {
     pub fn power_cut(&self, seed: u64) -> Self {
         let mut dice = Dice::new(seed);
         let mut world = self.0.world.lock().clone();
-        let paths: BTreeSet<PathBuf> =
-            world.names.keys().chain(world.durable_names.keys()).cloned().collect();
-        for path in paths {
-            let (now, durable) = (world.names.get(&path).copied(), world.durable_names.get(&path).copied());
-            let kept = if now == durable || dice.coin() { now } else { durable };
-            match kept {
-                Some(inode) => world.names.insert(path, inode),
-                None => world.names.remove(&path),
-            };
-        }
-        world.durable_names = world.names.clone();
-        let sector = SECTORS[dice.below(2) as usize];
-        let mut numbers: Vec<u64> = world.inodes.keys().copied().collect();
+        let World { names, inodes, injected, .. } = &mut world;
+        let mut tell = |what| *injected.entry(what).or_default() += 1;
+        names.lose_power(&mut dice, &mut tell);
+        let size = dice.below(2) as usize;
+        let mut numbers: Vec<u64> = inodes.keys().copied().collect();
         numbers.sort_unstable();
         for number in numbers {
-            if let Some(inode) = world.inodes.get_mut(&number) {
-                inode.lose_power(&mut dice, sector);
+            if let Some(inode) = inodes.get_mut(&number) {
+                inode.lose_power(&mut dice, size, &mut tell);
             }
         }
         Self::restarted(world)
@@ -86,39 +78,30 @@ impl SimVfs {
     /// How many changes were not synced: writes, new lengths, and names that came or went.
     pub fn unsynced(&self) -> u32 {
         let world = self.0.world.lock();
-        let names = world.changed_names().len();
-        (names + world.inodes.values().map(|inode| inode.pending.len()).sum::<usize>()) as u32
+        (world.names.unsynced() + world.inodes.values().map(|inode| inode.pending.len()).sum::<usize>())
+            as u32
     }
 
     /// What is left when the power fails now, and exactly those of the unsynced changes reach the disk whose bits are set:
-    /// names first, then the files' changes in the order they were made.
-    pub fn power_cut_keeping(&self, mut subset: u64) -> Self {
+    /// names first, then the files' changes. Those of one file do in the order in which they were made, or the last first.
+    pub fn power_cut_keeping(&self, mut subset: u64, backwards: bool) -> Self {
         let mut world = self.0.world.lock().clone();
         let mut kept = || {
             let bit = subset & 1 == 1;
             subset >>= 1;
             bit
         };
-        for path in world.changed_names() {
-            if !kept() {
-                match world.durable_names.get(&path).copied() {
-                    Some(inode) => world.names.insert(path, inode),
-                    None => world.names.remove(&path),
-                };
-            }
-        }
-        world.durable_names = world.names.clone();
+        world.names.lose_power_keeping(&mut kept);
         let mut numbers: Vec<u64> = world.inodes.keys().copied().collect();
         numbers.sort_unstable();
         for number in numbers {
             let Some(inode) = world.inodes.get_mut(&number) else { continue };
-            for change in std::mem::take(&mut inode.pending) {
-                match (kept(), change) {
-                    (false, _) => {}
-                    (true, Change::Resize(len)) => inode.durable.resize(len, 0),
-                    (true, Change::Write(at, bytes)) => put(&mut inode.durable, at, &bytes),
-                }
+            let mut left = std::mem::take(&mut inode.pending);
+            left.retain(|_| kept());
+            if backwards {
+                left.reverse();
             }
+            left.iter().for_each(|change| change.carry_out(&mut inode.durable));
             inode.data = inode.durable.clone();
         }
         Self::restarted(world)
@@ -128,7 +111,7 @@ impl SimVfs {
     pub fn kill(&self) -> Self {
         let mut world = self.0.world.lock().clone();
         world.inodes.values_mut().for_each(Inode::settle);
-        world.durable_names = world.names.clone();
+        world.names.settle();
         Self::restarted(world)
     }
 
@@ -139,7 +122,7 @@ impl SimVfs {
     }
 
     fn restarted(mut world: World) -> Self {
-        let used: BTreeSet<u64> = world.names.values().chain(world.durable_names.values()).copied().collect();
+        let used = world.names.inodes();
         world.inodes.retain(|number, _| used.contains(number));
         world.locked.clear();
         world.faults.clear();
@@ -151,12 +134,12 @@ impl SimVfs {
     }
 }
 
-impl World {
-    /// The names that are not on the disk as they are.
-    fn changed_names(&self) -> Vec<PathBuf> {
-        let all: BTreeSet<&PathBuf> = self.names.keys().chain(self.durable_names.keys()).collect();
-        let changed = all.into_iter().filter(|path| self.names.get(*path) != self.durable_names.get(*path));
-        changed.cloned().collect()
+impl Change {
+    fn carry_out(&self, data: &mut Vec<u8>) {
+        match self {
+            Self::Resize(len) => data.resize(*len, 0),
+            Self::Write(at, bytes) => put(data, *at, bytes),
+        }
     }
 }
 
@@ -166,33 +149,65 @@ impl Inode {
         self.pending.clear();
     }
 
-    fn lose_power(&mut self, dice: &mut Dice, sector: usize) {
+    fn lose_power(&mut self, dice: &mut Dice, size: usize, tell: &mut impl FnMut(&'static str)) {
+        let mut left = Vec::new();
         for change in std::mem::take(&mut self.pending) {
             match change {
-                Change::Resize(len) if dice.coin() => self.durable.resize(len, 0),
-                Change::Resize(_) => {}
-                Change::Write(at, bytes) => survive(&mut self.durable, at, &bytes, dice, sector),
+                Change::Resize(_) if dice.coin() => left.push(change),
+                Change::Resize(_) => tell("new length lost"),
+                Change::Write(at, bytes) => survive(&mut left, at, &bytes, dice, size, tell),
             }
+        }
+        let mut durable = self.durable.clone();
+        left.iter().for_each(|change| change.carry_out(&mut durable));
+        // The disk may have carried them out in any order; where they overlap, that makes a difference.
+        if left.len() > 1 && dice.below(3) == 0 {
+            for n in (1..left.len()).rev() {
+                left.swap(n, dice.below(n as u64 + 1) as usize);
+            }
+            left.iter().for_each(|change| change.carry_out(&mut self.durable));
+            if self.durable != durable {
+                tell("write overtaken by an earlier one");
+            }
+        } else {
+            self.durable = durable;
         }
         self.data = self.durable.clone();
     }
 }
 
 /// Lets some part of an unsynced write survive.
-fn survive(durable: &mut Vec<u8>, at: usize, bytes: &[u8], dice: &mut Dice, sector: usize) {
+fn survive(
+    left: &mut Vec<Change>,
+    at: usize,
+    bytes: &[u8],
+    dice: &mut Dice,
+    size: usize,
+    tell: &mut impl FnMut(&'static str),
+) {
     match dice.below(4) {
-        0 => {}
-        1 => put(durable, at, bytes),
-        2 => put(durable, at, &bytes[..dice.below(bytes.len() as u64 + 1) as usize]),
+        0 => tell("write lost"),
+        1 => left.push(Change::Write(at, bytes.to_vec())),
+        2 => {
+            let kept = dice.below(bytes.len() as u64 + 1) as usize;
+            tell("write cut short");
+            left.push(Change::Write(at, bytes[..kept].to_vec()));
+        }
         _ => {
-            let mut from = 0;
+            let (sector, mut from, mut kept) = (SECTORS[size], 0, 0);
             while from < bytes.len() {
                 // Sectors lie at multiples of their size in the file, wherever the write began.
                 let to = (sector - (at + from) % sector + from).min(bytes.len());
                 if dice.coin() {
-                    put(durable, at + from, &bytes[from..to]);
+                    kept += to - from;
+                    left.push(Change::Write(at + from, bytes[from..to].to_vec()));
                 }
                 from = to;
+            }
+            match kept {
+                0 => tell("write lost"),
+                kept if kept < bytes.len() => tell(TORN[size]),
+                _ => {}
             }
         }
     }

@@ -69,7 +69,9 @@ fn main() -> Result<(), Error> {
         "false",
         "false",
     ];
-    let content: Vec<&[u8]> = fields.iter().map(|field| field.as_bytes()).chain([&body[..]]).collect();
+    // As the front-end shows them: the fields in one piece, and the body where it was read.
+    let fields = fields.concat();
+    let content = [fields.as_bytes(), &body];
     let signature = sign(&content);
     let credentials = Credentials::Hmac {
         access_key: "user-50",
@@ -86,8 +88,17 @@ fn main() -> Result<(), Error> {
     measure("again, over the same connection", || {
         _ = black_box(auth.login_again(&mut proven, black_box(credentials), peer));
     });
+    let again = auth.login_again(&mut proven, credentials, peer)?;
+    measure("the session of a request, made and let go", || _ = black_box(black_box(&again).clone()));
+    measure("whether it is the session of before", || {
+        _ = black_box(again.is_same_proof(black_box(&session)))
+    });
     let topic = TopicName::new("bench")?;
     measure("permit to send to a topic", || _ = black_box(permit(&auth, &session, &topic)));
+    measure("all of it: again, and the permit", || {
+        let session = auth.login_again(&mut proven, black_box(credentials), peer);
+        _ = black_box(session.is_ok_and(|session| permit(&auth, &session, &topic)));
+    });
     Ok(())
 }
 

@@ -66,10 +66,10 @@ struct Trail {
 
 impl Audit {
     pub(crate) fn login(&self, session: &Session, now: Millis) {
-        let from = session.peer.ip().to_canonical();
+        let from = session.0.peer.ip().to_canonical();
         {
             let recent = &mut self.0.lock().recent_logins;
-            let key = (session.principal.id, from);
+            let key = (session.0.principal.id, from);
             if recent.get(&key).is_some_and(|seen| now.saturating_sub(*seen) < SAME_LOGIN) {
                 return;
             }

@@ -31,7 +31,7 @@ use crate::{
 };
 pub use again::Proven;
 use parking_lot::{Mutex, RwLock};
-use prove::{Proof, kind_of, name_of};
+use prove::{Attempt, Proof};
 use sluice_model::{Clock, Error, ErrorKind, GroupName, Millis, Result};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -159,9 +159,9 @@ impl Auth {
     /// [`ErrorKind::Throttled`] when too many passwords are being hashed, or this source has failed too often.
     pub fn login(&self, credentials: Credentials<'_>, peer: SocketAddr) -> Result<Session> {
         let Some(acl) = &self.acl else {
-            return Ok(Proof::of(self.anonymous.clone()).session(peer));
+            return Ok(Proof::unneeded(self.anonymous.clone(), &credentials).session(peer));
         };
-        acl.attempt(name_of(&credentials), kind_of(&credentials), peer, || acl.prove(credentials))
+        acl.attempt(Attempt::of(&credentials), peer, || acl.prove(credentials))
     }
 
     /// Checks whether the session may do `action` to `resource`, as things are now.
@@ -209,7 +209,7 @@ impl Auth {
     /// changed or removed, or its token has expired. Cheap: one look-up.
     pub fn revoked(&self, session: &Session) -> bool {
         self.acl.as_ref().is_some_and(|acl| {
-            session.expires.is_some_and(|expires| acl.clock.now() >= expires)
+            session.0.expires.is_some_and(|expires| acl.clock.now() >= expires)
                 || standing(&acl.directory.read(), Asker::of(session)).is_err()
         })
     }
@@ -226,7 +226,7 @@ impl Auth {
     /// nothing is taken then.
     pub fn charge(&self, session: &Session, cost: Cost) -> Result<()> {
         self.metered(|directory, now| {
-            let meters = || directory.meters_of(Acl::record_of(directory, session), &session.roles);
+            let meters = || directory.meters_of(Acl::record_of(directory, session), &session.0.roles);
             meters()
                 .try_for_each(|(whose, meter)| meter.check(&whose, now))
                 .inspect_err(count_throttled("rate"))?;
@@ -239,7 +239,7 @@ impl Auth {
     /// Takes out what has been delivered, even beyond the quota: the next [`Auth::charge`] waits for it.
     pub fn debit(&self, session: &Session, cost: Cost) {
         self.metered(|directory, now| {
-            let meters = directory.meters_of(Acl::record_of(directory, session), &session.roles);
+            let meters = directory.meters_of(Acl::record_of(directory, session), &session.0.roles);
             meters.for_each(|(_, meter)| meter.take(cost, now));
         });
     }
@@ -275,7 +275,7 @@ impl Auth {
         let Some(acl) = &self.acl else { return Ok(None) };
         let directory = acl.directory.read();
         let entry = Acl::record_of(&directory, session);
-        let whose = directory.quotas_of(&session.principal.name, entry, &session.roles);
+        let whose = directory.quotas_of(&session.0.principal.name, entry, &session.0.roles);
         acl.places.take(What::Connections, whose).map(Some).inspect_err(count_throttled("connections"))
     }
 
@@ -286,7 +286,7 @@ impl Auth {
     pub fn begin(&self, session: &Session, group: Option<&GroupName>) -> Result<Option<Place>> {
         self.metered(|directory, _| {
             let entry = Acl::record_of(directory, session);
-            let own = directory.quotas_of(&session.principal.name, entry, &session.roles);
+            let own = directory.quotas_of(&session.0.principal.name, entry, &session.0.roles);
             let own = own.map(|(whose, quota)| (whose.to_string(), quota));
             let group = group.and_then(|group| directory.groups().get(group.as_str()));
             group.map_or(Ok(()), |entry| self.enter(entry, session))?;
@@ -315,7 +315,7 @@ impl Auth {
     fn enter(&self, group: &GroupEntry, session: &Session) -> Result<()> {
         let GroupQuota { group, quota, .. } = &group.quota;
         let Some((acl, limit)) = self.acl.as_ref().zip(quota.connections) else { return Ok(()) };
-        if acl.consumers.enter(group, session.peer, limit) {
+        if acl.consumers.enter(group, session.0.peer, limit) {
             return Ok(());
         }
         Err(places::over(&format!("Group:{group}"), What::Connections, limit))
@@ -352,7 +352,7 @@ impl Auth {
     pub fn note_change(&self, by: Option<&Session>, change: &Change) {
         if let Some(acl) = &self.acl {
             let (user, from) = by.map_or(("", None), |session| {
-                (session.principal().as_ref(), Some(session.peer.ip().to_canonical()))
+                (session.principal().as_ref(), Some(session.0.peer.ip().to_canonical()))
             });
             acl.audit.note(AuditKind::Changed, user, from, &change.to_string(), acl.clock.now());
         }
@@ -447,7 +447,7 @@ impl Auth {
     /// The roles whose policies and quotas count for a session: those of its user, and those that its token adds.
     pub fn roles_of(&self, session: &Session) -> Vec<String> {
         self.read(|directory| {
-            let roles = directory.roles_of(Acl::record_of(directory, session), &session.roles);
+            let roles = directory.roles_of(Acl::record_of(directory, session), &session.0.roles);
             roles.map(|entry| entry.role.name.clone()).collect()
         })
     }
@@ -455,6 +455,11 @@ impl Auth {
     /// The quotas of consumer groups, by name.
     pub fn group_quotas(&self) -> Vec<GroupQuota> {
         self.read(|directory| directory.groups().values().map(|entry| entry.quota.clone()).collect())
+    }
+
+    /// The names of the consumer groups that have a quota; cheap while nobody has one.
+    pub fn limited_groups(&self) -> Vec<String> {
+        self.metered(|directory, _| directory.groups().keys().cloned().collect()).unwrap_or_default()
     }
 
     /// All policies, by the name of their user, then those of roles.
@@ -482,13 +487,13 @@ impl Acl {
     /// Lets someone try to prove an identity, unless they have failed too often, and notes what came of it.
     fn attempt(
         &self,
-        name: &str,
-        kind: &'static str,
+        by: Attempt<'_>,
         peer: SocketAddr,
         prove: impl FnOnce() -> Result<Proof>,
     ) -> Result<Session> {
+        let Attempt { name, kind, tried } = by;
         let (from, now) = (peer.ip().to_canonical(), self.clock.now());
-        match self.slowdown.check(from, name, now).and_then(|()| prove()) {
+        match self.slowdown.check(from, tried, now).and_then(|()| prove()) {
             Ok(proof) => {
                 let session = proof.session(peer);
                 self.audit.login(&session, now);
@@ -497,7 +502,7 @@ impl Acl {
             Err(error) => {
                 let reason = Reason::of(&error);
                 if !matches!(reason, Reason::Throttled | Reason::NoCredentials) {
-                    self.slowdown.failed(from, name, now);
+                    self.slowdown.failed(from, tried, now);
                 }
                 let labels = [("credentials", kind), ("reason", reason.label())];
                 metrics::counter!("sluice_login_failures_total", &labels).increment(1);
@@ -518,21 +523,23 @@ impl Acl {
 
     /// The record behind a session; none for someone who is known by roles alone, and for one who is gone.
     fn record_of<'d>(directory: &'d Directory, session: &Session) -> Option<&'d Entry> {
-        directory.entry(&session.principal.name).filter(|entry| entry.principal.id == session.principal.id)
+        directory
+            .entry(&session.0.principal.name)
+            .filter(|entry| entry.principal.id == session.0.principal.id)
     }
 
     fn check(&self, session: &Session, action: Action, resource: Resource<'_>) -> Result<(), Denial> {
-        if session.expires.is_some_and(|expires| self.clock.now() >= expires) {
+        if session.0.expires.is_some_and(|expires| self.clock.now() >= expires) {
             return Err(Denial::Expired);
         }
-        if session.memo.has(self.version.load(Ordering::Acquire), action, resource) {
+        if session.0.memo.has(self.version.load(Ordering::Acquire), action, resource) {
             return Ok(());
         }
         let (directory, asker) = (self.directory.read(), Asker::of(session));
         match judge(&directory, asker, action, resource) {
             verdict if verdict.permits() => {
                 // The version changes only while the directory is locked for writing.
-                session.memo.put(self.version.load(Ordering::Acquire), action, resource);
+                session.0.memo.put(self.version.load(Ordering::Acquire), action, resource);
                 Ok(())
             }
             verdict if is_about_address(&directory, asker, action, resource, verdict) => {
@@ -551,7 +558,7 @@ impl Acl {
 
     /// Counts and notes a denial, and puts it into words.
     fn denied(&self, session: &Session, action: Action, resource: Resource<'_>, denial: Denial) -> Error {
-        let (name, from) = (&session.principal.name, session.peer.ip().to_canonical());
+        let (name, from) = (&session.0.principal.name, session.0.peer.ip().to_canonical());
         let (reason, why) = denial.words();
         metrics::counter!("sluice_denials_total", "reason" => reason).increment(1);
         let message = format!("User:{name} has no permission to {action} {resource} from {from}, {why}");

@@ -97,7 +97,10 @@ impl CertificateRules {
     }
 
     fn read(&self, der: &[u8]) -> Option<Named> {
-        let (_, certificate) = X509Certificate::from_der(der).ok()?;
+        let (behind, certificate) = X509Certificate::from_der(der).ok()?;
+        if !behind.is_empty() {
+            return None;
+        }
         let user = match &self.rules[..] {
             [] => common_name(&certificate)?.to_owned(),
             rules => rules.iter().find_map(|rule| rule.apply(&certificate))?.ok()?,

@@ -8,6 +8,7 @@ use crate::judge::{Asker, Verdict, judge};
 use crate::policy::{Mismatch, Target};
 use crate::{Action, Decision, Policy, Resource};
 use serde::Serialize;
+use std::cmp::Reverse;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -39,7 +40,7 @@ pub struct RuleNote {
 pub enum RulePart {
     /// It decided.
     Decided,
-    /// It matches too; another one decided, to the same effect or because a deny wins.
+    /// It matches too; another one names the resource more closely, or as closely and denies, or says the same.
     Outvoted,
     /// It speaks of other actions.
     OtherAction,
@@ -53,7 +54,7 @@ impl fmt::Display for RulePart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Decided => "decides",
-            Self::Outvoted => "matches too, and does not change the decision",
+            Self::Outvoted => "matches too, and one as specific or more decides",
             Self::OtherAction => "is about other actions",
             Self::OtherResource => "is about other resources",
             Self::OtherSource => "is about other source addresses",
@@ -117,7 +118,7 @@ impl Explanation {
                 RuleNote { rule: rule.clone(), part }
             })
             .collect();
-        rules.sort_by_key(|note| note.part as u8);
+        rules.sort_by_key(|note| (note.part as u8, Reverse(note.rule.weight())));
         Self {
             decision: if verdict.permits() { Decision::Allow } else { Decision::Deny },
             reason: reason(verdict, asker),
@@ -135,9 +136,11 @@ fn reason(verdict: Verdict<'_>, asker: Asker<'_>) -> String {
     let name = asker.name;
     match verdict {
         Verdict::Superuser => format!("User:{name} is a superuser, and policies are not looked at"),
-        Verdict::Allowed(policy) => format!("{policy}, and no matching policy denies"),
+        Verdict::Allowed(policy) => {
+            format!("{policy}, and no policy that matches is more specific, or as specific and denies")
+        }
         Verdict::Follows(policy) => format!("{policy}, and sending to this topic follows from that"),
-        Verdict::Denied(policy) => format!("{policy}, and a matching deny wins over every allow"),
+        Verdict::Denied(policy) => format!("{policy}, and no policy that matches is more specific"),
         Verdict::NoMatch => {
             format!("no policy about User:{name} or its roles matches, and what is not allowed is denied")
         }

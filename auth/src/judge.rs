@@ -25,11 +25,11 @@ pub(crate) struct Asker<'a> {
 impl<'a> Asker<'a> {
     pub(crate) fn of(session: &'a Session) -> Self {
         Self {
-            name: &session.principal.name,
-            id: Some(session.principal.id),
-            print: session.print,
-            roles: &session.roles,
-            from: session.peer.ip().to_canonical(),
+            name: &session.0.principal.name,
+            id: Some(session.0.principal.id),
+            print: session.0.print,
+            roles: &session.0.roles,
+            from: session.0.peer.ip().to_canonical(),
         }
     }
 }
@@ -87,18 +87,19 @@ pub(crate) fn is_about_address(
     verdict: Verdict<'_>,
 ) -> bool {
     let target = Target::from(resource);
-    match verdict {
-        Verdict::Denied(policy) => !policy.source_ips.is_empty(),
-        Verdict::NoMatch => {
-            let entry = standing(directory, asker).ok().flatten();
-            let mut rules = directory.rules_of(entry, asker.roles).flat_map(|rules| rules.candidates(target));
-            rules.any(|rule| {
-                rule.decision == Decision::Allow
-                    && rule.mismatch(action, target, asker.from) == Some(Mismatch::Source)
-            })
-        }
-        _ => false,
-    }
+    let denied_by = match verdict {
+        Verdict::Denied(policy) if !policy.source_ips.is_empty() => return true,
+        Verdict::Denied(policy) => Some(policy),
+        Verdict::NoMatch => None,
+        _ => return false,
+    };
+    let entry = standing(directory, asker).ok().flatten();
+    let mut rules = directory.rules_of(entry, asker.roles).flat_map(|rules| rules.candidates(target));
+    rules.any(|rule| {
+        rule.decision == Decision::Allow
+            && denied_by.is_none_or(|policy| rule.weight() > policy.weight())
+            && rule.mismatch(action, target, asker.from) == Some(Mismatch::Source)
+    })
 }
 
 /// The rule that a right without a rule of its own follows from.

@@ -1,8 +1,8 @@
 //! The import of a `plain_acl.yml`, the users and permissions of RocketMQ's ACL 1.0.
 //!
-//! There, an account's permission on a resource is what is listed for it, else the account's default. Here, policies add
-//! up and a deny wins. So each default becomes an allow on every topic or group, and each listed permission an allow on
-//! its resource and a deny of what the default would give beyond it. What cannot be said here is not dropped silently
+//! There, an account's permission on a resource is what is listed for it, else the account's default. Here, a
+//! policy speaks of some actions, and of the others less specific ones do. So each default becomes an allow on every topic
+//! or group, and each listed permission an allow on its resource and a deny of what the default would give beyond it. What cannot be said here is not dropped silently
 //! but told in [`PlainAcl::notes`].
 //!
 //! How the file is read is in `yaml` beside this file.

@@ -1,8 +1,10 @@
 //! A policy: a user or role, a pattern of resources, actions, and whether they are allowed.
 //!
-//! How policies decide: a superuser passes; one matching deny refuses, whatever else matches; otherwise one matching
-//! allow permits; nothing matching refuses. So the order of policies never matters, and a deny cannot be undone by
-//! naming a resource more closely. The policies of a user's roles count like its own.
+//! How policies decide: a superuser passes; of the policies that match, the one decides that names the resource most
+//! closely ([`Closeness`]), and of several as close a deny before an allow; nothing matching refuses. A policy matches
+//! when resource, action and source address all do: one that speaks of other actions or addresses has no say, however
+//! close. So the order of policies never matters, a deny on everything can be opened for one topic, and a deny on one topic
+//! holds against an allow on everything. The policies of a user's roles count like its own.
 
 use crate::role::Subject;
 use crate::{Action, Actions, Resource, SourceNet};
@@ -37,7 +39,7 @@ pub enum Decision {
     /// It may be done.
     #[default]
     Allow,
-    /// It may not be done, whatever else allows it.
+    /// It may not be done, unless a policy that names the resource more closely allows it.
     Deny,
 }
 
@@ -111,6 +113,11 @@ impl Policy {
         self.source_ips.is_empty() || self.source_ips.iter().any(|net| net.contains(from))
     }
 
+    /// What it counts among others that match: the closest decides, and of several as close a deny.
+    pub(crate) fn weight(&self) -> (Closeness, bool) {
+        (self.resource.closeness(), self.decision == Decision::Deny)
+    }
+
     /// What about the request it does not speak of; none when it matches.
     pub(crate) fn mismatch(&self, action: Action, target: Target<'_>, from: IpAddr) -> Option<Mismatch> {
         if !self.resource.matches(target) {
@@ -161,15 +168,30 @@ pub(crate) fn decide<'p>(
     target: Target<'_>,
     from: IpAddr,
 ) -> Outcome<'p> {
-    let mut outcome = Outcome::NoMatch;
+    let mut decides: Option<&'p Policy> = None;
     for policy in policies.into_iter().filter(|p| p.mismatch(action, target, from).is_none()) {
-        match policy.decision {
-            Decision::Deny => return Outcome::Denied(policy),
-            Decision::Allow if outcome == Outcome::NoMatch => outcome = Outcome::Allowed(policy),
-            Decision::Allow => {}
+        if decides.is_none_or(|other| policy.weight() > other.weight()) {
+            decides = Some(policy);
         }
     }
-    outcome
+    match decides {
+        Some(policy) if policy.decision == Decision::Deny => Outcome::Denied(policy),
+        Some(policy) => Outcome::Allowed(policy),
+        None => Outcome::NoMatch,
+    }
+}
+
+/// How closely a pattern names what it matches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Closeness {
+    /// `*`
+    Everything,
+    /// `Topic:*`, `Group:*`, `Cluster`
+    Kind,
+    /// `Topic:orders*`, the more the longer.
+    Prefix(usize),
+    /// `Topic:orders`
+    Name,
 }
 
 /// A resource as patterns see it: retry and dead-letter topics have become their group.
@@ -184,7 +206,7 @@ pub(crate) struct Target<'a> {
 const GROUP_TOPIC_PREFIXES: [&str; 2] = ["%RETRY%", "%DLQ%"];
 
 /// Topics to which clients send of their own accord, so that nobody should have to grant it: where the right to do so
-/// follows from. Reading them does not follow, and a deny wins here too.
+/// follows from. Reading them does not follow, and nothing follows where a policy that matches the topic decides.
 const FOLLOWING: [(&str, &[(Action, ResourceKind)]); 2] = [
     // A client's traces of what it sent and received.
     ("RMQ_SYS_TRACE_TOPIC", &[(Action::Pub, ResourceKind::Topic), (Action::Sub, ResourceKind::Group)]),
@@ -217,6 +239,15 @@ impl<'a> From<Resource<'a>> for Target<'a> {
 }
 
 impl ResourcePattern {
+    pub(crate) fn closeness(&self) -> Closeness {
+        match self {
+            Self::Any => Closeness::Everything,
+            Self::Of(_, NamePattern::Any) => Closeness::Kind,
+            Self::Of(_, NamePattern::Prefix(prefix)) => Closeness::Prefix(prefix.len()),
+            Self::Of(_, NamePattern::Literal(_)) => Closeness::Name,
+        }
+    }
+
     pub(crate) fn matches(&self, target: Target<'_>) -> bool {
         match self {
             Self::Any => true,
@@ -345,7 +376,72 @@ mod tests {
         proptest::collection::vec(policy, 0..6)
     }
 
-    /// The rule in other words: strings compared the slow way, no early exit.
+    /// What decides among policies that match, as the example of a user whom it concerns: each line in any order.
+    #[test]
+    fn the_closest_decides_and_of_several_as_close_a_deny() {
+        const ALLOW: bool = true;
+        const DENY: bool = false;
+        // What there is, for sending to the topic `orders-eu` from 10.0.0.1; the place in the list of what decides.
+        type Line = (&'static [(bool, &'static str)], Option<usize>);
+        let lines: [Line; 14] = [
+            (&[], None),
+            (&[(ALLOW, "Topic:orders-us")], None),
+            (&[(DENY, "*"), (ALLOW, "Topic:*")], Some(1)),
+            (&[(ALLOW, "*"), (DENY, "Topic:*")], Some(1)),
+            (&[(DENY, "Topic:*"), (ALLOW, "Topic:o*")], Some(1)),
+            (&[(DENY, "Topic:o*"), (ALLOW, "Topic:orders*")], Some(1)),
+            (&[(ALLOW, "Topic:o*"), (DENY, "Topic:orders*")], Some(1)),
+            (&[(DENY, "Topic:orders*"), (ALLOW, "Topic:orders-eu")], Some(1)),
+            (&[(ALLOW, "Topic:orders*"), (DENY, "Topic:orders-eu")], Some(1)),
+            (&[(ALLOW, "Topic:orders-eu"), (DENY, "Topic:orders-eu")], Some(1)),
+            (&[(ALLOW, "Topic:orders*"), (DENY, "Topic:orders*")], Some(1)),
+            (&[(ALLOW, "*"), (DENY, "*")], Some(1)),
+            (&[(DENY, "Group:*"), (DENY, "Cluster"), (ALLOW, "*")], Some(2)),
+            // A prefix of the same letters is not the name, and does not match less than `Topic:*` does.
+            (&[(DENY, "*"), (ALLOW, "Topic:*"), (DENY, "Topic:orders-eu*")], Some(2)),
+        ];
+        let topic = TopicName::new("orders-eu").unwrap();
+        let (target, from) = (Target::from(Resource::Topic(&topic)), "10.0.0.1".parse().unwrap());
+        for (line, expected) in lines {
+            let policy = |(allow, resource): &(bool, &str)| match allow {
+                true => Policy::allow("u", resource, &[Action::Pub]).unwrap(),
+                false => Policy::deny("u", resource, &[Action::Pub]).unwrap(),
+            };
+            let policies: Vec<Policy> = line.iter().map(policy).collect();
+            for turned in [false, true] {
+                let mut inquired: Vec<&Policy> = policies.iter().collect();
+                if turned {
+                    inquired.reverse();
+                }
+                let decided = match decide(inquired, Action::Pub, target, from) {
+                    Outcome::Allowed(policy) | Outcome::Denied(policy) => Some(policy),
+                    Outcome::NoMatch => None,
+                };
+                assert_eq!(decided, expected.map(|at| &policies[at]), "{line:?}");
+            }
+        }
+    }
+
+    /// A policy on other actions or from elsewhere does not decide, however closely it names the resource.
+    #[test]
+    fn what_does_not_match_has_no_say() {
+        let everything = Policy::allow("u", "*", &Action::ALL).unwrap();
+        let reading = Policy::deny("u", "Topic:orders", &[Action::Sub]).unwrap();
+        let elsewhere = Policy {
+            source_ips: vec!["192.168.0.0/16".parse().unwrap()],
+            ..Policy::deny("u", "Topic:orders", &[Action::Pub]).unwrap()
+        };
+        let policies = [everything, reading, elsewhere];
+        let topic = TopicName::new("orders").unwrap();
+        let asked = |action, from: &str| {
+            said(&policies, action, Target::from(Resource::Topic(&topic)), from.parse().unwrap())
+        };
+        assert_eq!(asked(Action::Pub, "10.0.0.1"), Some(Decision::Allow));
+        assert_eq!(asked(Action::Pub, "192.168.1.1"), Some(Decision::Deny));
+        assert_eq!(asked(Action::Sub, "10.0.0.1"), Some(Decision::Deny));
+    }
+
+    /// The rule in other words: strings compared the slow way, one class of patterns after the other.
     fn naive(policies: &[Policy], action: Action, kind: &str, name: &str, from: IpAddr) -> Option<Decision> {
         let applies = |p: &&Policy| {
             let pattern = p.resource.to_string();
@@ -358,7 +454,17 @@ mod tests {
                 && p.actions.iter().any(|a| a == action)
                 && (p.source_ips.is_empty() || p.source_ips.iter().any(|net| net.contains(from)))
         };
-        let decisions: Vec<_> = policies.iter().filter(applies).map(|p| p.decision).collect();
+        // Closer patterns are longer, and a name without a star is closer than with one.
+        let written = |p: &Policy| match p.resource.to_string() {
+            text if text == "Cluster" => (1, 0),
+            text if text == "*" => (0, 0),
+            text if text.ends_with(":*") => (1, 0),
+            text if text.ends_with('*') => (2, text.len()),
+            text => (3, text.len()),
+        };
+        let closest = policies.iter().filter(applies).map(written).max()?;
+        let decisions: Vec<_> =
+            policies.iter().filter(applies).filter(|p| written(p) == closest).map(|p| p.decision).collect();
         [Decision::Deny, Decision::Allow].into_iter().find(|decision| decisions.contains(decision))
     }
 
@@ -371,7 +477,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_deny_wins_then_an_allow_then_nothing(
+        fn the_closest_class_decides_and_in_it_a_deny(
             policies in policies(),
             action in select(&Action::ALL[..]),
             name in select(&NAMES[..]),

@@ -1,8 +1,7 @@
 //! The policies about one subject, found by the resource they speak of.
 //!
 //! A check must not cost more the more policies there are, so it looks only at those that can match: the ones with
-//! this very name, those with one of its prefixes, those for every name. They come most specific first, so the one
-//! that decides is the one a person would name.
+//! this very name, those with one of its prefixes, those for every name. Which of them decides is `policy`'s matter.
 //!
 //! ```text
 //! order   literal topics by name | prefix topics by name | any topic | literal groups … | everything
@@ -29,7 +28,7 @@ impl Rules {
         self.own.policies.iter().chain(&self.file.policies)
     }
 
-    /// Those that can match, the most specific first.
+    /// Those that can match, of the store and of the file each the most specific first.
     pub(crate) fn candidates<'s>(&'s self, target: Target<'s>) -> impl Iterator<Item = &'s Policy> {
         self.own.candidates(target).chain(self.file.candidates(target))
     }

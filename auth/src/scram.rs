@@ -298,6 +298,8 @@ pub(crate) struct Challenge {
     pub iterations: u32,
     header: String,
     first: String,
+    /// The client's part of the nonce.
+    client: String,
     nonce: String,
     text: String,
 }
@@ -318,8 +320,8 @@ impl Challenge {
     ) -> Self {
         let nonce = format!("{}{own}", first.nonce);
         let text = format!("r={nonce},s={},i={iterations}", STANDARD.encode(&salt));
-        let (header, bare) = (first.header.to_owned(), first.bare.to_owned());
-        Self { mechanism, user: first.user, salt, iterations, header, first: bare, nonce, text }
+        let (header, bare, client) = (first.header.to_owned(), first.bare.to_owned(), first.nonce.to_owned());
+        Self { mechanism, user: first.user, salt, iterations, header, first: bare, client, nonce, text }
     }
 
     /// What the client is sent.
@@ -334,7 +336,9 @@ impl Challenge {
         let mut parts = said.split(',');
         let header = STANDARD.decode(parts.next()?.strip_prefix("c=")?).ok()?;
         let nonce = parts.next()?.strip_prefix("r=")?;
-        if header != self.header.as_bytes() || nonce != self.nonce {
+        // librdkafka before 2.6.1 puts its own part in front once more; both parts are proven as they are written.
+        let is_ours = nonce == self.nonce || nonce.strip_prefix(&self.client) == Some(&self.nonce);
+        if header != self.header.as_bytes() || !is_ours {
             return None;
         }
         Some(Answer { challenge: self, said, proof: STANDARD.decode(proof).ok()? })

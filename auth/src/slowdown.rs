@@ -8,6 +8,9 @@
 //! | one source, one name | 5 | 250 ms to 30 s | 5 min without one |
 //! | one source, any name | 100 | 250 ms to 1 s | 5 min without one |
 //!
+//! What has no name, a token or a certificate, counts as the name itself: whoever shows a wrong one does not slow down those
+//! beside it who show others.
+//!
 //! A source is an IPv4 address, or the /64 of an IPv6 address, which one machine has to itself. The second row is mild
 //! because many clients may share an address. A change of users or policies forgives the first: it may be what the one
 //! who failed was waiting for.
@@ -15,7 +18,7 @@
 use parking_lot::Mutex;
 use sluice_model::{Error, ErrorKind, Millis, Result};
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -59,7 +62,7 @@ impl Failures {
 impl Slowdown {
     /// # Errors
     /// `Throttled` while this source has to wait.
-    pub(crate) fn check(&self, from: IpAddr, name: &str, now: Millis) -> Result<()> {
+    pub(crate) fn check(&self, from: IpAddr, name: impl Hash, now: Millis) -> Result<()> {
         if !self.any.load(Ordering::Relaxed) {
             return Ok(());
         }
@@ -77,7 +80,7 @@ impl Slowdown {
         }
     }
 
-    pub(crate) fn failed(&self, from: IpAddr, name: &str, now: Millis) {
+    pub(crate) fn failed(&self, from: IpAddr, name: impl Hash, now: Millis) {
         let mut table = self.table.lock();
         for (key, _) in self.keys(from, name) {
             if table.len() >= MAX_ENTRIES && !table.contains_key(&key) {
@@ -99,7 +102,7 @@ impl Slowdown {
         self.any.store(!table.is_empty(), Ordering::Relaxed);
     }
 
-    fn keys(&self, from: IpAddr, name: &str) -> [(Key, &'static Limit); 2] {
+    fn keys(&self, from: IpAddr, name: impl Hash) -> [(Key, &'static Limit); 2] {
         let source = match from.to_canonical() {
             IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64)),
             ip => ip,
@@ -166,7 +169,7 @@ mod tests {
         slow.forgive_names();
         assert!(free(&slow, A, "alice", 1));
 
-        (0..200).for_each(|n| slow.failed(ip("2001:db8::1"), &format!("user{n}"), 0));
+        (0..200).for_each(|n| slow.failed(ip("2001:db8::1"), format!("user{n}"), 0));
         assert!(!free(&slow, "2001:db8::2", "anyone", 999) && free(&slow, "2001:db8::2", "anyone", 1000));
         assert!(free(&slow, "2001:db8:0:1::1", "anyone", 1));
         slow.forgive_names();
@@ -177,7 +180,7 @@ mod tests {
     fn the_table_is_bounded() {
         let slow = Slowdown::default();
         for n in 0..3 * MAX_ENTRIES as u64 {
-            slow.failed(ip(A), &n.to_string(), n);
+            slow.failed(ip(A), n.to_string(), n);
         }
         let table = slow.table.lock();
         assert!(table.len() <= MAX_ENTRIES && table.len() > MAX_ENTRIES / 2);

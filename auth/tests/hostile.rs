@@ -3,9 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use sluice_auth::{
-    AccessKey, Auth, Command, Config, Credentials, HmacAlgorithm, NewToken, SaslExchange, SaslMechanism,
-    SaslStep, SigningKey, UserSpec,
+    AccessKey, Auth, Command, Config, Credentials, HmacAlgorithm, JwtAlgorithm, JwtIssuer, NewToken,
+    SaslExchange, SaslMechanism, SaslStep, SigningKey, UserSpec,
 };
+use sluice_model::units::Span;
 use sluice_model::{ErrorKind, ManualClock};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -26,7 +27,8 @@ struct Door {
 impl Door {
     fn new() -> Self {
         let clock = Arc::new(ManualClock::new(NOW));
-        let auth = Auth::acl(Config::default(), clock.clone()).unwrap();
+        let config = Config { jwt: vec![issuer()], ..Config::default() };
+        let auth = Auth::acl(config, clock.clone()).unwrap();
         let door = Self { auth, clock, tried: AtomicU32::new(0) };
         for name in ["alice", "bob", "grün"] {
             let user = UserSpec {
@@ -70,6 +72,28 @@ impl Door {
                 None
             }
         }
+    }
+}
+
+const JWT_SECRET: &str = "a secret of the issuer, of more than 32 bytes";
+const LEEWAY: u64 = 60;
+
+fn issuer() -> JwtIssuer {
+    JwtIssuer {
+        issuer: "id.example".into(),
+        audience: "sluice".into(),
+        algorithms: vec![JwtAlgorithm::HS256],
+        secret: Some(JWT_SECRET.into()),
+        secret_file: None,
+        public_key: None,
+        public_key_file: None,
+        jwks_file: None,
+        jwks_url: None,
+        jwks_ca_file: None,
+        leeway: Span::secs(LEEWAY),
+        user_claim: "sub".into(),
+        roles_claim: Some("roles".into()),
+        roles: Default::default(),
     }
 }
 
@@ -311,6 +335,93 @@ fn api_tokens() {
     assert_eq!(bearer(&NewToken::id_of(&token)), None, "what is listed opens nothing");
     for user in lookalikes() {
         assert_eq!(door.opens(Credentials::Password { user, password: &token }), None, "{user:?}");
+    }
+}
+
+/// A token that says this, signed by the issuer.
+fn jwt(claims: &serde_json::Value) -> String {
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+    use hmac::{Hmac, KeyInit, Mac};
+    let said = format!("{}.{}", BASE64.encode(r#"{"alg":"HS256"}"#), BASE64.encode(claims.to_string()));
+    let mac = <Hmac<sha2::Sha256> as KeyInit>::new_from_slice(JWT_SECRET.as_bytes()).unwrap();
+    format!("{said}.{}", BASE64.encode(mac.chain_update(&said).finalize().into_bytes()))
+}
+
+#[test]
+fn json_web_tokens() {
+    let door = Door::new();
+    let second = NOW / 1000;
+    let with = |name: &str, value: serde_json::Value| {
+        let mut claims = serde_json::json!({
+            "iss": "id.example", "aud": "sluice", "sub": "alice", "nbf": second, "exp": second + 100,
+        });
+        claims[name] = value;
+        jwt(&claims)
+    };
+    let bearer = |token: &str| door.opens(Credentials::Bearer { token });
+    let right = with("sub", "alice".into());
+    assert_eq!(bearer(&right).as_deref(), Some("alice"));
+    damaged(&right).iter().for_each(|token| assert_eq!(bearer(token), None, "{token:?}"));
+    for at in 0..right.len() {
+        let other = if &right[at..=at] == "B" { "C" } else { "B" };
+        let changed = format!("{}{other}{}", &right[..at], &right[at + 1..]);
+        assert_eq!(bearer(&changed), None, "another letter at {at}");
+    }
+    for (name, value) in [
+        ("exp", (second - LEEWAY - 1).into()),
+        ("exp", "never".into()),
+        ("exp", serde_json::Value::Null),
+        ("nbf", (second + LEEWAY + 1).into()),
+        ("iss", "id.example.evil".into()),
+        ("iss", serde_json::Value::Null),
+        ("aud", "another".into()),
+        ("sub", "x".repeat(1 << 20).into()),
+        ("sub", serde_json::json!(["alice"])),
+    ] {
+        assert_eq!(bearer(&with(name, value)), None, "{name}");
+    }
+    for user in lookalikes() {
+        assert_eq!(bearer(&with("sub", user.into())), None, "{user:?}");
+        assert_eq!(door.opens(Credentials::Password { user, password: &right }), None, "{user:?}");
+    }
+    assert_eq!(bearer(&"a.".repeat(1 << 19)), None);
+    door.clock.advance((100 + LEEWAY) * 1000);
+    assert_eq!(bearer(&right), None, "replayed when its time is over");
+}
+
+/// What is said here no authority has to have signed: that is what TLS looks at, before anybody is asked who it is.
+fn certificate(name: &str) -> Vec<u8> {
+    let mut params = rcgen::CertificateParams::new(vec![]).unwrap();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(rcgen::DnType::CommonName, name);
+    params.not_after = rcgen::date_time_ymd(2024, 1, 1);
+    params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().der().to_vec()
+}
+
+#[test]
+fn certificates() {
+    let door = Door::new();
+    let opens = |der: &[u8]| door.opens(Credentials::Certificate { der });
+    let right = certificate("alice");
+    assert_eq!(opens(&right).as_deref(), Some("alice"));
+    (0..right.len()).for_each(|length| assert_eq!(opens(&right[..length]), None, "{length} bytes"));
+    for more in [&b"\0"[..], b"\n", &right] {
+        assert_eq!(opens(&[&right[..], more].concat()), None, "something behind it");
+        assert_eq!(opens(&[more, &right[1..]].concat()), None, "something in front of it");
+    }
+    assert_eq!(
+        opens(&[&[0x30, 0x84, 0xFF, 0xFF, 0xFF, 0xFF][..], &right].concat()),
+        None,
+        "four GiB, it says"
+    );
+    assert_eq!(opens(&vec![0x30; 1 << 20]), None);
+    assert_eq!(opens(&certificate(&"a".repeat(1 << 16))), None);
+    lookalikes().iter().for_each(|name| assert_eq!(opens(&certificate(name)), None, "{name:?}"));
+    // 2024-01-01T00:00:00Z
+    for (now, who) in [(1_704_067_199_999, Some("alice")), (1_704_067_200_000, None), (u64::MAX / 2, None)] {
+        door.clock.set(now);
+        assert_eq!(opens(&right).as_deref(), who, "at {now}");
     }
 }
 

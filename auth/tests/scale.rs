@@ -8,17 +8,19 @@ use sluice_auth::{Action, Auth, Change, Command, Config, Credentials, Policy, Re
 use sluice_model::{ManualClock, TopicName};
 use std::hint::black_box;
 use std::sync::Arc;
+use std::time::Instant;
 
 const USERS: usize = 10_000;
 const POLICIES_EACH: usize = 10;
 const MAX_GROWTH: usize = 100 << 20;
-const CHECKS: u64 = 20_000;
+/// Short ones, and many: others use the processor, too, but not in all of them.
+const WINDOWS: u32 = 50;
+const CHECKS: u64 = 500;
 const MILLISECOND: u64 = 1_000_000;
 const MICROSECOND: u64 = 1_000;
-/// Without optimisation.
-const SLOWER: u64 = if cfg!(debug_assertions) { 20 } else { 1 };
 
-/// For how long this thread has had a processor, in nanoseconds: what others do on the machine does not count.
+/// For how long this thread has had a processor, in nanoseconds, to a few milliseconds: what others do on the machine
+/// does not count.
 fn worked() -> u64 {
     let statistics = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
     statistics.split(' ').next().unwrap().parse().unwrap()
@@ -50,18 +52,18 @@ fn fill(auth: &Auth) {
 
 #[test]
 fn many_users_with_many_policies_fit() {
-    let snapshot: Vec<Change> = {
-        let auth = empty();
-        fill(&auth);
-        auth.snapshot()
-    };
+    let first = empty();
+    fill(&first);
+    let snapshot: Vec<Change> = first.snapshot();
     let before = resident();
     let auth = empty();
     let start = worked();
     snapshot.iter().for_each(|change| auth.apply(change));
     let loading = worked() - start;
-    assert!(loading < 1_000 * MILLISECOND * SLOWER, "loading took {} ms", loading / MILLISECOND);
+    assert!(loading < 1_000 * MILLISECOND, "loading took {} ms", loading / MILLISECOND);
     let growth = resident().saturating_sub(before);
+    println!("loading took {} ms and {} MiB", loading / MILLISECOND, growth >> 20);
+    drop(first); // not before: its memory would have been taken again, and cost nothing
     assert!(growth < MAX_GROWTH, "{} MiB", growth >> 20);
 
     assert_eq!(auth.users().len(), USERS);
@@ -73,15 +75,16 @@ fn many_users_with_many_policies_fit() {
         auth.permit(&session, Action::Pub, Resource::Topic(&topic)).is_ok()
     };
     let topic = TopicName::new("team-09999-4-orders").unwrap();
-    let best = (0..5).map(|_| {
-        let start = worked();
+    let best = (0..WINDOWS).map(|_| {
+        let start = Instant::now();
         for _ in 0..CHECKS {
             black_box(auth.permit(black_box(&session), Action::Pub, Resource::Topic(&topic)).unwrap());
         }
-        (worked() - start) / CHECKS
+        start.elapsed().as_nanos() as u64 / CHECKS
     });
     let check = best.min().unwrap();
-    assert!(check < MICROSECOND * SLOWER, "a check takes {check} ns");
+    println!("a check takes {check} ns");
+    assert!(check < MICROSECOND, "a check takes {check} ns");
 
     assert!(may("team-09999-0-x") && may("team-09999-1"));
     assert!(!may("team-09999-1-x") && !may("team-09998-0"));

@@ -42,7 +42,7 @@ impl Auth {
         if let Some(signer) = &proven.0
             && signer.version == acl.version.load(Ordering::Acquire)
             && signer.access_key == access_key
-            && signer.session.peer == peer
+            && signer.session.0.peer == peer
             && signer.keyed.verifies(content, signature)
         {
             return Ok(signer.session.clone());
@@ -59,11 +59,11 @@ impl Acl {
         let directory = self.directory.read();
         let version = self.version.load(Ordering::Acquire); // it changes only while this lock is held for writing
         let entry = directory.owner_of_key(access_key)?;
-        if !entry.user.enabled || entry.principal.id != session.principal.id {
+        if !entry.user.enabled || entry.principal.id != session.0.principal.id {
             return None;
         }
         let mut secrets = entry.user.secrets_of(access_key);
-        let secret = secrets.find(|secret| Some(directory.prints.secret(secret)) == session.print)?;
+        let secret = secrets.find(|secret| Some(directory.prints.secret(secret)) == session.0.print)?;
         let (access_key, keyed) = (access_key.to_owned(), Keyed::sha1(secret)?);
         Some(Signer { access_key, keyed, session: session.clone(), version })
     }

@@ -5,16 +5,20 @@
 
 use super::Acl;
 use crate::directory::{Directory, Entry};
+use crate::memo::Memo;
 use crate::reason::Reason;
-use crate::session::EXTERNAL;
+use crate::session::{EXTERNAL, Facts};
 use crate::user::check_name;
 use crate::{Credentials, Principal, Secret, Session, api_token, signature, token};
+use bytestring::ByteString;
 use sluice_model::{Error, ErrorKind, Millis, Result};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// How many secrets one access key can have.
 pub(super) const MAX_SECRETS: usize = 2;
+/// How much is kept of a name that nothing proves, in characters.
+const MAX_CLAIMED: usize = 64;
 
 /// Whose proof it is, copied out of the directory so that no lock is held while a password is hashed.
 pub(super) struct Claimed {
@@ -90,7 +94,7 @@ impl Acl {
             }
             _ => self.named(names())?,
         };
-        Ok(Proof { principal, expires: Some(proven.expires), print: None, roles: proven.roles.into() })
+        Ok(Proof { expires: Some(proven.expires), roles: proven.roles.into(), ..Proof::of(principal) })
     }
 
     /// Programs that know only of names and passwords show a token as password. None of a person's looks like one.
@@ -183,26 +187,33 @@ pub(super) struct Proof {
     expires: Option<Millis>,
     print: Option<u64>,
     roles: Arc<[String]>,
+    claimed: ByteString,
 }
 
 impl Proof {
     pub(super) fn of(principal: Arc<Principal>) -> Self {
-        Self { principal, expires: None, print: None, roles: Arc::default() }
+        Self { principal, expires: None, print: None, roles: Arc::default(), claimed: ByteString::new() }
     }
 
     pub(super) fn new(principal: Arc<Principal>, print: Option<u64>) -> Self {
         Self { print, ..Self::of(principal) }
     }
 
+    /// Of whom nothing is proven; whoever gave a name and a password is still called by that name.
+    pub(super) fn unneeded(anonymous: Arc<Principal>, credentials: &Credentials<'_>) -> Self {
+        let claimed = match credentials {
+            Credentials::Password { user, .. } if !user.is_empty() => {
+                let name: String = user.chars().take(MAX_CLAIMED).collect();
+                format!("{name} (unproven)").into()
+            }
+            _ => ByteString::new(),
+        };
+        Self { claimed, ..Self::of(anonymous) }
+    }
+
     pub(super) fn session(self, peer: SocketAddr) -> Session {
-        Session {
-            principal: self.principal,
-            peer,
-            expires: self.expires,
-            print: self.print,
-            roles: self.roles,
-            memo: Arc::default(),
-        }
+        let Self { principal, expires, print, roles, claimed } = self;
+        Session(Arc::new(Facts { principal, claimed, peer, expires, print, roles, memo: Memo::default() }))
     }
 }
 
@@ -231,16 +242,34 @@ pub(super) fn refused(reason: Reason) -> Error {
     Error::new(ErrorKind::Unauthenticated, "unknown user, or wrong password or signature").with_source(reason)
 }
 
-/// The name that someone claims; empty where only the proof has one.
-pub(super) fn name_of<'a>(credentials: &Credentials<'a>) -> &'a str {
-    match credentials {
-        Credentials::Password { user, .. } => user,
-        Credentials::Hmac { access_key, .. } | Credentials::Request { access_key, .. } => access_key,
-        Credentials::Anonymous | Credentials::Bearer { .. } | Credentials::Certificate { .. } => "",
+/// Who says to be whom, before it is proven.
+pub(super) struct Attempt<'a> {
+    /// Empty when the credentials tell only once they are proven.
+    pub(super) name: &'a str,
+    pub(super) kind: &'static str,
+    /// What counts as the name when it fails.
+    pub(super) tried: &'a [u8],
+}
+
+impl<'a> Attempt<'a> {
+    pub(super) fn of(credentials: &Credentials<'a>) -> Self {
+        let (name, tried) = match credentials {
+            Credentials::Password { user: name, .. }
+            | Credentials::Hmac { access_key: name, .. }
+            | Credentials::Request { access_key: name, .. } => (*name, name.as_bytes()),
+            Credentials::Anonymous => ("", &[][..]),
+            Credentials::Bearer { token } => ("", token.as_bytes()),
+            Credentials::Certificate { der } => ("", *der),
+        };
+        Self { name, kind: kind_of(credentials), tried }
+    }
+
+    pub(super) fn named(name: &'a str, kind: &'static str) -> Self {
+        Self { name, kind, tried: name.as_bytes() }
     }
 }
 
-pub(super) fn kind_of(credentials: &Credentials<'_>) -> &'static str {
+fn kind_of(credentials: &Credentials<'_>) -> &'static str {
     match credentials {
         Credentials::Anonymous => "none",
         Credentials::Password { .. } => "password",

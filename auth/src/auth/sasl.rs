@@ -3,7 +3,7 @@
 //! A user proves itself with what was kept of its password, or with one of its signing secrets, from which the same keys
 //! are made at the moment of the proof. A name that nobody has gets a challenge too, with a salt that it always gets.
 
-use super::prove::{Claimed, MAX_SECRETS, Proof, accept, refused};
+use super::prove::{Attempt, Claimed, MAX_SECRETS, Proof, accept, refused};
 use super::{Acl, Auth};
 use crate::reason::Reason;
 use crate::sasl::{SaslExchange, SaslMechanism, SaslStep, State, bearer, plain};
@@ -68,7 +68,7 @@ impl Auth {
     fn scram_proof(&self, challenge: &Challenge, token: &[u8], peer: SocketAddr) -> Result<SaslStep> {
         let Some(acl) = &self.acl else { return self.malformed(KIND, peer) };
         let mut last = String::new();
-        let session = acl.attempt(&challenge.user, KIND, peer, || {
+        let session = acl.attempt(Attempt::named(&challenge.user, KIND), peer, || {
             let (proof, text) = acl.prove_scram(challenge, token)?;
             last = text;
             Ok(proof)
@@ -83,7 +83,7 @@ impl Auth {
                 .with_source(Reason::Malformed)
         };
         match &self.acl {
-            Some(acl) => acl.attempt("", kind, peer, || Err(error())).and(Err(error())),
+            Some(acl) => acl.attempt(Attempt::named("", kind), peer, || Err(error())).and(Err(error())),
             None => Err(error()),
         }
     }

@@ -49,7 +49,9 @@ fn open_mode_lets_everyone_do_everything() {
     let auth = Auth::open();
     assert_eq!(auth.mode(), Mode::Open);
     let session = auth.login(password("anyone", "anything"), peer()).unwrap();
-    assert!(session.is_anonymous());
+    assert!(session.is_anonymous() && session.principal().is_empty());
+    assert_eq!(session.shown_name(), "anyone (unproven)");
+    assert_eq!(auth.login(Credentials::Anonymous, peer()).unwrap().shown_name(), "");
     assert!(!auth.is_costly(&password("anyone", "anything")));
     auth.permit(&session, Action::Delete, Resource::Cluster).unwrap();
     assert_eq!(kind(auth.plan(Command::DeleteUser("x".into()))), Some(ErrorKind::Unsupported));
@@ -168,8 +170,8 @@ fn a_refusal_names_who_what_and_why() {
         error.message(),
         "User:alice has no permission to Pub Topic:T from 10.0.0.1, no matched policies"
     );
-    run(&auth, Command::PutPolicy(Policy::deny("alice", "Topic:*", &[Action::Pub]).unwrap())).unwrap();
-    run(&auth, Command::PutPolicy(Policy::allow("alice", "Topic:T", &[Action::Pub]).unwrap())).unwrap();
+    run(&auth, Command::PutPolicy(Policy::deny("alice", "Topic:T*", &[Action::Pub]).unwrap())).unwrap();
+    run(&auth, Command::PutPolicy(Policy::allow("alice", "Topic:*", &[Action::Pub]).unwrap())).unwrap();
     let error = auth.permit(&session, Action::Pub, Resource::Topic(&topic)).unwrap_err();
     assert!(error.message().ends_with("the decision is deny"), "{error}");
 }

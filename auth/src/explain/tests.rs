@@ -104,6 +104,58 @@ fn the_deciding_rule_comes_first_and_the_others_say_why_not() {
     );
 }
 
+/// Across the user's own rules, the operator's file and roles: whatever a rule comes from, the closest decides.
+#[test]
+fn rules_of_every_origin_compete() {
+    let auth = with_users();
+    let file = r#"
+[[users]]
+name = "bob"
+secret = "s"
+roles = ["team", "guests"]
+[[roles]]
+name = "team"
+[[roles]]
+name = "guests"
+[[policies]]
+subject = "bob"
+resource = "Topic:orders*"
+actions = ["Pub"]
+[[policies]]
+subject = "Role:team"
+resource = "Topic:orders-eu"
+actions = ["Pub"]
+decision = "deny"
+[[policies]]
+subject = "Role:guests"
+resource = "*"
+actions = ["All"]
+decision = "deny"
+[[policies]]
+subject = "Role:guests"
+resource = "Topic:orders-us"
+actions = ["Pub"]
+"#;
+    run(&auth, Command::ReplaceFile(crate::AclFile::parse(file).unwrap()));
+    let session = login(&auth, "bob", home());
+    let decided = |topic: &str| {
+        let topic = TopicName::new(topic).unwrap();
+        let answer = auth.explain("bob", Action::Pub, Resource::Topic(&topic), home());
+        let permitted = auth.permit(&session, Action::Pub, Resource::Topic(&topic)).is_ok();
+        assert_eq!(permitted, answer.decision == Decision::Allow, "{answer}");
+        let by = answer.rules.iter().find(|note| note.part == RulePart::Decided).expect("a rule decides");
+        (answer.decision, by.rule.subject.clone(), by.rule.resource.to_string())
+    };
+    let is = |decision, subject: &str, resource: &str| (decision, subject.to_owned(), resource.to_owned());
+    assert_eq!(decided("orders-eu"), is(Decision::Deny, "Role:team", "Topic:orders-eu"));
+    assert_eq!(decided("orders-asia"), is(Decision::Allow, "bob", "Topic:orders*"));
+    assert_eq!(decided("bills"), is(Decision::Deny, "Role:guests", "*"));
+    let own = Policy::deny("bob", "Topic:orders-us", &[Action::Pub]).unwrap();
+    assert_eq!(decided("orders-us"), is(Decision::Allow, "Role:guests", "Topic:orders-us"));
+    run(&auth, Command::PutPolicy(own));
+    assert_eq!(decided("orders-us"), is(Decision::Deny, "bob", "Topic:orders-us"));
+}
+
 #[test]
 fn what_no_rule_decides_is_explained_too() {
     let auth = with_users();

@@ -124,9 +124,15 @@ fn an_answer_belongs_to_its_challenge() {
     let nonce = format!("abc{SERVER}");
     assert!(challenge.answer(format!("c=biws,r={nonce},p=AAAA").as_bytes()).is_some());
     assert!(challenge.answer(format!("c=biws,r={nonce},ext=1,p=AAAA").as_bytes()).is_some());
+    assert!(
+        challenge.answer(format!("c=biws,r=abc{nonce},p=AAAA").as_bytes()).is_some(),
+        "the nonce may be there twice"
+    );
     for wrong in [
         format!("c=eSws,r={nonce},p=AAAA"),
         format!("c=biws,r={nonce}x,p=AAAA"),
+        format!("c=biws,r=abcabc{nonce},p=AAAA"),
+        format!("c=biws,r=x{nonce},p=AAAA"),
         "c=biws,r=abc,p=AAAA".to_owned(),
         format!("c=biws,r={nonce}"),
         format!("c=biws,r={nonce},p=A"),

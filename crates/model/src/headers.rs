@@ -23,6 +23,8 @@ pub mod well_known {
     pub const REPLY_TO: &str = "reply-to";
     /// The destination as a STOMP sender wrote it.
     pub const DESTINATION: &str = "__STOMP_DESTINATION";
+    /// A Kafka record's key, spelled in Base64, where a wire has no bytes and the key is no word.
+    pub const RECORD_KEY: &str = "kafka.key.base64";
 }
 
 /// An ordered list of headers. Cloning shares the bytes.

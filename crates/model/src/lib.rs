@@ -10,6 +10,7 @@ mod clock;
 mod error;
 mod filter;
 mod headers;
+mod hex;
 mod message;
 mod names;
 mod receipt;
@@ -20,6 +21,7 @@ pub use clock::{Clock, ManualClock, Millis, SystemClock};
 pub use error::{Error, ErrorKind, Result};
 pub use filter::{Dialect, Filter, MAX_SQL, Sql, tag_hash};
 pub use headers::{Headers, HeadersBuilder, well_known};
+pub use hex::push_hex;
 pub use message::{
     BodyCodec, Delivered, Keys, Message, MessageType, Origin, Position, Protocol, Provenance, StoredMessage,
 };

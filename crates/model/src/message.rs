@@ -57,7 +57,7 @@ pub enum Protocol {
 pub struct Provenance {
     /// The wire.
     pub protocol: Protocol,
-    /// The proven identity's name, empty when anonymous.
+    /// The proven identity's name, empty when anonymous. One that an open broker was only given reads `name (unproven)`.
     pub principal: ByteString,
     /// The sender's address.
     pub peer: Option<SocketAddr>,
@@ -177,6 +177,11 @@ impl Message {
     /// The body's bytes; a null body reads as empty.
     pub fn body_bytes(&self) -> &[u8] {
         self.body.as_deref().unwrap_or_default()
+    }
+
+    /// Kafka's key where it is not among the keys: it is bytes, and they are words.
+    pub fn unworded_key(&self) -> Option<&Bytes> {
+        self.key.as_ref().filter(|key| self.keys.is_empty() || **key != *self.keys.as_text().as_bytes())
     }
 
     /// The body, shared; a null body reads as empty.

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::greet::{self, Greeted};
@@ -128,13 +129,12 @@ impl Acceptor {
         let acceptor = Arc::clone(self);
         let network = Arc::clone(&self.network);
         let served = async move {
-            let abort = acceptor.network.abort.clone();
-            let drain = admission.drain().clone();
-            let all = acceptor.network.drain.clone();
+            let own = admission.drain().clone();
+            let (all, abort) = (acceptor.network.drain.clone(), acceptor.network.abort.clone());
             tokio::select! {
+                biased; // both are polled at every turn, and the order is as good as any
                 () = acceptor.serve(socket, peer, admission) => {}
-                () = abort.cancelled() => tracing::debug!("connection cut off at shutdown"),
-                () = outstayed(&drain, &all) => tracing::debug!("connection cut off on request"),
+                why = outstayed(&own, &all, &abort) => tracing::debug!("connection cut off {why}"),
             }
         };
         network.tasks.track_future(served.instrument(span))
@@ -154,13 +154,17 @@ impl Acceptor {
     }
 }
 
-/// Resolves when a connection that was told to end alone has not done so in time. At a shutdown others say when.
-async fn outstayed(own: &Drain, all: &Drain) {
-    own.signaled().await;
+/// Resolves when a connection that was told to end has not done so in time, and says who told it.
+async fn outstayed(own: &Drain, all: &Drain, abort: &CancellationToken) -> &'static str {
+    own.signaled().await; // so is it when all are
     if all.is_draining() {
-        return std::future::pending().await;
+        abort.cancelled().await;
+        return "at shutdown";
     }
-    sleep(FAREWELL).await;
+    tokio::select! {
+        () = sleep(FAREWELL) => "on request",
+        () = abort.cancelled() => "at shutdown",
+    }
 }
 
 /// Errors of `accept` that speak of the one connection which has gone meanwhile, and not of us.

@@ -3,13 +3,11 @@
 //! Shutting down well means that nobody is cut off in mid-answer. The one idea to know: a [`Drain`] only tells; that
 //! everyone has finished is known by the tracker in `network.rs`, which counts connection tasks.
 
-use futures_util::future::BoxFuture;
-use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Poll, Waker};
-use tokio_util::sync::CancellationToken;
+use std::task::{Context, Poll, Waker};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 /// Clonable; every connection holds one.
 #[derive(Clone, Debug, Default)]
@@ -49,21 +47,8 @@ impl Drain {
     }
 
     /// Resolves when the signal is given; at once if it was already.
-    pub async fn signaled(&self) {
-        let mut cancelled = pin!(self.token.cancelled());
-        let mut registered: Option<Waker> = None;
-        poll_fn(|cx| {
-            if self.is_draining() {
-                return Poll::Ready(());
-            }
-            // Whoever is going to be woken already has no need of the lock.
-            if registered.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-                return Poll::Pending;
-            }
-            registered = Some(cx.waker().clone());
-            cancelled.as_mut().poll(cx)
-        })
-        .await;
+    pub fn signaled(&self) -> Signaled {
+        Signaled { drain: self.clone(), registered: None }
     }
 
     /// A signal of its own, which is given with this one too: for what may have to end alone.
@@ -71,9 +56,29 @@ impl Drain {
         let given = Given { own: AtomicBool::new(false), parent: Some(Arc::clone(&self.given)) };
         Self { token: self.token.child_token(), given: Arc::new(given) }
     }
+}
 
-    pub(crate) fn signaled_owned(&self) -> BoxFuture<'static, ()> {
-        let drain = self.clone();
-        Box::pin(async move { drain.signaled().await })
+/// See [`Drain::signaled`]. A connection polls it at every turn, so a poll that has nothing new to say is two loads.
+#[derive(Debug)]
+pub struct Signaled {
+    drain: Drain,
+    /// Whoever is going to be woken already has no need of the token's lock.
+    registered: Option<(Waker, Pin<Box<WaitForCancellationFutureOwned>>)>,
+}
+
+impl Future for Signaled {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.drain.is_draining() {
+            return Poll::Ready(());
+        }
+        if self.registered.as_ref().is_some_and(|(waker, _)| waker.will_wake(cx.waker())) {
+            return Poll::Pending;
+        }
+        let mut cancelled = Box::pin(self.drain.token.clone().cancelled_owned());
+        let pending = cancelled.as_mut().poll(cx);
+        self.registered = Some((cx.waker().clone(), cancelled));
+        pending
     }
 }

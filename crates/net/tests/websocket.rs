@@ -187,7 +187,7 @@ async fn what_is_no_websocket_is_refused_after_what_came_before() {
 async fn a_message_has_an_end_and_a_frame_comes_in_time() {
     let limits = FramedLimits {
         max_frame: 64 << 10,
-        frame_timeout: Duration::from_millis(200),
+        frame_timeout: Duration::from_secs(2),
         linger: Duration::from_millis(100),
         ..FramedLimits::default()
     };

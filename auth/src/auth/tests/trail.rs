@@ -78,3 +78,13 @@ fn repeated_failures_slow_their_source_down_and_nobody_else() {
     put(&auth, alice());
     login_with(&auth, "AK1", "tea-party").expect("a change of users forgives");
 }
+
+#[test]
+fn a_token_that_is_wrong_slows_down_itself_and_no_other() {
+    let (auth, _) = acl();
+    let shown = |token: &str| kind(auth.login(Credentials::Bearer { token }, peer()));
+    (0..20).for_each(|n| assert_eq!(shown(&format!("wrong {n}")), Some(ErrorKind::Unauthenticated)));
+    (0..6).for_each(|_| assert_eq!(shown("again"), Some(ErrorKind::Unauthenticated)));
+    assert_eq!(shown("again"), Some(ErrorKind::Throttled));
+    assert_eq!(shown("another"), Some(ErrorKind::Unauthenticated));
+}

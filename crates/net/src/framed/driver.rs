@@ -16,7 +16,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, Sleep, timeout, timeout_at};
 
@@ -26,6 +25,7 @@ use super::read_buffer::ReadBuffer;
 use super::websocket::{self, Filled, WebSocket};
 use super::write_queue::WriteQueue;
 use super::{Closing, Decoded, FramedHandler, FramedLimits, Order, Outbox, Outcome, Output, Reply};
+use crate::drain::Signaled;
 use crate::{Connection, Drain};
 
 /// While shutting down, a client gets only so long to take the goodbye.
@@ -59,7 +59,7 @@ pub(super) struct Driver<H: FramedHandler> {
     conn: Connection,
     pub(super) handler: H,
     pub(super) limits: FramedLimits,
-    drain: BoxFuture<'static, ()>,
+    drain: Signaled,
     pub(super) out: Outbox,
     pub(super) read: ReadBuffer,
     /// Between the socket and everything here, where the client speaks WebSocket.
@@ -95,7 +95,7 @@ impl<H: FramedHandler> Driver<H> {
         Self {
             out: Outbox::new(limits.outbox),
             in_flight: InFlight::new(order, &limits),
-            drain: drain.signaled_owned(),
+            drain: drain.signaled(),
             websocket: conn.websocket.map(|ping| Box::new(WebSocket::new(limits.max_frame, ping))),
             conn,
             handler,
@@ -122,18 +122,20 @@ impl<H: FramedHandler> Driver<H> {
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Closing> {
         self.out.register(cx);
         loop {
-            let mut progress = self.read_and_handle(cx);
-            progress |= self.collect_answers(cx);
-            progress |= self.collect_pushes();
-            progress |= self.write_waiting(cx);
+            self.read_and_handle(cx);
+            self.collect_answers(cx);
+            self.collect_pushes();
+            let has_room = self.write_waiting(cx);
             if let Some(why) = self.ending.take() {
                 return Poll::Ready(why);
             }
-            if !progress {
+            // Each went on until it had to wait for others; only a wait for room may have ended meanwhile.
+            let goes_on = has_room || self.paused && self.may_handle();
+            if !goes_on {
                 break;
             }
         }
-        if self.drain.as_mut().poll(cx).is_ready() {
+        if Pin::new(&mut self.drain).poll(cx).is_ready() {
             return Poll::Ready(Closing::Draining);
         }
         self.poll_timers(cx)
@@ -149,27 +151,26 @@ impl<H: FramedHandler> Driver<H> {
         self.ending.is_none() && self.in_flight.has_room() && !self.is_write_full()
     }
 
-    fn read_and_handle(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut progress = false;
+    /// Reads and handles until the socket has no more or there is no room for more.
+    fn read_and_handle(&mut self, cx: &mut Context<'_>) {
         loop {
-            progress |= self.handle_buffered();
+            self.handle_buffered();
             if self.client_closed && (self.incomplete || self.read.bytes.is_empty()) {
                 let refused = self.websocket.as_ref().is_some_and(|websocket| websocket.is_refused());
                 self.end(if refused { Closing::Malformed } else { Closing::ClientClosed });
             }
             if !self.may_handle() {
                 self.paused = true;
-                return progress;
+                return;
             }
             if std::mem::take(&mut self.paused) && self.frame_began.is_some() {
                 self.frame_began = Some(Instant::now()); // the pause was ours
             }
             if self.read.bytes.len() >= self.limits.max_frame {
-                self.end(Closing::TooLarge);
-                return progress;
+                return self.end(Closing::TooLarge);
             }
             match self.poll_fill(cx) {
-                Poll::Pending => return progress,
+                Poll::Pending => return,
                 // TLS clients that close without saying so in TLS are common, and do no harm where frames have lengths.
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
                     self.client_closed = true
@@ -182,7 +183,6 @@ impl<H: FramedHandler> Driver<H> {
                 }
                 Poll::Ready(Err(error)) => self.end(Closing::Io(error.kind())),
             }
-            progress = true;
         }
     }
 
@@ -205,8 +205,7 @@ impl<H: FramedHandler> Driver<H> {
     }
 
     /// Decodes and handles every whole frame in the buffer, as far as the limits allow.
-    fn handle_buffered(&mut self) -> bool {
-        let mut progress = false;
+    fn handle_buffered(&mut self) {
         while !self.incomplete && !self.read.bytes.is_empty() && self.may_handle() {
             let before = self.read.bytes.len();
             let decoded = self.handler.decode(&mut self.read.bytes);
@@ -228,9 +227,7 @@ impl<H: FramedHandler> Driver<H> {
                     self.end(Closing::Malformed);
                 }
             }
-            progress = true;
         }
-        progress
     }
 
     fn note_incomplete(&mut self) {

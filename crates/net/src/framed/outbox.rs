@@ -7,7 +7,9 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
@@ -26,6 +28,10 @@ pub struct Outbox {
 struct Shared {
     limit: usize,
     state: Mutex<State>,
+    /// Something was put into the state that the connection loop has not seen: it looks at every turn, and mostly there
+    /// is nothing.
+    news: AtomicBool,
+    traffic: Traffic,
     /// Wakes the connection loop.
     driver: AtomicWaker,
     /// Wakes senders that wait for room, and those that wait for the end.
@@ -38,8 +44,25 @@ struct State {
     bytes: usize,
     open: bool,
     close_asked: Option<Asked>,
-    last_read: Instant,
-    last_write: Instant,
+}
+
+/// When bytes last came and left.
+struct Traffic {
+    opened: Instant,
+    /// Nanoseconds after that.
+    last_read: AtomicU64,
+    last_write: AtomicU64,
+}
+
+impl Traffic {
+    fn note(&self, what: &AtomicU64, now: Instant) {
+        let after = now.saturating_duration_since(self.opened).as_nanos();
+        what.store(u64::try_from(after).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    fn at(&self, what: &AtomicU64) -> Instant {
+        self.opened + Duration::from_nanos(what.load(Ordering::Relaxed))
+    }
 }
 
 /// How the connection is to end, once somebody has asked for it.
@@ -89,17 +112,16 @@ impl Future for Written {
 
 impl Outbox {
     pub(super) fn new(limit: usize) -> Self {
-        let now = Instant::now();
-        let state = State {
-            queue: VecDeque::new(),
-            bytes: 0,
-            open: true,
-            close_asked: None,
-            last_read: now,
-            last_write: now,
+        let state = State { queue: VecDeque::new(), bytes: 0, open: true, close_asked: None };
+        let never = || AtomicU64::new(0);
+        let shared = Shared {
+            limit,
+            state: Mutex::new(state),
+            news: AtomicBool::new(false),
+            traffic: Traffic { opened: Instant::now(), last_read: never(), last_write: never() },
+            driver: AtomicWaker::new(),
+            room: Notify::new(),
         };
-        let shared =
-            Shared { limit, state: Mutex::new(state), driver: AtomicWaker::new(), room: Notify::new() };
         Self { shared: Arc::new(shared) }
     }
 
@@ -142,7 +164,7 @@ impl Outbox {
 
     fn ask(&self, how: Asked) {
         self.shared.state.lock().close_asked.get_or_insert(how);
-        self.shared.driver.wake();
+        self.tell();
     }
 
     /// Resolves when the connection is closed.
@@ -170,12 +192,12 @@ impl Outbox {
 
     /// When the last byte came from the client.
     pub fn last_read(&self) -> Instant {
-        self.shared.state.lock().last_read
+        self.shared.traffic.at(&self.shared.traffic.last_read)
     }
 
     /// When the last byte was handed to the socket.
     pub fn last_write(&self) -> Instant {
-        self.shared.state.lock().last_write
+        self.shared.traffic.at(&self.shared.traffic.last_write)
     }
 
     async fn push(&self, mut output: Output, mut written: Option<oneshot::Sender<()>>) -> Result<(), Closed> {
@@ -208,8 +230,13 @@ impl Outbox {
         state.bytes += size;
         state.queue.push_back(Queued { output, written });
         drop(state);
-        self.shared.driver.wake();
+        self.tell();
         Ok(())
+    }
+
+    fn tell(&self) {
+        self.shared.news.store(true, Ordering::Release);
+        self.shared.driver.wake();
     }
 }
 
@@ -220,8 +247,11 @@ impl Outbox {
     }
 
     /// Moves everything that waits into `taken`; its bytes stay counted until `written` says that they have left.
-    /// Also tells whether the connection is to be closed after that, and how.
+    /// Also tells, once, whether the connection is to be closed after that, and how.
     pub(super) fn take(&self, taken: &mut VecDeque<Queued>) -> Option<Asked> {
+        if !self.shared.news.swap(false, Ordering::AcqRel) {
+            return None;
+        }
         let mut state = self.shared.state.lock();
         taken.append(&mut state.queue);
         state.close_asked.clone()
@@ -236,11 +266,11 @@ impl Outbox {
     }
 
     pub(super) fn note_read(&self, now: Instant) {
-        self.shared.state.lock().last_read = now;
+        self.shared.traffic.note(&self.shared.traffic.last_read, now);
     }
 
     pub(super) fn note_write(&self, now: Instant) {
-        self.shared.state.lock().last_write = now;
+        self.shared.traffic.note(&self.shared.traffic.last_write, now);
     }
 
     pub(super) fn shut(&self) {

@@ -31,22 +31,24 @@ impl<H: FramedHandler> Driver<H> {
     pub(super) fn poll_timers(&mut self, cx: &mut Context<'_>) -> Poll<Closing> {
         loop {
             let Some((at, due)) = self.next_due() else { return Poll::Pending };
-            let now = Instant::now();
-            if at <= now {
-                if let Some(why) = self.fire(due, now) {
-                    return Poll::Ready(why);
+            // While a timer waits that fires in time, nothing can be due: so most turns do not ask for the time.
+            let waits =
+                self.timer.as_ref().is_some_and(|timer| timer.deadline() <= at && !timer.is_elapsed());
+            if !waits {
+                let now = Instant::now();
+                if at <= now {
+                    if let Some(why) = self.fire(due, now) {
+                        return Poll::Ready(why);
+                    }
+                    if matches!(due, Due::Handler | Due::Ping) {
+                        cx.waker().wake_by_ref(); // what it pushed is written by the next turn
+                        return Poll::Pending;
+                    }
+                    continue;
                 }
-                if matches!(due, Due::Handler | Due::Ping) {
-                    cx.waker().wake_by_ref(); // what it pushed is written by the next turn
-                    return Poll::Pending;
-                }
-                continue;
+                self.timer.get_or_insert_with(|| Box::pin(sleep_until(at))).as_mut().reset(at);
             }
-            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
-            if timer.deadline() > at || timer.is_elapsed() {
-                timer.as_mut().reset(at);
-            }
-            if timer.as_mut().poll(cx).is_pending() {
+            if self.timer.as_mut().is_none_or(|timer| timer.as_mut().poll(cx).is_pending()) {
                 return Poll::Pending;
             }
         }

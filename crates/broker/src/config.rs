@@ -64,8 +64,25 @@ pub struct Config {
     /// The most such producers remembered, counted once for each queue they send to [100000, about 200 bytes of memory
     /// each]; beyond, those are forgotten that were silent the longest.
     pub max_producers: usize,
+    /// The longest that a transaction over several queues may be open [15m, as in Kafka]; its producer may say less. Until
+    /// it ends, nothing behind its first message is delivered.
+    pub max_transaction_timeout: Span,
+    /// The most producers with names, which such transactions need [100000, about 300 bytes of memory each].
+    pub max_named_producers: usize,
+    /// How long the name of a producer that does nothing is kept [7d, as in Kafka].
+    pub named_producer_window: Span,
+    /// The most that is remembered of transactions over several queues, all together [1000000, about 50 bytes of memory
+    /// each]: queues and offsets that open ones span, stretches of messages of open and aborted ones. Beyond, none may span
+    /// more.
+    pub max_transaction_parts: usize,
+    /// Take only messages that are sent under a key of their sender's, in every topic [false]; a topic can demand it for
+    /// itself. Wires that know no such keys cannot send then.
+    pub require_key: bool,
     /// How long messages are kept [3d]; whole log segments go when all of their messages are older.
     pub retention: Span,
+    /// The longest that a topic may ask for its messages to be kept [30d]: the log is one, and keeps everything for as long
+    /// as the topic that asks for most. `retention` is allowed in any case.
+    pub max_retention: Span,
     /// How many bytes of log are kept; beyond, the oldest segments go before their time [0: as many as there is space for].
     pub retention_size: ByteSize,
     /// Let the oldest segments go before their time when the disk is 85 % full, rather than refuse messages when it is as
@@ -127,7 +144,13 @@ impl Default for Config {
             max_once: 200_000,
             producer_window: Span::secs(86_400),
             max_producers: 100_000,
+            max_transaction_timeout: Span::secs(900),
+            max_named_producers: 100_000,
+            named_producer_window: Span::secs(7 * 86_400),
+            max_transaction_parts: 1_000_000,
+            require_key: false,
             retention: Span::secs(3 * 86_400),
+            max_retention: Span::secs(30 * 86_400),
             retention_size: ByteSize(0),
             forced_retention: false,
             max_attempts: 16,
@@ -144,5 +167,12 @@ impl Default for Config {
             checkpoint_bytes: ByteSize::mib(256),
             checkpoint_interval: Span::secs(60),
         }
+    }
+}
+
+impl Config {
+    /// The longest that a topic may keep its messages.
+    pub fn longest_retention(&self) -> Span {
+        Span(self.retention.0.max(self.max_retention.0))
     }
 }

@@ -5,8 +5,7 @@
 //! ```
 
 use bytestring::ByteString;
-use sluice_model::Millis;
-use std::fmt::Write;
+use sluice_model::{Millis, push_hex};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 const LENGTH: usize = 32;
@@ -32,8 +31,9 @@ impl Ids {
         let clock = (now as u32).wrapping_add(counter >> 16 << 24);
         // As long as it gets: text that has no room left is shared without another allocation.
         let mut id = String::with_capacity(LENGTH);
-        // Writing to memory does not fail.
-        let _ = write!(id, "{}{clock:08X}{:04X}", self.prefix, counter & 0xFFFF);
+        id.push_str(&self.prefix);
+        push_hex(&mut id, &clock.to_be_bytes());
+        push_hex(&mut id, &(counter as u16).to_be_bytes());
         id.into()
     }
 }

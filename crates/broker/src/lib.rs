@@ -8,27 +8,38 @@
 
 mod arrivals;
 pub mod body;
+mod chance;
 mod config;
 mod core;
 mod counts;
 mod filters;
 mod ids;
 mod once;
+mod packed;
+mod producing;
 mod promise;
 mod queries;
 mod queue_names;
 mod receipts;
 mod request;
 mod service;
+mod stable;
+mod tuned;
+mod waiting_runs;
 
+pub use chance::Chance;
 pub use config::Config;
 pub use once::*;
+pub use packed::{BatchFormat, Packed, PackedBatch, PulledPacked, Unpacked};
+pub use producing::*;
 pub use promise::Promise;
 pub use queries::*;
 pub use queue_names::QueueNames;
 pub use request::*;
 pub use service::{
-    BornAt, Broker, Client, ClientEvent, ConnectionList, ConnectionView, Coordinated, Cursor, DamageView,
-    Holder, LostView, SessionWatch, Verb,
+    BornAt, Broker, CheckpointUnderWay, Client, ClientEvent, ConnectionList, ConnectionView, Coordinated,
+    Cursor, DamageView, Holder, LostView, SessionWatch, Verb,
 };
-pub use sluice_store::Durability;
+pub use sluice_store::{Durability, word_hash};
+pub use tuned::{Setting, Tuned};
+pub use waiting_runs::WaitingRuns;

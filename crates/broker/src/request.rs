@@ -61,10 +61,42 @@ pub struct SequencedRequest {
     pub queue: QueueId,
     /// The messages, in order; none of them is delayed.
     pub messages: Vec<Message>,
+    /// In the place of messages: the batch that they are.
+    pub packed: Option<crate::PackedBatch>,
     /// How their producer numbers them, if it does.
     pub sequence: Option<Sequence>,
+    /// Whose transaction they are part of, if they are: it numbers them.
+    pub transaction: Option<PartOf>,
     /// When they count as stored, as in [`SendRequest`].
     pub durability: Option<Durability>,
+}
+
+/// A read of what is packed: see [`crate::Broker::pull_packed`].
+#[derive(Debug, Clone, Copy)]
+pub struct PackedPull<'a> {
+    /// The topic.
+    pub topic: &'a TopicName,
+    /// The queue.
+    pub queue: QueueId,
+    /// Where to begin.
+    pub offset: Offset,
+    /// How much of the queue is to be seen.
+    pub reach: crate::Reach,
+    /// No further batch, once there are so many messages.
+    pub max: usize,
+    /// The same for bytes; one message or batch is always given.
+    pub max_bytes: usize,
+    /// The consumer group that reads, for permission and quota; nothing is stored.
+    pub group: Option<&'a GroupName>,
+}
+
+/// The transaction that messages are part of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartOf {
+    /// The name of their producer.
+    pub producer: GroupName,
+    /// The transaction spans the queue from now on, if it does not yet; else they are refused.
+    pub joins: bool,
 }
 
 /// What became of numbered messages.
@@ -652,6 +684,10 @@ pub struct Member {
     pub peer: std::net::SocketAddr,
     /// How it fetches.
     pub fetching: Fetching,
+    /// How it says that its group shares messages.
+    pub sharing: Sharing,
+    /// Where it says that reading begins.
+    pub start: StartAt,
     /// Its language and version, as it says.
     pub agent: ByteString,
     /// What it reads.

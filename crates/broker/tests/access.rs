@@ -15,6 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const NOW: Millis = 1_700_000_000_000;
+/// For what comes at once, on a machine that may be busy.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 fn peer() -> SocketAddr {
     "10.0.0.1:1".parse().unwrap()
@@ -130,7 +132,7 @@ async fn a_connection_learns_that_its_session_is_over() {
     tokio::task::yield_now().await;
     assert!(!waiting.is_finished(), "a change about someone else");
     broker.change_access(&root, change("app", false)).await.unwrap();
-    tokio::time::timeout(Duration::from_secs(1), waiting).await.unwrap().unwrap();
+    tokio::time::timeout(PATIENCE, waiting).await.unwrap().unwrap();
 }
 
 #[tokio::test]
@@ -152,7 +154,7 @@ async fn a_connection_is_watched_for_whom_it_acted_as_last() {
     for user in ["root", "app"] {
         broker.change_access_as_operator(Command::DeleteUser(user.to_owned())).await.unwrap();
     }
-    let name = tokio::time::timeout(Duration::from_secs(1), ended.recv()).await.unwrap().unwrap();
+    let name = tokio::time::timeout(PATIENCE, ended.recv()).await.unwrap().unwrap();
     assert_eq!(name, "app");
     drop((watch, ends));
     assert!(ended.recv().await.is_none(), "root was not waited for any more");
@@ -165,10 +167,10 @@ async fn a_session_ends_when_its_token_does() {
     let auth = Arc::new(Auth::acl(AuthConfig::default(), clock.clone()).unwrap());
     let broker = Broker::open(Arc::new(MemoryLog::new()), auth, clock, Config::default()).unwrap();
     let (root, _) = with_users(&broker).await;
-    let end = broker.now() + 300;
+    let end = broker.now() + 2_000;
     let token = broker.create_token(&root, "app", "ci", Some(end)).await.unwrap();
     let session = broker.login_now(Credentials::Bearer { token: &token }, peer()).unwrap();
-    tokio::time::timeout(Duration::from_secs(2), broker.session_ended(&session)).await.unwrap();
+    tokio::time::timeout(PATIENCE, broker.session_ended(&session)).await.unwrap();
     assert!(broker.now() >= end);
 }
 

@@ -129,6 +129,8 @@ async fn members_are_shown_while_the_group_is_held() {
         client_id: "m-1".into(),
         peer: h.me.peer(),
         fetching: Fetching::Pull,
+        sharing: Sharing::Clustering,
+        start: StartAt::Earliest,
         agent: "".into(),
         subscriptions: Vec::new(),
         last_seen: 0,
@@ -172,10 +174,10 @@ async fn a_note_is_shown_for_the_offset_it_speaks_of() {
 async fn forgotten_offsets_are_gone() {
     let h = house();
     h.send().await;
-    let unknown = h.broker.forget_offsets(&h.me, &group(), &topic(), &[QueueId(0)]).err().unwrap();
+    let unknown = h.broker.forget_offsets(&h.me, &group(), &[(&topic(), &[QueueId(0)])]).err().unwrap();
     assert_eq!(unknown.kind(), ErrorKind::GroupNotFound);
     h.commit(1, "").await;
-    h.broker.forget_offsets(&h.me, &group(), &topic(), &[QueueId(0)]).unwrap().await.unwrap();
+    h.broker.forget_offsets(&h.me, &group(), &[(&topic(), &[QueueId(0)])]).unwrap().await.unwrap();
     assert!(h.committed().is_empty());
     let h = h.restart();
     assert!(h.committed().is_empty());
@@ -198,6 +200,8 @@ async fn groups_that_only_committed_are_forgotten_a_week_after_the_last_member_w
         client_id: "m".into(),
         peer: h.me.peer(),
         fetching: Fetching::Pull,
+        sharing: Sharing::Clustering,
+        start: StartAt::Earliest,
         agent: "".into(),
         subscriptions: Vec::new(),
         last_seen: 0,

@@ -225,6 +225,34 @@ async fn a_settlement_wakes_who_waits_for_it() {
     assert_eq!(bodies(&third), ["a3"]);
 }
 
+#[tokio::test]
+async fn a_stuck_group_holds_up_nobody_in_the_next_file_of_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = sluice_store::Config {
+        segment_size: units::ByteSize::kib(64),
+        tail_cache: units::ByteSize::kib(32),
+        ..sluice_store::Config::default()
+    };
+    let clock = Arc::new(ManualClock::new(1_000_000));
+    let log = sluice_store::LocalLog::open(folder.path(), settings, clock.clone()).unwrap();
+    let broker =
+        Broker::open(Arc::new(log), Arc::new(Auth::open()), clock.clone(), Config::default()).unwrap();
+    let me = broker.login_now(Credentials::Anonymous, "127.0.0.1:1".parse().unwrap()).unwrap();
+    let h = House { broker, log: Arc::new(MemoryLog::new()), clock, me };
+    h.broker.put_group(&h.me, &GroupName::new("g").unwrap(), GroupSpec::default().fifo(true)).await.unwrap();
+    // Some files of one group, and behind them another.
+    for n in 0..300 {
+        h.send(&format!("a{n:01000}")).await;
+    }
+    h.send("b1").await;
+    let got = h.receive(10, 0).await;
+    assert_eq!(got.iter().map(|d| body(d)[..1].to_owned()).collect::<Vec<_>>(), ["a", "b"]);
+    h.ack(&got[0]).await;
+    let got = h.receive(10, 0).await;
+    assert_eq!((got.len(), got[0].message.offset), (1, 1));
+    h.broker.close().unwrap();
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Send { group: usize },

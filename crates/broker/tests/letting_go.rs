@@ -215,8 +215,28 @@ async fn a_topic_keeps_its_messages_as_long_as_it_says() {
     h.clock.advance(700_000);
     h.broker.tidy().await;
     assert_eq!(h.bounds(), (1, 2));
-    let too_long = h.broker.put_topic(&h.me, &topic("t"), spec(Span::secs(30 * 86_400))).await;
+    let too_long = h.broker.put_topic(&h.me, &topic("t"), spec(Span::secs(31 * 86_400))).await;
     assert_eq!(too_long.unwrap_err().kind(), ErrorKind::InvalidArgument);
+}
+
+#[tokio::test]
+async fn a_topic_may_keep_its_messages_longer_than_the_others_do() {
+    let h = house();
+    let days = |days: u64| days * 86_400_000;
+    h.send("kept").await;
+    let patient = TopicSpec::with_queues(1).retaining(Some(Span::millis(days(10))));
+    h.broker.put_topic(&h.me, &topic("t"), patient).await.unwrap();
+    let other = SendRequest::one(topic("other"), Message { body: Some("gone".into()), ..Message::default() });
+    let other = SendRequest { create: Some(1), ..other };
+    h.broker.send(&h.me, other).unwrap().await.unwrap();
+    let others = || h.broker.bounds(&h.me, &topic("other"), QueueId(0)).unwrap();
+    h.clock.advance(days(4));
+    h.broker.tidy().await;
+    assert_eq!((h.bounds(), others()), ((0, 1), (1, 1)), "three days are the rule for all who say nothing");
+    assert_eq!(bodies(&h.receive().await), ["kept"]);
+    h.clock.advance(days(7));
+    h.broker.tidy().await;
+    assert_eq!(h.bounds(), (1, 1));
 }
 
 #[tokio::test]

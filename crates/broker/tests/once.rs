@@ -224,3 +224,35 @@ async fn of_a_hundred_at_once_one_is_stored() {
     h.again("k", vec![to("t", text("a"))]);
     assert_eq!(h.stored("t").await, 1);
 }
+
+#[tokio::test]
+async fn a_broker_or_a_topic_may_take_only_what_has_a_key() {
+    let everywhere = Config { require_key: true, ..Config::default() };
+    for (config, demanded) in [(everywhere, false), (Config::default(), true)] {
+        let h = house(Arc::new(MemoryLog::new()), &clock(), config);
+        let spec = TopicSpec::with_queues(1).demanding_key(demanded);
+        h.broker.put_topic(&h.me, &TopicName::new("t").unwrap(), spec).await.unwrap();
+        let why = |error: Error| *error.source().unwrap().downcast_ref::<OnceRefusal>().unwrap();
+        let plain = h.broker.send(&h.me, to("t", text("a"))).err().unwrap();
+        assert_eq!((plain.kind(), why(plain)), (ErrorKind::InvalidArgument, OnceRefusal::KeyRequired));
+        let work = Work { sends: vec![to("t", text("a"))], ..Work::default() };
+        assert_eq!(why(h.broker.work(&h.me, work).err().unwrap()), OnceRefusal::KeyRequired);
+        h.first("k", vec![to("t", text("a"))]).await;
+        let batch = |sequence| SequencedRequest {
+            topic: TopicName::new("t").unwrap(),
+            queue: QueueId(0),
+            messages: vec![text("b")],
+            packed: None,
+            sequence,
+            transaction: None,
+            durability: None,
+        };
+        let unnumbered = h.broker.send_sequenced(&h.me, batch(None)).err().unwrap();
+        assert_eq!(why(unnumbered), OnceRefusal::KeyRequired);
+        let number = Sequence { producer: h.broker.producer_id(), epoch: 0, first: 0 };
+        let numbered = h.broker.send_sequenced(&h.me, batch(Some(number)));
+        let Ok(SequencedSent::First(promise)) = numbered else { panic!("a number is as good as a key") };
+        promise.await.unwrap();
+        assert_eq!(h.stored("t").await, 2);
+    }
+}

@@ -81,6 +81,8 @@ impl Members {
             client_id: membership.client_id.clone(),
             peer,
             fetching: membership.fetching,
+            sharing: membership.sharing,
+            start: membership.start,
             agent: membership.agent,
             subscriptions,
             last_seen: now,

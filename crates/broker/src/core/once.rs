@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 use sluice_model::{Millis, Offset};
 use sluice_store::{LogQueue, Lsn};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 /// 128 bits of SHA-256.
 pub(crate) type Digest = [u8; 16];
@@ -57,6 +57,18 @@ pub(crate) struct Once {
     order: VecDeque<Digest>,
     messages: usize,
     limits: Limits,
+    saving: Option<Saved>,
+}
+
+/// How far a saving has come.
+#[derive(Debug, Default)]
+struct Saved {
+    /// So many of those at the front have been taken.
+    taken: usize,
+    /// And so many behind them are still to be: what comes after the beginning is not part of it.
+    left: usize,
+    /// Those that were forgotten before they were taken.
+    late: Vec<(Digest, Known)>,
 }
 
 impl Once {
@@ -82,7 +94,7 @@ impl Once {
         if let Some(before) = self.known.insert(key, known) {
             // Only a clock that was set back lets an old one be here still.
             self.messages -= before.messages.len();
-            self.order.retain(|other| *other != key);
+            self.leave_alone(|other| *other != key, Some((key, before)));
         }
         self.order.push_back(key);
         while self.messages > self.limits.messages && self.order.len() > 1 {
@@ -95,21 +107,72 @@ impl Once {
     }
 
     fn forget_oldest(&mut self) {
-        let gone = self.order.pop_front().and_then(|key| self.known.remove(&key));
-        self.messages -= gone.map_or(0, |known| known.messages.len());
+        let gone = self.order.pop_front().and_then(|key| Some((key, self.known.remove(&key)?)));
+        self.messages -= gone.as_ref().map_or(0, |(_, known)| known.messages.len());
+        if let Some(saving) = &mut self.saving {
+            if saving.taken > 0 {
+                saving.taken -= 1;
+            } else if saving.left > 0 {
+                saving.left -= 1;
+                saving.late.extend(gone);
+            }
+        }
+    }
+
+    /// Lets all keys go but those to keep; one of them is known by its old content still, if at all.
+    fn leave_alone(&mut self, keep: impl Fn(&Digest) -> bool, mut replaced: Option<(Digest, Known)>) {
+        if let Some(saving) = &mut self.saving {
+            let before = std::mem::take(saving);
+            let end = before.taken + before.left;
+            saving.late = before.late;
+            for (n, key) in self.order.iter().enumerate().take(end) {
+                match (n < before.taken, keep(key)) {
+                    (true, stays) => saving.taken += usize::from(stays),
+                    (false, true) => saving.left += 1,
+                    (false, false) => {
+                        let known = replaced.take_if(|(replaced, _)| replaced == key).map(|(_, known)| known);
+                        let known = known.or_else(|| self.known.get(key).cloned());
+                        saving.late.extend(known.map(|known| (*key, known)));
+                    }
+                }
+            }
+        }
+        self.order.retain(keep);
+    }
+
+    /// A saving begins: of what is known now, oldest first.
+    pub(crate) fn begin_save(&mut self) {
+        self.saving = Some(Saved { left: self.order.len(), ..Saved::default() });
+    }
+
+    /// Takes the next part of it, at most so many; false when there is none any more.
+    pub(crate) fn save_part(&mut self, some: usize, to: &mut Vec<(Digest, Known)>) -> bool {
+        let Some(saving) = &mut self.saving else { return false };
+        to.append(&mut saving.late);
+        let now = some.min(saving.left);
+        let part = self.order.range(saving.taken..saving.taken + now);
+        to.extend(part.filter_map(|key| Some((*key, self.known.get(key)?.clone()))));
+        (saving.taken, saving.left) = (saving.taken + now, saving.left - now);
+        if saving.left == 0 {
+            self.saving = None;
+            return false;
+        }
+        true
     }
 
     /// Keys whose messages are all gone with these queues go too. Linear: topics are rarely deleted.
     pub(crate) fn forget(&mut self, queues: &[LogQueue]) {
         let gone =
             |known: &Known| known.messages.iter().all(|first| queues.contains(&LogQueue(first.target)));
-        self.known.retain(|_, known| !gone(known));
-        self.order.retain(|key| self.known.contains_key(key));
+        let all: HashSet<Digest> =
+            self.known.iter().filter(|(_, known)| gone(known)).map(|(key, _)| *key).collect();
+        self.leave_alone(|key| !all.contains(key), None);
+        self.known.retain(|key, _| !all.contains(key));
         self.messages = self.known.values().map(|known| known.messages.len()).sum();
     }
 
-    /// Oldest first.
-    pub(crate) fn save(&self) -> Vec<(Digest, Known)> {
+    #[cfg(test)]
+    fn save(&self) -> Vec<(Digest, Known)> {
         self.order.iter().filter_map(|key| Some((*key, self.known.get(key)?.clone()))).collect()
     }
 
@@ -124,9 +187,12 @@ impl Once {
 mod tests {
     use super::*;
 
+    fn first(target: u32) -> First {
+        First { id: "id".into(), target, offset: 0, lsn: 64, due: None }
+    }
+
     fn known(stored: Millis, messages: usize) -> Known {
-        let first = First { id: "id".into(), target: 20, offset: 0, lsn: 64, due: None };
-        Known { content: [0; 16], stored, messages: vec![first; messages].into() }
+        Known { content: [0; 16], stored, messages: vec![first(20); messages].into() }
     }
 
     fn keys(once: &Once) -> Vec<u8> {
@@ -148,6 +214,34 @@ mod tests {
         assert_eq!((keys(&once), once.messages), (vec![3, 4, 2], 3), "a key of long ago is a new one");
         once.insert([5; 16], known(125, 1));
         assert_eq!((keys(&once), once.len()), (vec![4, 2, 5], 3));
+    }
+
+    #[test]
+    fn a_saving_tells_what_was_known_when_it_began_whatever_happens_meanwhile() {
+        let mut once = Once::default();
+        once.limit(Limits { messages: 200, window: 1000 });
+        let key = |n: u8| [n; 16];
+        (0..150).for_each(|n| {
+            once.insert(key(n), Known { messages: [first(20 + u32::from(n % 5))].into(), ..known(0, 0) })
+        });
+        let (wanted, mut found) = (once.save(), Vec::new());
+        once.begin_save();
+        assert!(once.save_part(10, &mut found));
+        // Forgotten because there are too many: those that were taken, and some that were not.
+        (150..255).for_each(|n| once.insert(key(n), known(1, 1)));
+        assert!(once.save_part(10, &mut found));
+        once.forget(&[LogQueue(22)]);
+        assert!(once.save_part(10, &mut found));
+        // A key of before with another content; only a clock that was set back makes that possible.
+        let again = once.order[60];
+        once.insert(again, known(2, 1));
+        assert!(once.save_part(10, &mut found));
+        while once.save_part(10, &mut found) {}
+        let sorted = |mut all: Vec<(Digest, Known)>| {
+            all.sort_unstable_by_key(|(key, _)| *key);
+            all
+        };
+        assert_eq!(sorted(found), sorted(wanted));
     }
 
     #[test]

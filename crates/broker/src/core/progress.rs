@@ -7,24 +7,8 @@
 //!
 //! An offset in the window without a cell is consumed, so `committed` is the first cell, or `next`.
 
+use super::window::{Cell, Window};
 use sluice_model::{Millis, Offset};
-use std::collections::{BTreeMap, BTreeSet};
-
-/// One delivery that is not settled.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Cell {
-    /// How often it has been delivered.
-    attempt: u32,
-    state: CellState,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum CellState {
-    /// Leased until a time, or by a holder. An extended lease's earlier id stays good until its own end.
-    Leased { lease: u64, until: Until, previous: Option<(u64, Millis)> },
-    /// To be delivered again, at the earliest at this time.
-    Waiting { visible_at: Millis },
-}
 
 /// When a lease ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,20 +23,28 @@ pub(crate) enum Until {
 /// visible at once after a restart.
 pub(crate) type SavedCell = (Offset, u32, Millis, u64);
 
-/// A group's progress on one queue.
+/// A group's progress on one queue. Of the many that there are most have no window, and must be small.
 #[derive(Debug, Default)]
 pub(crate) struct GroupQueue {
     next: Offset,
-    cells: BTreeMap<Offset, Cell>,
-    /// When which cell becomes deliverable.
-    due: BTreeSet<(Millis, Offset)>,
-    /// Cells that are deliverable now.
-    ready: BTreeSet<Offset>,
-    leased: usize,
-    /// When something was consumed last; 0 when nothing was.
-    consumed_at: Millis,
-    /// Somebody has leased whole ordering groups since the start: such a one may wait for a settlement.
-    pub(crate) is_in_order: bool,
+    /// Nothing while it is empty.
+    window: Option<Box<Window>>,
+    marks: Marks,
+}
+
+/// When something was consumed last, 0 when nothing was, and whether somebody has leased whole ordering groups since the
+/// start, in one word.
+#[derive(Debug, Default, Clone, Copy)]
+struct Marks(u64);
+
+impl Marks {
+    fn consumed_at(self) -> Millis {
+        self.0 >> 1
+    }
+
+    fn consumed(&mut self, at: Millis) {
+        self.0 = at.max(self.consumed_at()) << 1 | self.0 & 1;
+    }
 }
 
 impl GroupQueue {
@@ -62,7 +54,7 @@ impl GroupQueue {
 
     /// Everything below is consumed.
     pub(crate) fn committed(&self) -> Offset {
-        self.cells.first_key_value().map_or(self.next, |(offset, _)| *offset)
+        self.window.as_ref().and_then(|window| window.first()).unwrap_or(self.next)
     }
 
     /// The first offset never delivered.
@@ -72,78 +64,98 @@ impl GroupQueue {
 
     /// Somebody has a delivery under lease at this time.
     pub(crate) fn is_leased(&self, now: Millis) -> bool {
-        let holds = |cell: &Cell| match cell.state {
-            CellState::Leased { until: Until::Time(time), .. } => time > now,
-            CellState::Leased { until: Until::Holder(_), .. } => true,
-            CellState::Waiting { .. } => false,
+        let holds = |cell: &Cell| match cell {
+            Cell::Leased { until, .. } => *until > now,
+            Cell::Held { .. } => true,
+            Cell::Waiting { .. } => false,
         };
-        self.leased > 0 && self.cells.values().any(holds)
+        self.in_flight() > 0 && self.cells().any(|(_, cell)| holds(cell))
+    }
+
+    fn cells(&self) -> impl Iterator<Item = (Offset, &Cell)> {
+        self.window.iter().flat_map(|window| window.iter())
+    }
+
+    fn cell(&self, offset: Offset) -> Option<&Cell> {
+        self.window.as_ref()?.get(offset)
+    }
+
+    fn put(&mut self, offset: Offset, cell: Cell) {
+        self.window.get_or_insert_default().insert(offset, cell);
     }
 
     /// When something was consumed last, as far as it is remembered.
     pub(crate) fn consumed_at(&self) -> Option<Millis> {
-        (self.consumed_at > 0).then_some(self.consumed_at)
+        Some(self.marks.consumed_at()).filter(|at| *at > 0)
     }
 
     /// Something was consumed at this time.
     pub(crate) fn consumed(&mut self, at: Millis) {
-        self.consumed_at = self.consumed_at.max(at);
+        self.marks.consumed(at);
+    }
+
+    /// Somebody has leased whole ordering groups since the start: such a one may wait for a settlement.
+    pub(crate) fn is_in_order(&self) -> bool {
+        self.marks.0 & 1 == 1
+    }
+
+    /// Somebody leases whole ordering groups.
+    pub(crate) fn leased_in_order(&mut self) {
+        self.marks.0 |= 1;
     }
 
     /// Deliveries leased or waiting: what bounds the window.
     pub(crate) fn window(&self) -> usize {
-        self.cells.len()
+        self.window.as_ref().map_or(0, |window| window.len())
     }
 
     /// Deliveries that consumers hold at this moment.
     pub(crate) fn in_flight(&self) -> usize {
-        self.leased
+        self.window.as_ref().map_or(0, |window| window.leased())
     }
 
     /// The first cells that may be delivered again at `now`, with the number of deliveries so far.
     pub(crate) fn ready(&mut self, now: Millis, limit: usize) -> Vec<(Offset, u32)> {
-        while let Some((time, offset)) = self.due.first().copied().filter(|(time, _)| *time <= now) {
-            self.due.remove(&(time, offset));
-            self.ready.insert(offset);
-        }
-        self.ready.iter().take(limit).filter_map(|o| Some((*o, self.cells.get(o)?.attempt))).collect()
+        let Some(window) = &mut self.window else { return Vec::new() };
+        window.come_back(now);
+        window.ready().take(limit).map(|(offset, cell)| (offset, cell.attempt())).collect()
     }
 
     /// When the next cell becomes deliverable that is not yet.
     pub(crate) fn next_due(&self) -> Option<Millis> {
-        self.due.first().map(|(time, _)| *time)
+        self.window.as_ref()?.next_due()
     }
 
     /// True while this cell may be delivered again.
     pub(crate) fn is_ready(&self, offset: Offset) -> bool {
-        self.ready.contains(&offset)
+        self.window.as_ref().is_some_and(|window| window.is_ready(offset))
+    }
+
+    /// Somebody has a delivery from an offset on, or it waits for its time.
+    pub(crate) fn is_out_from(&self, offset: Offset) -> bool {
+        self.window.as_ref().is_some_and(|window| window.is_out_from(offset))
     }
 
     /// How often an unsettled delivery has been made.
     pub(crate) fn attempts(&self, offset: Offset) -> Option<u32> {
-        self.cells.get(&offset).map(|c| c.attempt)
+        self.cell(offset).map(Cell::attempt)
     }
 
     /// Everything below `offset` is consumed, and nothing from it on.
     pub(crate) fn set(&mut self, offset: Offset) {
-        if offset <= self.next {
-            let gone: Vec<_> = self.cells.range(offset..).map(|(o, _)| *o).collect();
-            gone.into_iter().for_each(|o| self.remove(o));
-        }
-        let consumed: Vec<_> = self.cells.range(..offset).map(|(o, _)| *o).collect();
-        consumed.into_iter().for_each(|o| self.remove(o));
+        let is_back = offset <= self.next;
+        let gone: Vec<_> = self.cells().map(|(o, _)| o).filter(|o| *o < offset || is_back).collect();
+        gone.into_iter().for_each(|o| self.settle(o));
         self.next = offset;
     }
 
     /// Leases a delivery; `attempt` counts this one.
     pub(crate) fn lease(&mut self, offset: Offset, attempt: u32, lease: u64, until: Until) {
-        self.remove(offset);
-        if let Until::Time(time) = until {
-            self.due.insert((time, offset));
-        }
-        self.leased += 1;
-        self.cells
-            .insert(offset, Cell { attempt, state: CellState::Leased { lease, until, previous: None } });
+        let cell = match until {
+            Until::Time(until) => Cell::Leased { attempt, lease, until },
+            Until::Holder(holder) => Cell::Held { attempt, lease, holder },
+        };
+        self.put(offset, cell);
     }
 
     /// Moves the cursor on; offsets passed over without a cell count as consumed.
@@ -153,81 +165,57 @@ impl GroupQueue {
 
     /// Makes a delivery visible again at a time.
     pub(crate) fn put_back(&mut self, offset: Offset, attempt: u32, visible_at: Millis) {
-        self.remove(offset);
-        if visible_at == 0 {
-            self.ready.insert(offset);
-        } else {
-            self.due.insert((visible_at, offset));
-        }
-        self.cells.insert(offset, Cell { attempt, state: CellState::Waiting { visible_at } });
+        self.put(offset, Cell::Waiting { attempt, visible_at });
     }
 
     /// Extends a lease under a new id; the old one stays good until its own end.
     pub(crate) fn extend(&mut self, offset: Offset, lease: u64, until: Millis) {
-        let Some(Cell { attempt, state }) = self.cells.get(&offset).cloned() else { return };
-        let previous = match state {
-            CellState::Leased { lease, until: Until::Time(time), .. } => Some((lease, time)),
+        let Some(window) = &mut self.window else { return };
+        let Some(cell) = window.get(offset) else { return };
+        let earlier = match cell {
+            Cell::Leased { lease, until, .. } => Some((*lease, *until)),
             _ => None,
         };
-        self.lease(offset, attempt, lease, Until::Time(until));
-        if let Some(Cell { state: CellState::Leased { previous: slot, .. }, .. }) =
-            self.cells.get_mut(&offset)
-        {
-            *slot = previous;
-        }
+        let attempt = cell.attempt();
+        window.extend(offset, Cell::Leased { attempt, lease, until }, earlier);
     }
 
     /// The delivery is consumed.
     pub(crate) fn settle(&mut self, offset: Offset) {
-        self.remove(offset);
+        let Some(window) = &mut self.window else { return };
+        window.remove(offset);
+        if window.len() == 0 {
+            self.window = None;
+        }
     }
 
     /// The number of deliveries so far, when this lease is the current one and has not ended.
     pub(crate) fn held(&self, offset: Offset, lease: u64, now: Millis) -> Option<u32> {
-        let cell = self.cells.get(&offset)?;
-        let CellState::Leased { lease: current, until, previous } = &cell.state else { return None };
-        let good = match (until, previous) {
-            (Until::Holder(_), _) if *current == lease => true,
-            (Until::Time(time), _) if *current == lease => *time > now,
-            (_, Some((id, time))) if *id == lease => *time > now,
-            _ => false,
+        let window = self.window.as_ref()?;
+        let cell = window.get(offset)?;
+        let good = match cell {
+            Cell::Held { lease: current, .. } => *current == lease,
+            Cell::Leased { lease: current, until, .. } if *current == lease => *until > now,
+            Cell::Leased { .. } => {
+                window.earlier(offset).is_some_and(|(id, until)| id == lease && until > now)
+            }
+            Cell::Waiting { .. } => false,
         };
-        good.then_some(cell.attempt)
+        good.then_some(cell.attempt())
     }
 
     /// The cells that a holder holds, with the number of deliveries so far.
-    pub(crate) fn held_by(&self, holder: u64) -> Vec<(Offset, u32)> {
-        self.cells
-            .iter()
-            .filter(
-                |(_, c)| matches!(c.state, CellState::Leased { until: Until::Holder(h), .. } if h == holder),
-            )
-            .map(|(offset, c)| (*offset, c.attempt))
-            .collect()
-    }
-
-    fn remove(&mut self, offset: Offset) {
-        let Some(cell) = self.cells.remove(&offset) else { return };
-        self.ready.remove(&offset);
-        match cell.state {
-            CellState::Leased { until, .. } => {
-                self.leased = self.leased.saturating_sub(1);
-                if let Until::Time(time) = until {
-                    self.due.remove(&(time, offset));
-                }
-            }
-            CellState::Waiting { visible_at } => {
-                self.due.remove(&(visible_at, offset));
-            }
-        }
+    pub(crate) fn held_by(&self, by: u64) -> Vec<(Offset, u32)> {
+        let held = |cell: &Cell| matches!(cell, Cell::Held { holder, .. } if *holder == by);
+        self.cells().filter(|(_, cell)| held(cell)).map(|(offset, cell)| (offset, cell.attempt())).collect()
     }
 
     /// What a checkpoint keeps: the cursor and the cells.
     pub(crate) fn save(&self) -> (Offset, Vec<SavedCell>) {
-        let cells = self.cells.iter().map(|(offset, cell)| match cell.state {
-            CellState::Leased { lease, until: Until::Time(time), .. } => (*offset, cell.attempt, time, lease),
-            CellState::Leased { until: Until::Holder(_), .. } => (*offset, cell.attempt, 0, 0),
-            CellState::Waiting { visible_at } => (*offset, cell.attempt, visible_at, 0),
+        let cells = self.cells().map(|(offset, cell)| match *cell {
+            Cell::Leased { attempt, lease, until } => (offset, attempt, until, lease),
+            Cell::Held { attempt, .. } => (offset, attempt, 0, 0),
+            Cell::Waiting { attempt, visible_at } => (offset, attempt, visible_at, 0),
         });
         (self.next, cells.collect())
     }
@@ -299,6 +287,20 @@ mod tests {
         q.set(2);
         assert_eq!((q.committed(), q.next(), q.window(), q.in_flight()), (2, 2, 0, 0));
         assert_eq!(q.next_due(), None);
+    }
+
+    #[test]
+    fn what_has_no_window_is_small() {
+        assert_eq!(size_of::<GroupQueue>(), 24);
+        let mut q = GroupQueue::starting_at(5);
+        q.consumed(77);
+        q.leased_in_order();
+        q.consumed(70);
+        assert_eq!((q.consumed_at(), q.is_in_order()), (Some(77), true));
+        q.lease(5, 1, 7, Until::Time(100));
+        assert!(q.window.is_some());
+        q.settle(5);
+        assert!(q.window.is_none());
     }
 
     #[test]

@@ -3,10 +3,11 @@
 //! Encoded with postcard: variants and fields are only ever added at the end.
 
 use super::once::Digest;
+use super::producers;
 use super::sequences::Numbered;
 use super::timers::Moved;
 use super::transactions::Decision;
-use crate::{GroupSpec, TopicSpec};
+use crate::{GroupSpec, Setting, TopicSpec};
 use serde::{Deserialize, Serialize};
 use sluice_auth::{Change, Session};
 use sluice_model::{Error, ErrorKind, GroupName, Millis, Offset, Result, TopicName};
@@ -81,6 +82,10 @@ pub(crate) enum Record {
     Carried { lsn: Lsn },
     /// The next messages of the same atomic group are a batch that their producer numbers.
     Numbered { queue: u32, batch: Numbered },
+    /// A producer with a name, or its transaction, changed.
+    Producer(Box<producers::Change>),
+    /// A setting was changed while the broker ran.
+    Tuned(Setting),
 }
 
 /// Who took deliveries: only shown.

@@ -128,6 +128,12 @@ impl Sequences {
         known.at = now;
     }
 
+    /// Who sends to a queue: number, epoch, last sequence number and when that was stored.
+    pub(crate) fn of_queue(&self, queue: LogQueue) -> impl Iterator<Item = (u64, u16, u32, Millis)> {
+        let here = self.known.iter().filter(move |((at, _), _)| *at == queue.0);
+        here.filter_map(|((_, id), known)| Some((*id, known.epoch, known.batches.back()?.1, known.at)))
+    }
+
     fn is_old(&self, known: &Producer, now: Millis) -> bool {
         known.at.saturating_add(self.limits.window) <= now
     }

@@ -5,17 +5,22 @@ use super::marks::Marks;
 use super::members::Members;
 use super::notes::{Note, Notes, SavedNotes};
 use super::once::{Digest, First, Known, Once};
+use super::producers::Producers;
 use super::progress::{GroupQueue, SavedCell, Until};
 use super::record::Record;
-use super::sequences::Sequences;
+use super::saving::{Saving, Stage};
+use super::sequences::{Numbered, Sequences};
+use super::spans::{SharedSpans, Spans};
+use super::table::{ProgressKey, ProgressTable};
 use super::timers::{SavedBuckets, Timers};
 use super::transactions::{Saved, Transactions};
-use crate::{GroupSpec, StartAt, TopicSpec};
+use crate::{GroupSpec, Setting, StartAt, TopicSpec};
 use serde::{Deserialize, Serialize};
 use sluice_auth::Change;
 use sluice_model::{Error, ErrorKind, GroupName, Millis, Offset, Result, TopicName};
 use sluice_store::{LogQueue, Lsn};
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 /// What applying a record asks of the outside.
 #[derive(Debug, Default)]
@@ -38,12 +43,21 @@ pub(crate) struct Core {
     pub(crate) marks: Marks,
     pub(crate) notes: Notes,
     pub(crate) sequences: Sequences,
+    pub(crate) producers: Producers,
+    /// Shared with who reads the log.
+    pub(crate) spans: Arc<SharedSpans>,
     pub(crate) members: Members,
     pub(crate) receipt_key: [u8; 32],
-    progress: HashMap<(u32, LogQueue), GroupQueue, foldhash::fast::RandomState>,
+    /// Settings that were changed while the broker ran, each once.
+    pub(crate) tuned: Vec<Setting>,
+    progress: ProgressTable,
     read_by: HashMap<u32, BTreeSet<LogQueue>>,
+    /// Where holders have been given something.
+    held: HashMap<u64, BTreeSet<ProgressKey>>,
     boot: u32,
     last_lease: u32,
+    /// The number of the saving that was begun last.
+    saving: u64,
     /// When the records that are being applied were written.
     now: Millis,
 }
@@ -60,12 +74,12 @@ impl Core {
     }
 
     pub(crate) fn progress(&self, group: u32, queue: LogQueue) -> Option<&GroupQueue> {
-        self.progress.get(&(group, queue))
+        self.progress.get((group, queue))
     }
 
     /// Existing progress, to read or lease from.
     pub(crate) fn progress_mut(&mut self, group: u32, queue: LogQueue) -> Option<&mut GroupQueue> {
-        self.progress.get_mut(&(group, queue))
+        self.progress.get_mut((group, queue))
     }
 
     /// Progress, made at `start` when there is none.
@@ -75,8 +89,9 @@ impl Core {
         queue: LogQueue,
         start: Offset,
     ) -> &mut GroupQueue {
-        self.progress.entry((group, queue)).or_insert_with(|| {
-            self.read_by.entry(group).or_default().insert(queue);
+        let read_by = &mut self.read_by;
+        self.progress.get_or_insert((group, queue), || {
+            read_by.entry(group).or_default().insert(queue);
             GroupQueue::starting_at(start)
         })
     }
@@ -91,15 +106,13 @@ impl Core {
         self.read_by.values().any(|read| queues.iter().any(|queue| read.contains(queue)))
     }
 
-    /// Everything that a holder holds: by group and queue, the offsets and how often each was delivered.
+    /// Everything that a holder holds, who is gone: by group and queue, the offsets and how often each was delivered.
     #[allow(clippy::type_complexity, reason = "said once, taken apart at once")]
-    pub(crate) fn held_by(&self, holder: u64) -> Vec<(u32, LogQueue, Vec<(Offset, u32)>)> {
-        let all =
-            self.progress.iter().map(|((group, queue), progress)| (*group, *queue, progress.held_by(holder)));
-        let mut all: Vec<_> = all.filter(|(_, _, held)| !held.is_empty()).collect();
-        // What is done with them goes to the log: the same in every run of a simulation.
-        all.sort_unstable_by_key(|(group, queue, _)| (*group, *queue));
-        all
+    pub(crate) fn held_by(&mut self, holder: u64) -> Vec<(u32, LogQueue, Vec<(Offset, u32)>)> {
+        // In order, because what is done with them goes to the log: the same in every run of a simulation.
+        let places = self.held.remove(&holder).unwrap_or_default().into_iter();
+        let held = |key| self.progress.get(key).map(|progress| progress.held_by(holder)).unwrap_or_default();
+        places.map(|key| (key.0, key.1, held(key))).filter(|(_, _, held)| !held.is_empty()).collect()
     }
 
     /// The records applied from now on are of this time.
@@ -174,6 +187,8 @@ impl Core {
             }
             Record::OffsetGone { group, queue } => self.forget_offset(*group, LogQueue(*queue)),
             Record::Idle { group, at } => self.notes.idle(*group, *at),
+            Record::Producer(change) => self.producers.apply(change, self.now),
+            Record::Tuned(setting) => self.tune(*setting),
         }
         effects
     }
@@ -189,6 +204,11 @@ impl Core {
         lease: u64,
         deliveries: &[(Offset, u32)],
     ) {
+        if let Some(Until::Holder(holder)) = until
+            && !deliveries.is_empty()
+        {
+            self.held.entry(holder).or_default().insert((group, queue));
+        }
         let start = deliveries.first().map_or(next, |(offset, _)| *offset);
         let progress = self.progress_or_start(group, queue, start);
         for (offset, attempt) in deliveries {
@@ -205,90 +225,126 @@ impl Core {
         self.timers.insert(due, lsn, target);
     }
 
+    /// Whether a batch is part of the open transaction of its producer.
+    pub(crate) fn is_part(&self, queue: LogQueue, batch: &Numbered) -> bool {
+        let open = self.producers.numbered(batch.producer).and_then(|known| known.open.as_ref());
+        open.is_some_and(|open| open.queues.contains(&queue.0))
+    }
+
+    /// A batch that its producer numbers has been appended. `spans` are given where they were locked around that, because
+    /// the batch is part of a transaction.
+    pub(crate) fn numbered(
+        &mut self,
+        queue: LogQueue,
+        batch: &Numbered,
+        offset: Offset,
+        now: Millis,
+        spans: Option<&mut Spans>,
+    ) {
+        self.sequences.stored(queue, batch, offset, now);
+        if let Some(spans) = spans {
+            spans.stored(queue, batch.producer, offset, u64::from(batch.count));
+        }
+    }
+
     /// All messages of a key have been appended.
     pub(crate) fn sent_once(&mut self, key: Digest, content: Digest, stored: Millis, messages: Vec<First>) {
         self.once.insert(key, Known { content, stored, messages: messages.into() });
     }
 
     fn at(&mut self, group: u32, queue: u32, change: impl FnOnce(&mut GroupQueue)) {
-        if let Some(progress) = self.progress.get_mut(&(group, LogQueue(queue))) {
+        if let Some(progress) = self.progress.get_mut((group, LogQueue(queue))) {
             change(progress);
         }
     }
 
     fn remove_topic(&mut self, name: &TopicName) -> Vec<LogQueue> {
         let Some(topic) = self.catalog.remove_topic(name) else { return Vec::new() };
-        self.progress.retain(|(_, queue), _| !topic.queues.contains(queue));
-        for queues in self.read_by.values_mut() {
-            queues.retain(|q| !topic.queues.contains(q));
+        for (group, read) in &mut self.read_by {
+            for queue in topic.queues.iter().filter(|queue| read.remove(queue)) {
+                self.progress.remove((*group, *queue));
+            }
         }
         self.transactions.forget(&topic.queues);
         self.once.forget(&topic.queues);
         self.marks.forget(&topic.queues);
         self.notes.forget(&topic.queues);
         self.sequences.forget(&topic.queues);
+        self.producers.forget(&topic.queues);
+        self.spans.write().forget(&topic.queues);
         topic.queues.clone()
     }
 
     fn remove_group(&mut self, name: &GroupName) {
         if let Some(group) = self.catalog.remove_group(name) {
             for queue in self.read_by.remove(&group.number).into_iter().flatten() {
-                self.progress.remove(&(group.number, queue));
+                self.progress.remove((group.number, queue));
                 self.notes.remove(group.number, queue);
             }
         }
     }
 
     fn forget_offset(&mut self, group: u32, queue: LogQueue) {
-        self.progress.remove(&(group, queue));
+        self.progress.remove((group, queue));
         self.notes.remove(group, queue);
         if let Some(queues) = self.read_by.get_mut(&group) {
             queues.remove(&queue);
         }
     }
 
-    /// Everything, for a checkpoint. `access` is what rebuilds users and policies.
-    pub(crate) fn save(&self, access: Vec<Change>) -> Result<Vec<u8>> {
-        let topics = self.catalog.topics().values();
-        let groups = self.catalog.groups().values();
-        let snapshot = Snapshot {
+    /// Begins to save everything, for a checkpoint: what is small is taken at once, the rest by [`Core::save_part`].
+    /// `access` is what rebuilds users and policies.
+    pub(crate) fn begin_save(&mut self, access: Vec<Change>) -> Result<Saving> {
+        self.saving += 1;
+        self.timers.begin_save();
+        self.progress.begin_save();
+        self.once.begin_save();
+        let bytes = postcard::to_stdvec(&self.notes.save()).map_err(Error::internal)?;
+        let bytes = postcard::to_extend(&self.timers.save(), bytes).map_err(Error::internal)?;
+        let bytes = postcard::to_extend(&self.transactions.save_places(), bytes).map_err(Error::internal)?;
+        let bytes = postcard::to_extend(&self.sequences.save(), bytes).map_err(Error::internal)?;
+        let bytes = postcard::to_extend(&self.producers.save(), bytes).map_err(Error::internal)?;
+        let spans = self.spans.read().map(|spans| spans.save()).unwrap_or_default();
+        let bytes = postcard::to_extend(&spans, bytes).map_err(Error::internal)?;
+        let rest = postcard::to_extend(&self.tuned, bytes).map_err(Error::internal)?;
+        Ok(Saving {
+            number: self.saving,
             boot: self.boot,
             receipt_key: self.receipt_key,
             counters: self.catalog.counters(),
-            topics: topics
-                .map(|t| (t.name.clone(), t.spec.clone(), t.queues.iter().map(|q| q.0).collect(), t.created))
-                .collect(),
-            groups: groups.map(|g| (g.name.clone(), g.number, g.spec.clone(), g.created)).collect(),
-            progress: self
-                .progress
-                .iter()
-                .map(|((group, queue), progress)| {
-                    let (next, cells) = progress.save();
-                    (*group, queue.0, next, cells)
-                })
-                .collect(),
-            timers: self.timers.iter().map(|(due, lsn, target)| (due, lsn, target.0)).collect(),
+            topics: self.catalog.topics().values().cloned().collect(),
+            groups: self.catalog.groups().values().cloned().collect(),
             access,
-        };
-        let bytes = postcard::to_stdvec(&snapshot).map_err(Error::internal)?;
-        let bytes = postcard::to_extend(&self.transactions.save(), bytes).map_err(Error::internal)?;
-        let bytes = postcard::to_extend(&self.once.save(), bytes).map_err(Error::internal)?;
-        let bytes = postcard::to_extend(&self.marks.save(), bytes).map_err(Error::internal)?;
-        let bytes = postcard::to_extend(&self.save_consumed(), bytes).map_err(Error::internal)?;
-        let bytes = postcard::to_extend(&self.notes.save(), bytes).map_err(Error::internal)?;
-        let bytes = postcard::to_extend(&self.timers.save(), bytes).map_err(Error::internal)?;
-        let bytes = postcard::to_extend(&self.transactions.save_places(), bytes).map_err(Error::internal)?;
-        postcard::to_extend(&self.sequences.save(), bytes).map_err(Error::internal)
+            timers: Vec::new(),
+            progress: Vec::new(),
+            once: Vec::new(),
+            stage: Stage::Timers,
+            transactions: postcard::to_stdvec(&self.transactions.save()).map_err(Error::internal)?,
+            marks: postcard::to_stdvec(&self.marks.save()).map_err(Error::internal)?,
+            rest,
+        })
     }
 
-    /// When each group consumed something last, by group and queue.
-    fn save_consumed(&self) -> Vec<(u32, u32, Millis)> {
-        let times = self.progress.iter();
-        let times = times.filter_map(|((group, queue), p)| Some((*group, queue.0, p.consumed_at()?)));
-        let mut times: Vec<_> = times.collect();
-        // The same in every run of a simulation.
-        times.sort_unstable();
-        times
+    fn tune(&mut self, setting: Setting) {
+        self.tuned.retain(|known| known.key() != setting.key());
+        self.tuned.push(setting);
+    }
+
+    /// Takes the next part, about so many items of it; false when all has been taken. All parts together tell what was there
+    /// when the saving began.
+    pub(crate) fn save_part(&mut self, saving: &mut Saving, some: usize) -> Result<bool> {
+        if saving.number != self.saving {
+            return Err(Error::new(ErrorKind::Conflict, "another checkpoint was begun meanwhile"));
+        }
+        Ok(match saving.stage {
+            Stage::Timers if self.timers.save_part(some, &mut saving.timers) => true,
+            Stage::Progress if self.progress.save_part(some, &mut saving.progress) => true,
+            Stage::Once => self.once.save_part(some, &mut saving.once),
+            Stage::Timers | Stage::Progress => {
+                saving.stage = saving.stage.next();
+                true
+            }
+        })
     }
 
     fn restore_consumed(&mut self, times: Vec<(u32, u32, Millis)>) {
@@ -341,6 +397,15 @@ impl Core {
         if let Some(saved) = next_part(&mut rest)? {
             core.sequences.restore(saved);
         }
+        if let Some(saved) = next_part(&mut rest)? {
+            core.producers = Producers::restore(saved);
+        }
+        if let Some(saved) = next_part(&mut rest)? {
+            core.spans.write().restore(saved);
+        }
+        if let Some(saved) = next_part(&mut rest)? {
+            core.tuned = saved;
+        }
         Ok((core, snapshot.access))
     }
 }
@@ -361,15 +426,15 @@ fn unreadable(e: postcard::Error) -> Error {
 
 /// The first part of a checkpoint's content. Later versions write further parts behind it.
 #[derive(Serialize, Deserialize)]
-struct Snapshot {
-    boot: u32,
-    receipt_key: [u8; 32],
-    counters: (u32, u32),
-    topics: Vec<(TopicName, TopicSpec, Vec<u32>, Millis)>,
-    groups: Vec<(GroupName, u32, GroupSpec, Millis)>,
-    progress: Vec<(u32, u32, Offset, Vec<SavedCell>)>,
-    timers: Vec<(Millis, Lsn, u32)>,
-    access: Vec<Change>,
+pub(super) struct Snapshot {
+    pub(super) boot: u32,
+    pub(super) receipt_key: [u8; 32],
+    pub(super) counters: (u32, u32),
+    pub(super) topics: Vec<(TopicName, TopicSpec, Vec<u32>, Millis)>,
+    pub(super) groups: Vec<(GroupName, u32, GroupSpec, Millis)>,
+    pub(super) progress: Vec<(u32, u32, Offset, Vec<SavedCell>)>,
+    pub(super) timers: Vec<(Millis, Lsn, u32)>,
+    pub(super) access: Vec<Change>,
 }
 
 /// The offset at which `start` lies, given a queue's bounds and where a time lies.

@@ -7,11 +7,12 @@
 //!
 //! A timer that is not yet durable is in the list already, and cannot fire before its record is readable.
 
+use super::saving::Before;
 use serde::{Deserialize, Serialize};
 use sluice_model::Millis;
-use sluice_store::{BucketId, Cell, LogQueue, Lsn, Run, Window};
+use sluice_store::{BucketId, Cell, LogQueue, Lsn, Run, WholeRun, Window};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::ops::Range;
+use std::ops::{Bound, Range};
 
 /// Where a timer stands in the order in which they fire.
 pub(crate) type Key = (Millis, Lsn);
@@ -109,18 +110,27 @@ pub(crate) struct Timers {
     gone: usize,
     /// Buckets whose files are needed no more.
     done: Vec<BucketId>,
+    /// Of those that lie in the log.
+    before: Before<Key, LogQueue>,
 }
 
 impl Timers {
     pub(crate) fn insert(&mut self, due: Millis, lsn: Lsn, target: LogQueue) {
-        self.waiting.insert((due, lsn), target);
+        let was = self.waiting.insert((due, lsn), target);
+        self.before.note((due, lsn), || was);
         self.places.insert(lsn, due);
+    }
+
+    fn take_out(&mut self, key: Key) -> Option<LogQueue> {
+        let target = self.waiting.remove(&key)?;
+        self.before.note(key, || Some(target));
+        self.places.remove(&key.1);
+        Some(target)
     }
 
     /// One has fired, or was taken back.
     pub(crate) fn remove(&mut self, due: Millis, lsn: Lsn, fired: bool) {
-        if self.waiting.remove(&(due, lsn)).is_some() {
-            self.places.remove(&lsn);
+        if self.take_out((due, lsn)).is_some() {
             return;
         }
         if self.near.front().is_some_and(|cell| (cell.due, cell.lsn) == (due, lsn)) {
@@ -350,11 +360,10 @@ impl Timers {
     pub(crate) fn moved(&mut self, moved: &Moved) {
         let keys = self.movable(moved.start..moved.end, moved.from..moved.upto);
         for key in &keys {
-            if let Some(target) = self.waiting.remove(key) {
+            if let Some(target) = self.take_out(*key) {
                 let last = self.last.entry(target).or_default();
                 *last = moved.end.max(*last);
             }
-            self.places.remove(&key.1);
         }
         let bucket = self.buckets.entry(moved.start).or_insert_with(|| Bucket {
             end: moved.end,
@@ -386,6 +395,20 @@ impl Timers {
         self.places.first_key_value().map(|(lsn, _)| *lsn)
     }
 
+    /// All runs that count, whole.
+    pub(crate) fn runs(&self) -> Vec<WholeRun> {
+        let of = |(start, bucket): (&Millis, &Bucket)| {
+            let id = BucketId { start: *start, made: bucket.made };
+            let ends = bucket.parts.iter().skip(1).map(|part| part.at).chain([bucket.len]);
+            let parts = bucket.parts.iter().zip(ends);
+            let end = bucket.end;
+            parts
+                .map(|(part, behind)| WholeRun { bucket: id, at: part.at, behind, count: part.count, end })
+                .collect::<Vec<_>>()
+        };
+        self.buckets.iter().flat_map(of).collect()
+    }
+
     /// Whether a bucket's file has anything that counts.
     pub(crate) fn has_bucket(&self, id: BucketId) -> bool {
         self.buckets.get(&id.start).is_some_and(|bucket| bucket.made == id.made)
@@ -403,8 +426,27 @@ impl Timers {
         queues.iter().any(aside) || self.waiting.values().any(|target| queues.contains(target))
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (Millis, Lsn, LogQueue)> + '_ {
-        self.waiting.iter().map(|((due, lsn), target)| (*due, *lsn, *target))
+    /// A saving of those that lie in the log begins.
+    pub(crate) fn begin_save(&mut self) {
+        self.before.begin();
+    }
+
+    /// Takes the next part of it, at most so many; false when there is none any more.
+    pub(crate) fn save_part(&mut self, some: usize, to: &mut Vec<(Millis, Lsn, u32)>) -> bool {
+        let from = self.before.upto().map_or(Bound::Unbounded, Bound::Excluded);
+        let mut seen = None;
+        for (key, target) in self.waiting.range((from, Bound::Unbounded)).take(some) {
+            if !self.before.has(key) {
+                to.push((key.0, key.1, target.0));
+            }
+            seen = Some(*key);
+        }
+        if let Some(seen) = seen {
+            self.before.taken(seen);
+            return true;
+        }
+        to.extend(self.before.end().map(|((due, lsn), target)| (due, lsn, target.0)));
+        false
     }
 
     pub(crate) fn save(&self) -> SavedBuckets {
@@ -468,6 +510,30 @@ mod tests {
     use super::*;
 
     const Q: LogQueue = LogQueue(20);
+
+    #[test]
+    fn a_saving_tells_what_waited_when_it_began_whatever_happens_meanwhile() {
+        let mut timers = Timers::default();
+        (0..1000).for_each(|n| timers.insert(n * 7 % 1000, n * 8, Q));
+        let wanted: Vec<_> = timers.waiting.keys().map(|(due, lsn)| (*due, *lsn, Q.0)).collect();
+        let mut found = Vec::new();
+        timers.begin_save();
+        let mut n = 0;
+        while timers.save_part(100, &mut found) {
+            n += 1;
+            // Some fire, some are put aside, some come: before the place that has been reached, and behind it.
+            (0..20).for_each(|k| {
+                timers.remove((n * 31 + k * 50) % 1000 * 7 % 1000, (n * 31 + k * 50) % 1000 * 8, true)
+            });
+            timers.insert(n * 90 + 1, 100_000 + n, Q);
+            if n == 3 {
+                timers.moved(&Moved { upto: 8000, ..moved(700, 0, 100) });
+            }
+        }
+        assert!(n > 8 && timers.waiting.len() < 900);
+        found.sort_unstable();
+        assert_eq!(found, wanted);
+    }
 
     fn moved(start: Millis, upto: Lsn, count: u32) -> Moved {
         let (at, behind) = (0, 100);

@@ -49,7 +49,7 @@ impl Broker {
         let permit = self.0.topic(session, &[Action::Pub, Action::Sub, Action::Create], topic)?;
         let inner = self.0.under(&permit);
         let mut core = inner.core.lock();
-        if core.catalog.topic(topic).is_none() && !inner.config.auto_create {
+        if core.catalog.topic(topic).is_none() && !inner.tuned().auto_create {
             return Err(unknown_topic(topic));
         }
         inner.make_topic(&mut core, topic, queues).map(drop)
@@ -111,6 +111,17 @@ impl Broker {
             visible.take(limit).cloned().collect()
         };
         Ok(topics.iter().map(|t| inner.view_topic(t)).collect())
+    }
+
+    /// The bytes of log that each queue of a topic takes, in their order. Permit: Get, Sub, Pub or List on it.
+    ///
+    /// # Errors
+    /// `TopicNotFound`.
+    pub async fn queue_sizes(&self, session: &Session, topic: &TopicName) -> Result<Vec<u64>> {
+        let permit = self.0.topic(session, &SEE_TOPIC, topic)?;
+        let inner = self.0.under(&permit);
+        let (queues, log) = (inner.topic_of(topic)?.queues.clone(), Arc::clone(&inner.whole));
+        super::log::blocking(move || queues.into_iter().map(|queue| log.size(queue)).collect()).await
     }
 
     /// Makes a group, or changes it. True when it is new. Permit: Create or Update on the group.
@@ -322,7 +333,7 @@ impl Inner {
         only: DeleteIf,
     ) -> Result<()> {
         let holds = |queue: &LogQueue| {
-            let bounds = self.log.bounds(*queue);
+            let bounds = self.whole.bounds(*queue);
             bounds.min < bounds.next
         };
         let waits = || core.timers.may_wait_for(queues);
@@ -346,7 +357,7 @@ impl Inner {
         if let Some(topic) = core.catalog.topic(name) {
             return Ok(Arc::clone(topic));
         }
-        let queues = if queues == 0 { self.config.default_queues } else { queues };
+        let queues = if queues == 0 { self.tuned().default_queues } else { queues };
         // Whoever's message makes the topic waits for that message, and so for this record before it.
         let _ = self.write_topic(core, name, TopicSpec::with_queues(queues.min(self.config.max_queues)))?;
         core.catalog.topic(name).cloned().ok_or_else(|| unknown_topic(name))
@@ -383,15 +394,17 @@ impl Inner {
         Ok(Some(ticket.done))
     }
 
-    /// A topic cannot keep messages longer than the log does, which it shares.
+    /// What one topic keeps for long, the log keeps for all.
     fn check_retention(&self, spec: &TopicSpec) -> Result<()> {
         if spec.has_retention_size() && spec.retention_size().is_none_or(|size| size.0 == 0) {
             return Err(Error::invalid("the retention size of a topic is a number of bytes, like 1GiB"));
         }
         match (spec.retention(), spec.has_retention()) {
-            (Some(own), _) if own.as_millis() > self.config.retention.as_millis() || own.0.is_zero() => {
-                let most = self.config.retention;
-                Err(Error::invalid(format!("a topic keeps its messages for up to {most}, as the log does")))
+            (Some(own), _) if own.0 > self.config.longest_retention().0 || own.0.is_zero() => {
+                let most = self.config.longest_retention();
+                Err(Error::invalid(format!(
+                    "a topic keeps its messages for up to {most} (broker.max_retention)"
+                )))
             }
             (None, true) => Err(Error::invalid("the retention of a topic is a length of time, like 12h")),
             _ => Ok(()),

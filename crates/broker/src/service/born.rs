@@ -1,22 +1,26 @@
 //! Finding messages by the time at which they were made, by their producers' clocks.
 //!
-//! The log knows when a message was stored, and producers may say any time. The one idea to know: of every [`CHUNK`]
-//! messages of a queue the newest time is remembered, once somebody has asked; so the first question about a queue reads
-//! all of it, and every other only what has come since, and one chunk.
+//! The log knows when a message was stored, and producers may say any time. The one idea to know: the log's index says which
+//! messages were made before they were stored, as nearly all are, and of those the time of storing tells which are too old;
+//! so what is read is about one chunk. Of the others, by clocks that are ahead, each chunk is read once, and its newest
+//! time remembered.
 
+use super::log::blocking;
 use super::{Broker, Inner};
 use parking_lot::Mutex;
 use sluice_auth::{Action, Cost, Session};
 use sluice_model::{Millis, Offset, QueueId, Result, TopicName};
-use sluice_store::{Content, Entry, LogQueue, ReadLimits};
-use std::collections::HashMap;
+use sluice_store::{Bounds, Content, Entry, LogQueue, ReadLimits};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
 
 /// Messages of which one time is remembered.
 const CHUNK: u64 = 512;
 /// Bytes read at once.
 const READ: usize = 4 << 20;
-/// Queues of which times are remembered; the times of others are found anew.
-const MAX_QUEUES: usize = 10_000;
+/// Chunks of which a time is remembered, about 20 MiB; the times of others are found anew.
+const MAX_CHUNKS: usize = 500_000;
 
 /// Which message is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,20 +31,31 @@ pub enum BornAt {
     Newest,
 }
 
-/// What is remembered of each queue that was asked about.
+/// What is remembered: for a chunk that was read, by its queue and number, a time that none of its messages is younger than.
 #[derive(Debug, Default)]
-pub(crate) struct BornTimes(Mutex<HashMap<LogQueue, Times>>);
+pub(crate) struct BornTimes(Mutex<BTreeMap<(LogQueue, u64), Millis>>);
 
-#[derive(Debug, Default, Clone)]
-struct Times {
-    /// The newest time of each chunk that was looked at to its end, beginning with chunk number `first`.
-    chunks: Vec<Millis>,
-    first: u64,
-}
+impl BornTimes {
+    /// Whether a chunk is known to have nothing of this time or later.
+    fn is_older(&self, queue: LogQueue, chunk: u64, time: Millis) -> bool {
+        self.0.lock().get(&(queue, chunk)).is_some_and(|newest| *newest < time)
+    }
 
-impl Times {
-    fn next(&self) -> u64 {
-        self.first + self.chunks.len() as u64
+    fn remember(&self, queue: LogQueue, chunk: u64, newest: Millis) {
+        let mut known = self.0.lock();
+        known.insert((queue, chunk), newest);
+        if known.len() > MAX_CHUNKS {
+            known.pop_first();
+        }
+    }
+
+    /// Forgets what the queue holds no longer.
+    fn forget(&self, queue: LogQueue, min: Offset) {
+        let mut known = self.0.lock();
+        while let Some((key, _)) = known.range((queue, 0)..(queue, min / CHUNK)).next() {
+            let key = *key;
+            known.remove(&key);
+        }
     }
 }
 
@@ -68,90 +83,86 @@ impl Broker {
 impl Inner {
     async fn born_at(&self, queue: LogQueue, at: BornAt) -> Result<Option<(Offset, Millis)>> {
         let bounds = self.log.bounds(queue);
-        let times = self.times(queue, bounds.min, bounds.next).await?;
+        self.born.forget(queue, bounds.min);
         let since = match at {
             BornAt::From(time) => time,
-            BornAt::Newest => {
-                let known = times.chunks.iter().copied().max();
-                let rest = self.newest_in(queue, (times.next() * CHUNK).max(bounds.min), bounds.next).await?;
-                match known.max(rest) {
-                    Some(newest) => newest,
-                    None => return Ok(None),
-                }
-            }
+            BornAt::Newest => match self.newest(queue, bounds).await? {
+                Some(newest) => newest,
+                None => return Ok(None),
+            },
         };
-        // Of the chunk that begins before the first message kept, the time may be that of one that is gone.
         let mut from = bounds.min;
-        for (number, newest) in (times.first..).zip(&times.chunks) {
-            if *newest >= since {
-                let end = (number + 1) * CHUNK;
-                if let Some(found) = self.first_since(queue, from, end, since).await? {
-                    return Ok(Some(found));
-                }
+        while let Some((stretch, chunk)) = self.stretch(queue, from, bounds.next, since).await? {
+            let mut found = None;
+            let newest = self.look(queue, &stretch, |offset, born| {
+                found = (born >= since).then_some((offset, born));
+                found.is_some()
+            });
+            let newest = newest.await?;
+            if found.is_some() {
+                return Ok(found);
             }
-            from = (number + 1) * CHUNK;
+            self.remember(queue, &stretch, chunk, newest.max(Some(since.saturating_sub(1))));
+            from = stretch.end;
         }
-        self.first_since(queue, from.max(bounds.min), bounds.next, since).await
+        Ok(None)
     }
 
-    /// The times of all whole chunks, looked at where nobody has before.
-    async fn times(&self, queue: LogQueue, min: Offset, next: Offset) -> Result<Times> {
-        let first = min / CHUNK;
-        let mut times = self.born.0.lock().remove(&queue).unwrap_or_default();
-        if times.next() <= first || times.chunks.is_empty() {
-            times = Times { chunks: Vec::new(), first };
+    /// The newest time of all. What was stored last is looked at first, because hardly anything is younger.
+    async fn newest(&self, queue: LogQueue, bounds: Bounds) -> Result<Option<Millis>> {
+        let last = bounds.next.saturating_sub(CHUNK).max(bounds.min)..bounds.next;
+        let mut newest = self.look(queue, &last, |_, _| false).await?;
+        let mut from = bounds.min;
+        loop {
+            let wanted = newest.map_or(0, |newest| newest + 1);
+            let Some((stretch, chunk)) = self.stretch(queue, from, last.start, wanted).await? else {
+                return Ok(newest);
+            };
+            let here = self.look(queue, &stretch, |_, _| false).await?;
+            self.remember(queue, &stretch, chunk, here.max(Some(wanted.saturating_sub(1))));
+            newest = newest.max(here);
+            from = stretch.end;
         }
-        let gone = first.saturating_sub(times.first) as usize;
-        times.chunks.drain(..gone.min(times.chunks.len()));
-        times.first = times.first.max(first);
-        while (times.next() + 1) * CHUNK <= next {
-            let begin = times.next() * CHUNK;
-            let newest = self.newest_in(queue, begin.max(min), begin + CHUNK).await?;
-            times.chunks.push(newest.unwrap_or(0));
-        }
-        let mut all = self.born.0.lock();
-        if all.len() < MAX_QUEUES {
-            all.insert(queue, times.clone());
-        }
-        Ok(times)
     }
 
-    async fn newest_in(&self, queue: LogQueue, from: Offset, end: Offset) -> Result<Option<Millis>> {
-        let mut newest = None;
-        self.look(queue, from, end, |_, born| {
-            newest = newest.max(Some(born));
-            false
-        })
-        .await?;
-        Ok(newest)
-    }
-
-    async fn first_since(
-        &self,
-        queue: LogQueue,
-        from: Offset,
-        end: Offset,
-        since: Millis,
-    ) -> Result<Option<(Offset, Millis)>> {
-        let mut found = None;
-        self.look(queue, from, end, |offset, born| {
-            if born >= since {
-                found = Some((offset, born));
-            }
-            found.is_some()
-        })
-        .await?;
-        Ok(found)
-    }
-
-    /// Shows every message of a stretch, until `seen` has enough.
-    async fn look(
+    /// The next part of a chunk that may have a message of this time or later, and the chunk's number.
+    async fn stretch(
         &self,
         queue: LogQueue,
         mut from: Offset,
         end: Offset,
+        time: Millis,
+    ) -> Result<Option<(Range<Offset>, u64)>> {
+        while from < end {
+            let log = Arc::clone(&self.log);
+            from = blocking(move || log.maybe_born(queue, from, time)).await?;
+            let chunk = from / CHUNK;
+            let behind = (chunk + 1) * CHUNK;
+            if from < end && !self.born.is_older(queue, chunk, time) {
+                return Ok(Some((from..behind.min(end), chunk)));
+            }
+            from = behind;
+        }
+        Ok(None)
+    }
+
+    /// Remembers a chunk of which everything was looked at that may be as young as `newest`.
+    fn remember(&self, queue: LogQueue, stretch: &Range<Offset>, chunk: u64, newest: Option<Millis>) {
+        // What comes to the last one may be younger.
+        if stretch.end == (chunk + 1) * CHUNK {
+            self.born.remember(queue, chunk, newest.unwrap_or(0));
+        }
+    }
+
+    /// Shows every message of a stretch, until `seen` has enough; the newest time that it was shown.
+    async fn look(
+        &self,
+        queue: LogQueue,
+        stretch: &Range<Offset>,
         mut seen: impl FnMut(Offset, Millis) -> bool,
-    ) -> Result<()> {
+    ) -> Result<Option<Millis>> {
+        let (mut from, end) = (stretch.start, stretch.end);
+        let mut newest = None;
         while from < end {
             let limits = ReadLimits {
                 max_count: (end - from).min(CHUNK) as usize,
@@ -161,18 +172,20 @@ impl Inner {
             };
             let batch = self.read(queue, from, &limits).await?;
             if batch.next <= from {
-                return Ok(());
+                break;
             }
             from = batch.next;
             for entry in batch.entries {
                 if let Entry { offset, content: Content::Message(message), .. } = entry
                     && offset < end
-                    && seen(offset, message.born)
                 {
-                    return Ok(());
+                    newest = newest.max(Some(message.born));
+                    if seen(offset, message.born) {
+                        return Ok(newest);
+                    }
                 }
             }
         }
-        Ok(())
+        Ok(newest)
     }
 }

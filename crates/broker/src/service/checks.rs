@@ -115,7 +115,7 @@ impl Inner {
     }
 
     fn is_hopeless(&self, half: &Half, now: Millis) -> bool {
-        half.checks >= self.config.max_checks || now >= self.latest(half)
+        half.checks >= self.tuned().max_checks || now >= self.latest(half)
     }
 
     /// Tells a connected producer of the group; without one, the half waits for whoever comes.
@@ -154,7 +154,7 @@ impl Inner {
     }
 
     fn record_asked(&self, core: &mut Core, halves: &[&Half], now: Millis) -> Result<()> {
-        let next = now.saturating_add(self.config.check_interval.as_millis());
+        let next = now.saturating_add(self.tuned().check_interval.as_millis());
         let asked = halves.iter().map(|half| Record::Asked { lsn: half.lsn, checks: half.checks + 1, next });
         // A check that a power cut forgets is made once more.
         let _ = self.record(core, &asked.collect::<Vec<_>>(), Durability::Async)?;

@@ -160,8 +160,9 @@ impl Broker {
         Ok(rows)
     }
 
-    /// Forgets a group's place on queues of a topic: it begins there anew, by its settings. A queue where it has none is
-    /// no error. Permits: Update, Delete or Sub on the group, and Sub on the topic.
+    /// Forgets a group's place on queues of topics: it begins there anew, by its settings. A queue where it has none is
+    /// no error; without any queue, the question is only whether the group's places may be forgotten. Permits: Update,
+    /// Delete or Sub on the group, and Sub on each topic.
     ///
     /// # Errors
     /// `GroupNotFound`, `TopicNotFound`; `InvalidArgument` for a queue that the topic has not.
@@ -169,14 +170,17 @@ impl Broker {
         &self,
         session: &Session,
         group: &GroupName,
-        topic: &TopicName,
-        queues: &[QueueId],
+        places: &[(&TopicName, &[QueueId])],
     ) -> Result<Promise<()>> {
-        self.0.topic(session, &[Action::Sub], topic)?;
         let permit = self.0.group(session, &[Action::Update, Action::Delete, Action::Sub], group)?;
         let inner = self.0.under(&permit);
-        let logs =
-            queues.iter().map(|queue| Ok(inner.queue_of(topic, *queue)?.1)).collect::<Result<Vec<_>>>()?;
+        let mut logs = Vec::new();
+        for (topic, queues) in places {
+            self.0.topic(session, &[Action::Sub], topic)?;
+            for queue in *queues {
+                logs.push(inner.queue_of(topic, *queue)?.1);
+            }
+        }
         let mut core = inner.core.lock();
         let number = core.catalog.group(group).ok_or_else(|| unknown_group(group))?.number;
         let records: Vec<_> =

@@ -3,6 +3,9 @@
 //! It sleeps until the next timer is due, and wakes once a minute for the rest; an idle broker does nothing.
 
 use super::{Broker, Inner};
+use crate::core::saving::Saving;
+use parking_lot::MutexGuard;
+use sluice_model::units::Span;
 use sluice_model::{Millis, Result};
 use sluice_store::{BucketId, Log, Lsn};
 use std::sync::Arc;
@@ -16,6 +19,8 @@ const EARLY: u16 = 750;
 const FORCED: u16 = 850;
 /// How often is looked while the disk is filling.
 const PRESSED: Duration = Duration::from_secs(5);
+/// Items of the state taken under one lock: about 30 µs.
+const AT_ONCE: usize = 1024;
 /// Segments are let go one by one: so far ahead is looked for the end of the first.
 const STEP: u64 = 16 << 20;
 
@@ -27,6 +32,7 @@ impl Broker {
             broker.fire_timers(),
             broker.move_timers(),
             broker.check_transactions(),
+            broker.watch_transactions(),
             broker.keep_house(),
             broker.scrub()
         );
@@ -35,6 +41,7 @@ impl Broker {
     /// Writes a checkpoint now and deletes what retention lets go, as [`Broker::run`] does from time to time.
     pub async fn tidy(&self) {
         let broker = self.0.by_itself();
+        broker.tidy_producers();
         broker.retain().await;
         broker.carry().await;
         broker.checkpoint_and_trim().await;
@@ -46,6 +53,38 @@ impl Broker {
     /// What the log says; the older checkpoint stays good.
     pub fn checkpoint(&self) -> Result<()> {
         self.0.by_itself().write_checkpoint()
+    }
+
+    /// Begins a checkpoint; its steps are the caller's to take.
+    ///
+    /// # Errors
+    /// None that is known of.
+    pub fn begin_checkpoint(&self) -> Result<CheckpointUnderWay> {
+        let snapshot = Some(self.0.by_itself().begin_snapshot()?);
+        Ok(CheckpointUnderWay { broker: self.clone(), snapshot })
+    }
+}
+
+/// A checkpoint that is made step by step by whoever wants to do other things in between: a simulation.
+#[allow(missing_debug_implementations, reason = "nothing in it can be shown")]
+pub struct CheckpointUnderWay {
+    broker: Broker,
+    snapshot: Option<Snapshot>,
+}
+
+impl CheckpointUnderWay {
+    /// Takes a part of the state, about so many items, or at last writes the checkpoint. False when that is done.
+    ///
+    /// # Errors
+    /// What the log says; `Conflict` when another checkpoint was begun meanwhile.
+    pub fn step(&mut self, items: usize) -> Result<bool> {
+        let inner = self.broker.0.by_itself();
+        let Some(snapshot) = &mut self.snapshot else { return Ok(false) };
+        let more = inner.core.lock().save_part(&mut snapshot.state, items)?;
+        if !more && let Some(snapshot) = self.snapshot.take() {
+            inner.write(snapshot)?;
+        }
+        Ok(more)
     }
 }
 
@@ -61,6 +100,7 @@ impl Inner {
             }
             self.expire_members();
             self.expire_offsets();
+            self.tidy_producers();
             self.retain().await;
             self.carry().await;
             let end = self.log.end();
@@ -81,24 +121,19 @@ impl Inner {
         }
     }
 
-    async fn checkpoint_and_trim(&self) {
-        // Serialising happens here, writing where blocking is allowed.
-        let Snapshot { at, state, pinned, unused } = match self.snapshot() {
-            Ok(snapshot) => snapshot,
-            Err(e) => return tracing::error!(error = ?e, "no checkpoint could be made"),
-        };
-        let log = Arc::clone(&self.log);
-        let older_than = self.clock.now().saturating_sub(self.config.retention.as_millis());
-        let limits = Room { size: self.config.retention_size.0, forced: self.config.forced_retention };
+    async fn checkpoint_and_trim(self: &Arc<Self>) {
+        let rules = Arc::clone(self);
         let done = super::log::blocking(move || {
-            log.write_checkpoint(at, &state)?;
-            // Only now: that nothing in these files counts any more is as safe as the checkpoint.
-            unused.into_iter().try_for_each(|bucket| log.buckets().remove(bucket))?;
+            let snapshot = rules.snapshot()?;
+            let older_than = rules.clock.now().saturating_sub(snapshot.retention.as_millis());
+            let (pinned, log) = (snapshot.pinned, &*rules.log);
+            let at = rules.write(snapshot)?;
             let kept = log.trim(older_than, pinned)?;
-            limits.make(&*log, kept, pinned)
+            let limits = Room { size: rules.config.retention_size.0, forced: rules.config.forced_retention };
+            limits.make(log, kept, pinned).map(|kept| (at, kept))
         });
         match done.await {
-            Ok(kept) => {
+            Ok((at, kept)) => {
                 self.counts.checkpoints.increment(1);
                 tracing::debug!(at, kept, "checkpoint written");
             }
@@ -106,22 +141,45 @@ impl Inner {
         }
     }
 
-    /// Everything as of a position, and the earliest record still needed.
+    /// Everything as of a position. Others go on meanwhile: the core's lock is held for a part at a time. Not for a thread
+    /// that serves them.
     fn snapshot(&self) -> Result<Snapshot> {
+        let mut snapshot = self.begin_snapshot()?;
+        loop {
+            snapshot.state.make_room(AT_ONCE);
+            let mut core = self.core.lock();
+            let more = core.save_part(&mut snapshot.state, AT_ONCE)?;
+            // Whoever waits comes first.
+            MutexGuard::unlock_fair(core);
+            if !more {
+                return Ok(snapshot);
+            }
+        }
+    }
+
+    fn begin_snapshot(&self) -> Result<Snapshot> {
         let mut core = self.core.lock();
         let at = self.log.end();
         self.next_checkpoint.store(at.saturating_add(self.config.checkpoint_bytes.0), Ordering::Relaxed);
         let waiting = [core.timers.earliest_record(), core.transactions.earliest_record()];
         let pinned = waiting.into_iter().flatten().min().unwrap_or(at);
-        let state = core.save(self.auth.snapshot())?;
-        Ok(Snapshot { at, state, pinned, unused: core.timers.take_done() })
+        let state = core.begin_save(self.auth.snapshot())?;
+        let own = core.catalog.topics().values().filter_map(|topic| topic.spec.retention());
+        let longest = own.map(|own| own.0).max().unwrap_or_default();
+        let retention = Span(self.tuned().retention.0.max(longest));
+        Ok(Snapshot { at, state, pinned, unused: core.timers.take_done(), retention })
     }
 
     /// Writes a checkpoint now. Blocks.
     pub(super) fn write_checkpoint(&self) -> Result<()> {
-        let Snapshot { at, state, unused, .. } = self.snapshot()?;
-        self.log.write_checkpoint(at, &state)?;
-        unused.into_iter().try_for_each(|bucket| self.log.buckets().remove(bucket))
+        self.snapshot().and_then(|snapshot| self.write(snapshot)).map(drop)
+    }
+
+    fn write(&self, Snapshot { at, state, unused, .. }: Snapshot) -> Result<Lsn> {
+        self.log.write_checkpoint(at, &state.encode()?)?;
+        // Only now: that nothing in these files counts any more is as safe as the checkpoint.
+        unused.into_iter().try_for_each(|bucket| self.log.buckets().remove(bucket))?;
+        Ok(at)
     }
 
     fn expire_members(&self) {
@@ -141,11 +199,13 @@ impl Inner {
 /// Everything as of a position.
 struct Snapshot {
     at: u64,
-    state: Vec<u8>,
+    state: Saving,
     /// The earliest record still needed.
     pinned: u64,
     /// Files that are of no use once this is safe. After a failure the next start finds them.
     unused: Vec<BucketId>,
+    /// How long the most patient topic keeps its messages, and so the log.
+    retention: Span,
 }
 
 /// What is let go before its time.

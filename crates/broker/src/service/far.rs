@@ -7,13 +7,14 @@
 use super::fire::LOAD_BEFORE;
 use super::log::{Item, blocking};
 use super::{Broker, Inner};
-use crate::core::catalog::HALF_QUEUE;
+use crate::core::catalog::{HALF_QUEUE, TIMER_QUEUE};
 use crate::core::record::Record;
 use crate::core::timers::{Key, Moved};
-use sluice_model::{ErrorKind, Millis, Result};
-use sluice_store::{Aside, BucketId, Content, Durability, Entry, LogQueue, Lsn, record};
-use std::collections::BTreeMap;
-use std::ops::Range;
+use sluice_model::{ErrorKind, Message, Millis, Result};
+use sluice_store::{
+    Aside, BucketId, Content, Durability, Entry, Log, LogQueue, Lsn, Read, ReadLimits, record,
+};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -21,12 +22,18 @@ use tokio::time::sleep;
 
 /// Timers looked at under one lock.
 const AT_ONCE: usize = 8192;
+/// Messages read ahead, and their bytes.
+const AHEAD: usize = 1024;
+const AHEAD_BYTES: usize = 1 << 20;
 /// Bytes of messages put aside in one go, so that runs are long and memory is not.
 const BYTES_AT_ONCE: usize = 32 << 20;
+/// Room for them and one more. Above 32 MiB the allocator gives memory back to the system at once; below, each of the threads
+/// that block would keep as much for itself as it has ever needed.
+const ROOM: usize = BYTES_AT_ONCE + (2 << 20);
 /// And so many messages.
 const MESSAGES_AT_ONCE: usize = 262_144;
-/// With so many in memory they are put aside as they come.
-pub(super) const MANY: usize = 262_144;
+/// With so many in memory they are put aside as they come: if they are small, while the log's tail still has them.
+pub(super) const MANY: usize = 131_072;
 /// When fewer wait, what lies in the log for so long is put aside, if the log's retention is not shorter.
 const OLD: Millis = 3_600_000;
 /// How often is looked.
@@ -36,17 +43,99 @@ const AGAIN: Duration = Duration::from_secs(5);
 /// Halves carried forward at once.
 const HALVES_AT_ONCE: usize = 256;
 
-/// Messages read from the log, by the bucket that they go to.
+/// Messages read from the log, to be put into buckets. Used again and again, because asking for so much memory each time
+/// leaves holes.
 #[derive(Default)]
 struct Batch {
     bytes: Vec<u8>,
-    buckets: BTreeMap<Millis, Vec<(Key, LogQueue, Range<usize>)>>,
-    count: usize,
+    /// By the buckets that they go to, once all have been read.
+    messages: Vec<Far>,
     /// All from this position on and before that one have been read.
     from: Lsn,
     upto: Lsn,
     /// Damaged, or given up by a repair.
     lost: Vec<Key>,
+}
+
+/// One of them, and where in the batch's bytes it lies.
+struct Far {
+    start: Millis,
+    key: Key,
+    queue: LogQueue,
+    at: u32,
+    len: u32,
+}
+
+impl Batch {
+    /// Goes on where it ended.
+    fn begin(&mut self) {
+        self.from = self.upto;
+        self.bytes.clear();
+        self.messages.clear();
+        self.lost.clear();
+    }
+
+    fn is_full(&self) -> bool {
+        self.bytes.len() >= BYTES_AT_ONCE || self.messages.len() >= MESSAGES_AT_ONCE
+    }
+
+    fn push(&mut self, start: Millis, key: Key, queue: LogQueue, message: &Message) {
+        if self.bytes.capacity() == 0 {
+            self.bytes.reserve_exact(ROOM);
+        }
+        let at = self.bytes.len();
+        record::encode(message, &mut self.bytes);
+        let len = self.bytes.len() - at;
+        self.messages.push(Far { start, key, queue, at: at as u32, len: len as u32 });
+    }
+
+    /// Those of a bucket.
+    fn of(&self, start: Millis) -> &[Far] {
+        let from = self.messages.partition_point(|far| far.start < start);
+        let rest = self.messages.get(from..).unwrap_or_default();
+        rest.get(..rest.partition_point(|far| far.start == start)).unwrap_or_default()
+    }
+
+    fn aside<'a>(&'a self, far: &Far) -> Aside<'a> {
+        let at = far.at as usize;
+        let message = self.bytes.get(at..at + far.len as usize).unwrap_or_default();
+        Aside { due: far.key.0, lsn: far.key.1, queue: far.queue, message }
+    }
+}
+
+/// Ends with whoever puts aside, also when that is given up in the middle.
+struct Moving<'a>(&'a Inner);
+
+impl Drop for Moving<'_> {
+    fn drop(&mut self) {
+        self.0.moving.store(false, Ordering::SeqCst);
+    }
+}
+
+/// What lies behind a message in the queue of delayed ones: most likely, it is wanted next.
+#[derive(Default)]
+struct Ahead(VecDeque<Entry>);
+
+impl Ahead {
+    /// The entry at a position, which is never before the one that was asked for last.
+    fn read_at(&mut self, log: &dyn Log, lsn: Lsn) -> Result<Option<Entry>> {
+        while self.0.front().is_some_and(|entry| entry.lsn < lsn) {
+            self.0.pop_front();
+        }
+        if self.0.front().is_some_and(|entry| entry.lsn == lsn) {
+            return Ok(self.0.pop_front());
+        }
+        let Some(entry) = log.read_at(lsn)? else { return Ok(None) };
+        let limits =
+            ReadLimits { max_count: AHEAD, max_bytes: AHEAD_BYTES, max_examined: AHEAD, tag_hashes: None };
+        let read = log.read(TIMER_QUEUE, entry.offset + 1, &limits).and_then(|read| match read {
+            Read::Ready(batch) => Ok(batch),
+            Read::Cold(read) => read(),
+        });
+        // What is wrong with those behind is found out when they are wanted.
+        self.0 = read.map_or_else(|_| VecDeque::new(), |batch| batch.entries.into());
+        Ok(Some(entry))
+    }
 }
 
 impl Broker {
@@ -99,7 +188,7 @@ impl Inner {
         }
         let log = Arc::clone(&self.log);
         let entry = blocking(move || log.read_at(first)).await?;
-        let old = OLD.min(self.config.retention.as_millis() / 2);
+        let old = OLD.min(self.tuned().retention.as_millis() / 2);
         Ok(entry.is_some_and(|entry| entry.stored.saturating_add(old) < self.clock.now()))
     }
 
@@ -107,93 +196,103 @@ impl Inner {
         if self.moving.swap(true, Ordering::SeqCst) {
             return Ok(0); // two at once would write over each other
         }
-        let done = self.put_all_aside().await;
-        self.moving.store(false, Ordering::SeqCst);
-        done
+        let _moving = Moving(self);
+        self.put_all_aside().await
     }
 
     async fn put_all_aside(self: &Arc<Self>) -> Result<usize> {
         let width = self.config.timer_bucket.as_millis().max(1);
-        let (mut from, mut all) = (0, 0);
+        let (mut batch, mut all) = (Batch::default(), 0);
         loop {
-            let far = self.far(width, from);
             let rules = Arc::clone(self);
-            let batch = blocking(move || Ok(rules.read_far(&far, from, width))).await?;
-            if batch.count + batch.lost.len() == 0 {
+            batch = blocking(move || {
+                rules.read_far(&mut batch, width);
+                Ok(batch)
+            })
+            .await?;
+            if batch.messages.is_empty() && batch.lost.is_empty() {
                 return Ok(all);
             }
-            from = batch.upto;
-            all += self.put_aside(batch).await?;
+            let whole = Arc::new(batch);
+            all += self.put_aside(&whole, width).await?;
+            let upto = whole.upto;
+            batch = Arc::into_inner(whole).unwrap_or_else(|| Batch { upto, ..Batch::default() });
         }
     }
 
-    /// The next ones that may be put aside, as they lie in the log.
-    fn far(&self, width: Millis, mut after: Lsn) -> Vec<(Key, LogQueue)> {
+    /// Reads the next ones that may be put aside, until there are enough, or one is not readable yet.
+    fn read_far(&self, batch: &mut Batch, width: Millis) {
+        batch.begin();
         // The buckets that are about to be loaded take none, nor does the one before.
-        let from = (self.clock.now() + LOAD_BEFORE).next_multiple_of(width).saturating_add(width);
-        let mut far = Vec::new();
-        while far.len() < MESSAGES_AT_ONCE {
-            let (some, next) = self.core.lock().timers.far(from, after, AT_ONCE);
-            far.extend(some);
+        let due = (self.clock.now() + LOAD_BEFORE).next_multiple_of(width).saturating_add(width);
+        let (mut ahead, mut after, mut goes_on) = (Ahead::default(), batch.from, true);
+        while goes_on {
+            let (far, next) = {
+                let core = self.core.lock();
+                let timers = &core.timers;
+                let (far, next) = timers.far(due, after, AT_ONCE);
+                let with_start =
+                    |(key, queue): (Key, LogQueue)| (timers.bucket_for(key.0, width).0, key, queue);
+                (far.into_iter().map(with_start).collect::<Vec<_>>(), next)
+            };
+            goes_on = far.into_iter().all(|(start, key, queue)| {
+                !batch.is_full() && self.read_one(batch, &mut ahead, start, key, queue)
+            });
             match next {
                 Some(next) => after = next,
                 None => break,
             }
         }
-        far
+        batch.messages.sort_unstable_by_key(|far| far.start);
     }
 
-    /// Reads them until there are enough bytes, or one is not readable yet.
-    fn read_far(&self, far: &[(Key, LogQueue)], from: Lsn, width: Millis) -> Batch {
-        let mut batch = Batch { from, upto: from, ..Batch::default() };
-        for ((due, lsn), target) in far {
-            if batch.bytes.len() >= BYTES_AT_ONCE {
-                return batch;
+    /// Reads one; false when that has to wait.
+    fn read_one(
+        &self,
+        batch: &mut Batch,
+        ahead: &mut Ahead,
+        start: Millis,
+        key: Key,
+        queue: LogQueue,
+    ) -> bool {
+        match ahead.read_at(&*self.log, key.1) {
+            Ok(Some(Entry { content: Content::Message(message), .. })) => {
+                batch.push(start, key, queue, &message);
             }
-            match self.log.read_at(*lsn) {
-                Ok(Some(Entry { content: Content::Message(message), .. })) => {
-                    let from = batch.bytes.len();
-                    record::encode(&message, &mut batch.bytes);
-                    let (start, ..) = self.core.lock().timers.bucket_for(*due, width);
-                    let bucket = batch.buckets.entry(start).or_default();
-                    bucket.push(((*due, *lsn), *target, from..batch.bytes.len()));
-                    batch.count += 1;
-                }
-                Ok(None) if *lsn >= self.opened_at => return batch,
-                Err(error) if error.kind() != ErrorKind::Corrupt => return batch,
-                Ok(_) | Err(_) => batch.lost.push((*due, *lsn)),
-            }
-            batch.upto = lsn + 1;
+            Ok(None) if key.1 >= self.opened_at => return false,
+            Err(error) if error.kind() != ErrorKind::Corrupt => return false,
+            Ok(_) | Err(_) => batch.lost.push(key),
         }
-        batch
+        batch.upto = key.1 + 1;
+        true
     }
 
-    async fn put_aside(self: &Arc<Self>, batch: Batch) -> Result<usize> {
+    async fn put_aside(self: &Arc<Self>, batch: &Arc<Batch>, width: Millis) -> Result<usize> {
         self.give_up_damaged(&batch.lost)?;
-        let width = self.config.timer_bucket.as_millis().max(1);
-        let batch = Arc::new(batch);
+        let put = |start: Option<&Millis>| {
+            let (rules, of, start) = (Arc::clone(self), Arc::clone(batch), start.copied());
+            blocking(move || start.map_or(Ok(0), |start| rules.put_bucket(&of, start, width)))
+        };
         let mut count = 0;
-        for start in batch.buckets.keys().copied() {
-            let (rules, of) = (Arc::clone(self), Arc::clone(&batch));
-            count += blocking(move || rules.put_bucket(&of, start, width)).await?;
+        let mut starts: Vec<Millis> = batch.messages.iter().map(|far| far.start).collect();
+        starts.dedup();
+        // Disks make several files safe at once as quickly as one.
+        for some in starts.chunks(8) {
+            let at = |n: usize| put(some.get(n));
+            let (a, b, c, d, e, f, g, h) =
+                tokio::join!(at(0), at(1), at(2), at(3), at(4), at(5), at(6), at(7));
+            for done in [a, b, c, d, e, f, g, h] {
+                count += done?;
+            }
         }
         Ok(count)
     }
 
     /// Writes one run, and says so in the log.
     fn put_bucket(&self, batch: &Batch, start: Millis, width: Millis) -> Result<usize> {
-        let Some(messages) = batch.buckets.get(&start) else { return Ok(0) };
+        let mut asides: Vec<Aside<'_>> = batch.of(start).iter().map(|far| batch.aside(far)).collect();
         let (start, end, made, at) = self.core.lock().timers.bucket_for(start, width);
         let made = made.unwrap_or_else(|| self.log.end());
-        let mut asides: Vec<Aside<'_>> = messages
-            .iter()
-            .map(|((due, lsn), queue, at)| Aside {
-                due: *due,
-                lsn: *lsn,
-                queue: *queue,
-                message: batch.bytes.get(at.clone()).unwrap_or_default(),
-            })
-            .collect();
         let bucket = BucketId { start, made };
         let behind = self.log.buckets().put(bucket, at, &mut asides)?;
         let keys: Vec<Key> = asides.iter().map(|aside| (aside.due, aside.lsn)).collect();
@@ -224,7 +323,7 @@ impl Inner {
     /// Stores halves again that would keep the log for longer than its retention.
     pub(super) async fn carry_halves(self: &Arc<Self>) -> Result<()> {
         loop {
-            let before = self.clock.now().saturating_sub(self.config.retention.as_millis());
+            let before = self.clock.now().saturating_sub(self.tuned().retention.as_millis());
             let old = self.core.lock().transactions.older_than(before, HALVES_AT_ONCE);
             if old.is_empty() {
                 return Ok(());

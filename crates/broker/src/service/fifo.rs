@@ -14,7 +14,7 @@ use crate::core::progress::{GroupQueue, Until};
 use crate::core::record::{Record, Taker};
 use crate::receipts::Receipt;
 use bytestring::ByteString;
-use sluice_model::{Delivered, Millis, Offset, Result, StoredMessage};
+use sluice_model::{Delivered, Error, Millis, Offset, Result, StoredMessage};
 use sluice_store::{Batch, Durability, ReadLimits};
 use std::collections::HashSet;
 
@@ -64,14 +64,47 @@ impl Inner {
         if from >= end {
             return Ok(false);
         }
-        let limits = ReadLimits {
-            max_count: LOOK_AT,
-            max_bytes: LOOK_AT_BYTES,
-            max_examined: LOOK_AT,
+        let Some((batch, failed)) = self.look_at(got, source, from, end).await? else { return Ok(false) };
+        let moved = self.claim_in_order(request, group, source, from, batch, got, room)?;
+        match failed {
+            Some(error) if got.is_empty() && !moved => Err(error),
+            _ => Ok(moved),
+        }
+    }
+
+    /// Reads what is looked at. One read ends with its segment, and an ordering group that is stuck there must not hold up
+    /// those that lie behind. Why what follows cannot be read is told when nothing before it could be had.
+    async fn look_at(
+        &self,
+        got: &[Delivered],
+        source: &Source,
+        from: Offset,
+        end: Offset,
+    ) -> Result<Option<(Batch, Option<Error>)>> {
+        let limits = |count: usize, bytes: usize| ReadLimits {
+            max_count: LOOK_AT - count,
+            max_bytes: LOOK_AT_BYTES - bytes,
+            max_examined: LOOK_AT - count,
             tag_hashes: None,
         };
-        let Some(batch) = self.read_for(got, source.log, from, &limits).await? else { return Ok(false) };
-        self.claim_in_order(request, group, source, from, batch, got, room)
+        let Some(mut batch) = self.read_for(got, source.log, from, &limits(0, 0)).await? else {
+            return Ok(None);
+        };
+        loop {
+            let (count, bytes) =
+                (batch.entries.len(), batch.entries.iter().map(|entry| entry.size as usize).sum());
+            if batch.next >= end || count >= LOOK_AT || bytes >= LOOK_AT_BYTES {
+                return Ok(Some((batch, None)));
+            }
+            match self.read_for(got, source.log, batch.next, &limits(count, bytes)).await {
+                Ok(Some(more)) if more.next > batch.next => {
+                    batch.next = more.next;
+                    batch.entries.extend(more.entries);
+                }
+                Ok(_) => return Ok(Some((batch, None))),
+                Err(error) => return Ok(Some((batch, Some(error)))),
+            }
+        }
     }
 
     #[allow(clippy::too_many_arguments, reason = "one step of receive_in_order, with its state")]
@@ -86,7 +119,8 @@ impl Inner {
         room: &mut usize,
     ) -> Result<bool> {
         let now = self.clock.now();
-        let first = batch.entries.first().map_or(batch.next, |entry| entry.offset);
+        let behind = batch.next;
+        let first = batch.entries.first().map_or(behind, |entry| entry.offset);
         let entries = batch.entries.into_iter();
         let messages = entries.map(|entry| stored(&source.topic, source.queue, entry));
         let messages = messages.collect::<Result<Vec<_>>>()?;
@@ -94,9 +128,14 @@ impl Inner {
         let id = core.new_lease();
         let Some(progress) = core.progress_mut(group.number, source.log) else { return Ok(false) };
         progress.ready(now, 0); // notes what has become deliverable
-        progress.is_in_order |= matches!(request.lease, Lease::InOrder(_));
+        if matches!(request.lease, Lease::InOrder(_)) {
+            progress.leased_in_order();
+        }
         if progress.committed() < from {
             return Ok(true); // the group was moved back meanwhile
+        }
+        if progress.is_out_from(behind) {
+            return Ok(false); // of which ordering group that is, was not read
         }
         let cursor = progress.next();
         let wanted = request.max.min(self.config.max_fetch) - got.len();

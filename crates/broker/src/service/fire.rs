@@ -14,8 +14,12 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// Timers fired between two looks at everything else.
-const TIMERS_AT_ONCE: usize = 256;
+/// Timers whose messages are read at once, so that going to another thread for that is worth it.
+const TIMERS_AT_ONCE: usize = 1024;
+/// And the bytes of their messages; one is always read.
+const BYTES_AT_ONCE: usize = 8 << 20;
+/// Timers fired before others have their turn.
+const IN_A_ROW: usize = 256;
 /// A timer whose record is not durable yet is tried again after this.
 const TRY_AGAIN: Duration = Duration::from_millis(5);
 /// And so is what a full disk, or a log that has much to write, refuses.
@@ -28,7 +32,7 @@ pub(super) const LOAD_BEFORE: Millis = 60_000;
 const CELLS_AT_ONCE: usize = 500_000;
 /// A wall clock that runs ahead of time itself by more was set; what is due at once then is delivered at a limited rate.
 const JUMP: Millis = 60_000;
-/// The pause after each [`TIMERS_AT_ONCE`] of them: about 25,000 a second.
+/// The pause after each [`IN_A_ROW`] of them: about 25,000 a second.
 const PAUSE: Duration = Duration::from_millis(10);
 
 impl Broker {
@@ -112,12 +116,12 @@ impl Inner {
             }
             let (log, wanted) = (Arc::clone(&self.log), due.clone());
             let messages = blocking(move || read(&*log, &wanted)).await?;
-            for (timer, message) in due.into_iter().zip(messages) {
+            let count = messages.len();
+            for (n, (timer, message)) in (1..).zip(due.into_iter().zip(messages)) {
                 self.fire(timer, message, &mut last).await?;
-            }
-            match pause {
-                Some(pause) => sleep(pause).await,
-                None => rest().await,
+                if n % IN_A_ROW == 0 || n == count {
+                    rest(pause).await;
+                }
             }
         }
     }
@@ -206,8 +210,11 @@ impl Inner {
     }
 }
 
-/// Lets others have their turn.
-async fn rest() {
+/// Lets others have their turn, or for a while.
+async fn rest(pause: Option<Duration>) {
+    if let Some(pause) = pause {
+        return sleep(pause).await;
+    }
     // Whoever drives these futures without a runtime has nobody else to run.
     if tokio::runtime::Handle::try_current().is_ok() {
         tokio::task::yield_now().await;
@@ -221,21 +228,32 @@ fn in_log(log: &dyn Log, lsn: u64) -> Result<Option<Message>> {
     }))
 }
 
-/// The messages of some timers, each in its place. Nothing for one that is not there, or not yet.
+/// The messages of the first timers, each in its place: of as many as fit into memory. Nothing for one that is not there,
+/// or not yet.
 fn read(log: &dyn Log, timers: &[Timer]) -> Result<Vec<Result<Option<Message>>>> {
     let mut cells: Vec<(usize, Cell)> = Vec::new();
     let mut messages: Vec<Result<Option<Message>>> = Vec::with_capacity(timers.len());
-    let mut bucket = None;
+    let (mut bucket, mut room) = (None, BYTES_AT_ONCE);
     for (n, timer) in timers.iter().enumerate() {
-        match &timer.aside {
+        if room == 0 {
+            break;
+        }
+        let size = match &timer.aside {
             // All that is loaded is of one bucket.
             Some((of, cell)) => {
                 bucket = Some(*of);
                 cells.push((n, *cell));
                 messages.push(Ok(None));
+                cell.len as usize
             }
-            None => messages.push(in_log(log, timer.lsn)),
-        }
+            None => {
+                let message = in_log(log, timer.lsn);
+                let size = message.as_ref().ok().and_then(Option::as_ref).map_or(0, |m| m.body_bytes().len());
+                messages.push(message);
+                size
+            }
+        };
+        room = room.saturating_sub(size);
     }
     let Some(bucket) = bucket else { return Ok(messages) };
     // As they lie in the file, so that neighbours are read in one go.

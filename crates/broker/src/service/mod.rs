@@ -12,6 +12,8 @@
 //! | `truncate` | truncate; retention of one topic |
 //! | `once` | send_once |
 //! | `sequenced` | send_sequenced, producer_id |
+//! | `packed` | pull_packed; batches that are sent and kept as their producer packed them |
+//! | `producers` | name_producer, join_transaction, promise_offsets, decide_transaction, named_producers, senders, unsettled_offsets |
 //! | `transactions` | prepare, end_transaction, transactions |
 //! | `checks` | receive_checks, check_due; what asks producers for outcomes |
 //! | `receive` | holder, receive, receive_up_to |
@@ -20,7 +22,7 @@
 //! | `find` | find |
 //! | `trace` | trace |
 //! | `retry` | send_back |
-//! | `offsets` | commit_offset, set_offsets, committed, bounds, offset_at, progress, reset_offsets |
+//! | `offsets` | commit_offset, set_offsets, committed, bounds, whole_bounds, offset_at, progress, reset_offsets |
 //! | `coordinated` | coordinate, check_consume, commit_offsets, committed_offsets, forget_offsets |
 //! | `groups` | client (join, leave, events), members, subscription, queue locks |
 //! | `admin` | topics, groups, access |
@@ -28,6 +30,7 @@
 //! | `connections` | connections, close_connection |
 //! | `scrub` | damages; what looks for them |
 //! | `sessions` | session_ended; [`SessionWatch`] |
+//! | `tune` | tune: settings that change at run time |
 //! | `verbs` | their names, for whoever must not forget one |
 //! | `fire`, `far` | what runs by itself for delayed messages and halves |
 //! | `duties` | what else runs by itself: checkpoints, retention, silent members |
@@ -50,7 +53,9 @@ mod log;
 mod offsets;
 mod once;
 mod open;
+mod packed;
 mod produce;
+mod producers;
 mod read;
 mod recall;
 mod receive;
@@ -63,11 +68,13 @@ mod settle;
 mod trace;
 mod transactions;
 mod truncate;
+mod tune;
 mod verbs;
 
 pub use born::BornAt;
 pub use connections::{ConnectionList, ConnectionView};
 pub use coordinated::Coordinated;
+pub use duties::CheckpointUnderWay;
 pub use groups::{Client, ClientEvent};
 pub use read::Cursor;
 pub use receive::Holder;
@@ -76,13 +83,15 @@ pub use sessions::SessionWatch;
 pub use verbs::Verb;
 
 use self::gate::Gate;
-use crate::Config;
 use crate::arrivals::Arrivals;
+use crate::core::spans::SharedSpans;
 use crate::core::state::Core;
 use crate::counts::Counts;
 use crate::filters::Filters;
 use crate::ids::Ids;
-use parking_lot::Mutex;
+use crate::packed::{BatchIds, Formats};
+use crate::{Config, Tuned};
+use parking_lot::{Mutex, RwLock};
 use sha2::{Digest as _, Sha256};
 use sluice_auth::{Auth, Credentials, Session};
 use sluice_model::{Clock, Dialect, Filter, Millis, Result};
@@ -97,10 +106,19 @@ use tokio::sync::Notify;
 pub struct Broker(Gate);
 
 pub(crate) struct Inner {
+    /// What is certain, message by message: see `stable` and `packed`.
     log: Arc<dyn Log>,
+    /// The same with batches as they are stored, and with the ends of transactions: see `packed`.
+    packed: Arc<dyn Log>,
+    /// Everything, for who asks for that, with batches as they are stored.
+    whole: Arc<dyn Log>,
+    /// What of it transactions took.
+    spans: Arc<SharedSpans>,
     auth: Arc<Auth>,
     clock: Arc<dyn Clock>,
     config: Config,
+    /// Of the configuration, what may have changed since. Locked for a copy only.
+    tuned: RwLock<Tuned>,
     /// Held for moments only, never across an await. Appends of state are made under it, so that the log has them in
     /// the order in which they are applied. Nothing else is locked while it is held, except inside the log.
     core: Mutex<Core>,
@@ -114,6 +132,8 @@ pub(crate) struct Inner {
     moving: AtomicBool,
     /// Told when a half message may have to be asked about sooner than before.
     check_sooner: Notify,
+    /// Told when a transaction's time is up sooner than before.
+    overdue_sooner: Notify,
     /// Told when half messages ask for whoever comes for them.
     asking: Notify,
     /// Told when the log has grown past `next_checkpoint`.
@@ -123,6 +143,9 @@ pub(crate) struct Inner {
     opened_at: sluice_store::Lsn,
     filters: Filters,
     ids: Ids,
+    batch_ids: BatchIds,
+    /// What batches in the log mean.
+    formats: Formats,
     connections: connections::Connections,
     born: born::BornTimes,
     counts: Counts,
@@ -195,6 +218,11 @@ impl Broker {
     /// True while messages are accepted (the disk is not full).
     pub fn accepts_messages(&self) -> bool {
         self.0.by_itself().log.space().accepts_messages
+    }
+
+    /// Deliveries that consumers hold under lease, of all groups together.
+    pub fn leases_out(&self) -> usize {
+        crate::core::window::all_leased()
     }
 
     /// The name of the access mode, for those who show it.

@@ -4,7 +4,7 @@ use super::{Broker, Inner};
 use crate::core::catalog::Topic;
 use crate::core::record::Record;
 use crate::core::state::Core;
-use crate::{OffsetMoved, Progress, Promise, SetOffset, StartAt};
+use crate::{LogBounds, OffsetMoved, Progress, Promise, SetOffset, StartAt};
 use sluice_auth::{Action, Session};
 use sluice_model::{Error, ErrorKind, GroupName, Millis, Offset, QueueId, Result, TopicName};
 use sluice_store::{Durability, LogQueue};
@@ -91,6 +91,17 @@ impl Broker {
         let (_, log) = inner.queue_of(topic, queue)?;
         let bounds = inner.log.bounds(log);
         Ok((bounds.min, bounds.next))
+    }
+
+    /// The same, as who reads everything sees it, and where what is decided ends. Permit: Pub, Sub or Get on the topic.
+    ///
+    /// # Errors
+    /// `TopicNotFound`; `InvalidArgument` for a queue that the topic has not.
+    pub fn whole_bounds(&self, session: &Session, topic: &TopicName, queue: QueueId) -> Result<LogBounds> {
+        let permit = self.0.topic(session, &[Action::Sub, Action::Get, Action::Pub], topic)?;
+        let inner = self.0.under(&permit);
+        let (_, log) = inner.queue_of(topic, queue)?;
+        Ok(inner.whole_bounds(log))
     }
 
     /// The first offset stored at `time` or later; the queue's end when there is none. Permit: Sub or Get on the topic.

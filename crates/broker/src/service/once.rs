@@ -102,7 +102,7 @@ impl Inner {
         // What cannot be read yet is not as safe yet as the first sender asked.
         let stored = |first: &First| {
             let queue = first.due.map_or(LogQueue(first.target), |_| crate::core::catalog::TIMER_QUEUE);
-            first.offset < self.log.bounds(queue).next
+            first.offset < self.whole.bounds(queue).next
         };
         if !known.messages.iter().all(stored) {
             return Err(refused(ErrorKind::Unavailable, OnceRefusal::InProgress));

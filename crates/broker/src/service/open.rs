@@ -3,18 +3,21 @@
 use super::connections::Connections;
 use super::gate::Gate;
 use super::{Broker, Inner};
-use crate::Config;
 use crate::arrivals::Arrivals;
 use crate::core::catalog::{HALF_QUEUE, TIMER_QUEUE};
 use crate::core::once::{Digest, First, Limits};
 use crate::core::record::Record;
 use crate::core::sequences::{self, Numbered};
+use crate::core::spans::Marker;
 use crate::core::state::Core;
 use crate::core::transactions::Half;
 use crate::counts::Counts;
 use crate::filters::Filters;
 use crate::ids::Ids;
-use parking_lot::Mutex;
+use crate::packed::{BatchIds, Formats, UnpackedLog};
+use crate::stable::StableLog;
+use crate::{Chance, Config, Tuned};
+use parking_lot::{Mutex, RwLock};
 use sluice_auth::Auth;
 use sluice_model::{Clock, GroupName, Millis, Result, SystemClock};
 use sluice_store::{Content, Durability, Entry, Log, LogQueue, MemoryLog};
@@ -28,13 +31,33 @@ impl Broker {
     /// # Errors
     /// `Corrupt` when the log or the checkpoint cannot be read; nothing is changed then.
     pub fn open(log: Arc<dyn Log>, auth: Arc<Auth>, clock: Arc<dyn Clock>, config: Config) -> Result<Self> {
+        Self::open_by(Chance::new(), log, auth, clock, config)
+    }
+
+    /// The same, with what is otherwise left to chance: for those who have to repeat a run, byte for byte.
+    ///
+    /// # Errors
+    /// As for [`Broker::open`].
+    pub fn open_by(
+        chance: Chance,
+        log: Arc<dyn Log>,
+        auth: Arc<Auth>,
+        clock: Arc<dyn Clock>,
+        config: Config,
+    ) -> Result<Self> {
         let mut core = rebuild(&*log, &auth, &config)?;
-        let random: u32 = rand::random();
+        let random = chance.start;
         let first_start = core.boot() == 0;
         let mut records = vec![Record::Boot { number: core.boot() + 1 }];
         if first_start {
-            records.push(Record::ReceiptKey(rand::random()));
+            records.push(Record::ReceiptKey(chance.receipt_key));
         }
+        let whole = log;
+        let packed: Arc<dyn Log> =
+            Arc::new(StableLog::with_ends(Arc::clone(&whole), Arc::clone(&core.spans)));
+        let decided = Arc::new(StableLog::new(Arc::clone(&whole), Arc::clone(&core.spans)));
+        let formats = Formats::default();
+        let log: Arc<dyn Log> = Arc::new(UnpackedLog::new(decided, formats.clone()));
         let arrivals = Arc::new(Arrivals::default());
         let for_log = Arc::clone(&arrivals);
         log.listen(Arc::new(move |queues| for_log.arrived(queues)));
@@ -43,8 +66,14 @@ impl Broker {
         let next_checkpoint = log.end().saturating_add(config.checkpoint_bytes.0);
         let inner = Inner {
             log,
+            packed,
+            whole,
+            spans: Arc::clone(&core.spans),
+            formats,
+            batch_ids: BatchIds::new(random),
             auth,
             clock,
+            tuned: RwLock::new(Tuned::of(&config)),
             config,
             core: Mutex::new(Core::default()),
             clients: Mutex::default(),
@@ -54,6 +83,7 @@ impl Broker {
             moving: AtomicBool::new(false),
             check_sooner: Notify::new(),
             asking: Notify::new(),
+            overdue_sooner: Notify::new(),
             checkpoint_wanted: Notify::new(),
             next_checkpoint: AtomicU64::new(next_checkpoint),
             opened_at,
@@ -69,6 +99,7 @@ impl Broker {
         };
         remove_orphans(&*inner.log, &core);
         let _ = inner.record(&mut core, &records, Durability::Sync)?;
+        inner.retune(&core.tuned);
         *inner.core.lock() = core;
         Ok(Self(Gate::new(inner)))
     }
@@ -235,11 +266,25 @@ impl Replay<'_> {
             }
             Content::Message(message) => {
                 if let Some((queue, batch)) = self.numbered.take_if(|(queue, _)| *queue == entry.queue) {
-                    self.core.sequences.stored(queue, &batch, entry.offset, entry.stored);
+                    numbered(self.core, queue, &batch, &entry);
                 }
                 self.one_of(&entry, &message.id, None);
             }
-            Content::Batch { .. } => {}
+            Content::Batch { .. } => {
+                if let Some((queue, batch)) = self.numbered.take_if(|(queue, _)| *queue == entry.queue) {
+                    numbered(self.core, queue, &batch, &entry);
+                }
+                if let Some(marker) = Marker::of(&entry) {
+                    self.core.spans.write().marked(entry.queue, &marker, entry.offset);
+                }
+            }
         }
     }
+}
+
+/// A batch that its producer numbers is in its queue.
+fn numbered(core: &mut Core, queue: LogQueue, batch: &Numbered, entry: &Entry) {
+    let spans = core.is_part(queue, batch).then(|| Arc::clone(&core.spans));
+    let mut spans = spans.as_ref().map(|spans| spans.write());
+    core.numbered(queue, batch, entry.offset, entry.stored, spans.as_deref_mut());
 }

@@ -3,6 +3,7 @@
 use super::gate::Gate;
 use super::log::Item;
 use super::once::refused;
+use super::packed::PlannedBatch;
 use super::{Broker, Inner};
 use crate::core::catalog::{TIMER_QUEUE, Topic};
 use crate::core::record::Record;
@@ -67,7 +68,7 @@ impl Broker {
             let permit = permit_send(&self.0, session, &name)?;
             refuse_halves(&request)?;
             let topic = inner.topic_to_write(&permit, &name, request.create)?;
-            refuse_without_key(&topic)?;
+            inner.refuse_without_key(&topic)?;
             plans.push(inner.plan(&permit, &topic, request, now)?);
         }
         let settled = inner.settlements(session, &work.acks, now)?;
@@ -91,14 +92,6 @@ pub(super) fn refuse_halves(request: &SendRequest) -> Result<()> {
     }
 }
 
-/// What is sent without a key could be stored twice, which its topic does not take.
-pub(super) fn refuse_without_key(topic: &Topic) -> Result<()> {
-    match topic.spec.demands_key() {
-        true => Err(refused(ErrorKind::InvalidArgument, OnceRefusal::KeyRequired)),
-        false => Ok(()),
-    }
-}
-
 /// What messages take out of a quota.
 pub(super) fn cost_of<'a>(messages: impl IntoIterator<Item = &'a Message>) -> Cost {
     let sizes = messages.into_iter().map(|message| message.body.as_ref().map_or(0, |body| body.len() as u64));
@@ -111,9 +104,23 @@ pub(super) struct Plan {
     pub(super) target: LogQueue,
     pub(super) durability: Durability,
     pub(super) messages: Vec<Message>,
+    /// In the place of messages.
+    pub(super) packed: Option<Box<PlannedBatch>>,
 }
 
 impl Plan {
+    /// How many messages there are, packed or not.
+    pub(super) fn count(&self) -> u64 {
+        let packed = self.packed.as_ref().map_or(0, |packed| u64::from(packed.batch.count));
+        self.messages.len() as u64 + packed
+    }
+
+    /// What goes to the log.
+    pub(super) fn items(&self) -> impl Iterator<Item = Item<'_>> {
+        let packed = self.packed.iter().map(|packed| Item::Packed(self.target, packed));
+        self.messages.iter().map(|message| Item::Message(self.target, message)).chain(packed)
+    }
+
     fn has_delayed(&self, now: Millis) -> bool {
         self.messages.iter().any(|m| is_delayed(m, now))
     }
@@ -124,6 +131,16 @@ fn is_delayed(message: &Message, now: Millis) -> bool {
 }
 
 impl Inner {
+    /// What is sent without a key could be stored twice, which not every topic takes. What a consumer gives back to its
+    /// own group is no message of a sender's.
+    pub(super) fn refuse_without_key(&self, topic: &Topic) -> Result<()> {
+        let everywhere = self.config.require_key && topic.name.retry_group().is_none();
+        match everywhere || topic.spec.demands_key() {
+            true => Err(refused(ErrorKind::InvalidArgument, OnceRefusal::KeyRequired)),
+            false => Ok(()),
+        }
+    }
+
     fn send(&self, permit: &Permit<'_>, request: SendRequest) -> Result<Promise<Vec<Sent>>> {
         let sent = self.store(permit, request);
         if sent.is_err() {
@@ -135,7 +152,7 @@ impl Inner {
     fn store(&self, permit: &Permit<'_>, request: SendRequest) -> Result<Promise<Vec<Sent>>> {
         let now = self.clock.now();
         let topic = self.topic_to_write(permit, &request.topic, request.create)?;
-        refuse_without_key(&topic)?;
+        self.refuse_without_key(&topic)?;
         let plan = self.plan(permit, &topic, request, now)?;
         if plan.has_delayed(now) {
             return self.append_plans(std::slice::from_ref(&plan), Vec::new(), now);
@@ -269,8 +286,10 @@ impl Inner {
     }
 
     pub(super) fn count_sent(&self, plan: &Plan) {
-        self.counts.sent.increment(plan.messages.len() as u64);
-        self.counts.sent_bytes.increment(plan.messages.iter().map(|m| m.body_bytes().len() as u64).sum());
+        let packed = plan.packed.as_ref().map_or(0, |packed| packed.batch.bodies as u64);
+        let bodies: u64 = plan.messages.iter().map(|m| m.body_bytes().len() as u64).sum();
+        self.counts.sent.increment(plan.count());
+        self.counts.sent_bytes.increment(bodies + packed);
     }
 
     /// Decides queue, ids and times, and refuses what may not be stored.
@@ -297,7 +316,7 @@ impl Inner {
         self.plan_checked(permit, topic, request, now)
     }
 
-    fn plan_checked(
+    pub(super) fn plan_checked(
         &self,
         permit: &Permit<'_>,
         topic: &Arc<Topic>,
@@ -328,12 +347,12 @@ impl Inner {
             if message.born == 0 {
                 message.born = now;
             }
-            message.provenance.principal = session.principal().clone();
+            message.provenance.principal = session.shown_name().clone();
             message.provenance.peer = message.provenance.peer.or(Some(session.peer()));
         }
         let durability = topic.spec.durability.map_or(Durability::Sync, Durability::from);
         let durability = request.durability.map_or(durability, |asked| asked.max(durability));
-        Ok(Plan { queue, target, durability, messages })
+        Ok(Plan { queue, target, durability, messages, packed: None })
     }
 
     fn check_messages(&self, topic: Option<&Topic>, messages: &[Message], now: Millis) -> Result<()> {
@@ -356,7 +375,7 @@ impl Inner {
     }
 
     pub(super) fn may_create(&self, create: Option<u32>) -> bool {
-        create.is_some() && self.config.auto_create
+        create.is_some() && self.tuned().auto_create
     }
 
     /// The topic to write to, made if it is unknown and may be.
@@ -375,30 +394,34 @@ impl Inner {
             return self.make_topic(&mut core, name, 1);
         }
         match create {
-            Some(queues) if self.config.auto_create => self.make_topic(&mut core, name, queues),
+            Some(queues) if self.tuned().auto_create => self.make_topic(&mut core, name, queues),
             _ => Err(unknown_topic(name)),
         }
     }
 }
 
-fn check_message(config: &Config, topic: Option<&Topic>, message: &Message, now: Millis) -> Result<()> {
-    let body = message.body_bytes().len();
+/// Refuses what is too large of a message.
+pub(super) fn check_sizes(config: &Config, body: usize, headers: usize, number: usize) -> Result<()> {
     if body > config.max_message_size.bytes() {
         return Err(too_large(format!(
             "the body has {body} bytes; at most {} are allowed",
             config.max_message_size
         )));
     }
-    let headers = headers_size(&message.headers);
     if headers > config.max_headers_size.bytes() {
         return Err(too_large(format!(
             "the headers have {headers} bytes; at most {} are allowed",
             config.max_headers_size
         )));
     }
-    if message.headers.len() > config.max_headers {
+    if number > config.max_headers {
         return Err(too_large(format!("at most {} headers are allowed", config.max_headers)));
     }
+    Ok(())
+}
+
+fn check_message(config: &Config, topic: Option<&Topic>, message: &Message, now: Millis) -> Result<()> {
+    check_sizes(config, message.body_bytes().len(), headers_size(&message.headers), message.headers.len())?;
     if message.deliver_at.is_some_and(|at| at > now.saturating_add(config.max_delay.as_millis())) {
         return Err(Error::invalid(format!(
             "the delivery time lies further ahead than {}",

@@ -159,7 +159,7 @@ impl Broker {
     }
 }
 
-fn expired(message: &Message, now: Millis) -> bool {
+pub(super) fn expired(message: &Message, now: Millis) -> bool {
     message.expires_at.is_some_and(|at| at <= now)
 }
 

@@ -6,12 +6,13 @@
 
 use super::log::blocking;
 use super::{Broker, Inner};
+use crate::core::state::Core;
 use crate::queue_names::own_name;
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 use parking_lot::Mutex;
 use sluice_auth::{Action, Session};
 use sluice_model::{Offset, QueueId, Result, TopicName};
-use sluice_store::{Damage, Log, LogQueue};
+use sluice_store::{Damage, Log, LogQueue, LostWaiting};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,9 @@ use tokio::time::sleep;
 const LONGEST_SLEEP: Duration = Duration::from_secs(60 * 60);
 /// After a disk could not be read, it is tried again after this.
 const AGAIN: Duration = Duration::from_secs(60);
+
+/// Files of delayed messages are read again at so many bytes a millisecond, as the log is by default.
+const WAITING_RATE: u64 = 8 << 10;
 
 /// A damaged place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,6 +115,9 @@ impl Inner {
             let nap = match blocking(move || log.scrub()).await {
                 Ok(scrubbed) => {
                     counter!("sluice_store_scrubbed_bytes_total").increment(scrubbed.bytes);
+                    if scrubbed.passes > 0 {
+                        self.look_at_waiting().await;
+                    }
                     counter!("sluice_store_scrub_passes_total").increment(scrubbed.passes);
                     let Some(again) = scrubbed.again else { return };
                     Duration::from_millis(again.saturating_sub(self.clock.now())).min(LONGEST_SLEEP)
@@ -124,8 +131,39 @@ impl Inner {
         }
     }
 
+    /// At the end of a pass the files of delayed messages have their turn, run by run.
+    async fn look_at_waiting(&self) {
+        let runs = self.core.lock().timers.runs();
+        for run in runs {
+            if !self.core.lock().timers.has_bucket(run.bucket) {
+                continue; // all of it has fired meanwhile
+            }
+            let log: Arc<dyn Log> = Arc::clone(&self.log);
+            match blocking(move || log.buckets().check(&run)).await {
+                Ok(bytes) => {
+                    counter!("sluice_store_scrubbed_bytes_total").increment(bytes);
+                    sleep(Duration::from_millis(bytes / WAITING_RATE)).await;
+                }
+                Err(error) => tracing::warn!(?error, "delayed messages could not be read again"),
+            }
+        }
+    }
+
+    /// Delayed messages that are lost, in words.
+    fn waiting_view(core: &Core, lost: &LostWaiting) -> String {
+        let LostWaiting { queue, count, from, to } = *lost;
+        let owner = queue.and_then(|queue| core.catalog.owner(LogQueue(queue)));
+        let of = owner.map_or_else(
+            || "of topics that are not known any more".to_owned(),
+            |(topic, queue)| format!("for topic {}, queue {queue}", topic.name),
+        );
+        format!("; lost: {count} delayed {of}, due from {from} to {to}")
+    }
+
     fn damage_view(&self, damage: &Damage) -> DamageView {
         let core = self.core.lock();
+        let waiting = damage.waiting.iter().map(|lost| Self::waiting_view(&core, lost));
+        let what = std::iter::once(damage.what.clone()).chain(waiting).collect();
         let lost = damage.lost.iter().map(|lost| {
             let owner = core.catalog.owner(LogQueue(lost.queue));
             let owner = owner.map(|(topic, queue)| (topic.name.clone(), queue));
@@ -144,7 +182,7 @@ impl Inner {
             file: damage.file.clone(),
             position: damage.position,
             log_position: damage.lsn,
-            what: damage.what.clone(),
+            what,
             lost: lost.collect(),
         }
     }

@@ -176,7 +176,7 @@ impl Inner {
         let freed = settled.iter().filter_map(|record| match record {
             Record::Settled { group, queue, .. } => {
                 let queue = LogQueue(*queue);
-                let leased_in_order = || core.progress(*group, queue).is_some_and(|p| p.is_in_order);
+                let leased_in_order = || core.progress(*group, queue).is_some_and(|p| p.is_in_order());
                 let in_order = core.catalog.group_by_number(*group)?.spec.is_fifo() || leased_in_order();
                 in_order.then_some(queue)
             }

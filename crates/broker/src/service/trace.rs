@@ -12,6 +12,7 @@ use crate::core::life::{Doer, Happening, Life, Place};
 use crate::core::record::Record;
 use crate::core::state::Core;
 use crate::core::transactions::Known;
+use crate::packed::locator;
 use crate::{Trace, TraceEvent, TraceRequest, TraceStep};
 use sluice_auth::{Action, Cost, Resource, Session};
 use sluice_model::{Error, ErrorKind, GroupName, Message, Millis, QueueId, Result, StoredMessage, TopicName};
@@ -234,7 +235,8 @@ impl Inner {
             let group = visible.group(doer)?;
             let (topic, queue) = track.target.clone()?;
             let offset = track.has_arrived().then_some(track.entry.offset);
-            Some(TraceEvent { at, topic, queue, offset, locator: lsn, group, step })
+            let locator = locator(lsn, track.entry.index);
+            Some(TraceEvent { at, topic, queue, offset, locator, group, step })
         });
         events.collect()
     }

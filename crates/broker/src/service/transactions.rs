@@ -7,7 +7,7 @@
 //! Who is asked when nobody says so is `checks`.
 
 use super::log::{Item, blocking, stored_as};
-use super::produce::{cost_of, permit_send, refuse_without_key};
+use super::produce::{cost_of, permit_send};
 use super::{Broker, Inner};
 use crate::core::catalog::{HALF_QUEUE, TIMER_QUEUE, Topic};
 use crate::core::record::Record;
@@ -103,12 +103,12 @@ impl Inner {
         let now = self.clock.now();
         let name = send.topic.clone();
         let topic = self.topic_to_write(permit, &name, send.create)?;
-        refuse_without_key(&topic)?;
+        self.refuse_without_key(&topic)?;
         let plan = self.plan(permit, &topic, send, now)?;
         let Some(message) = plan.messages.first() else {
             return Err(Error::internal("a plan without a message"));
         };
-        let first_check = first_check.unwrap_or(self.config.first_check.0).min(self.config.max_half_age.0);
+        let first_check = first_check.unwrap_or(self.tuned().first_check.0).min(self.config.max_half_age.0);
         let check_at = now.saturating_add(first_check.as_millis() as Millis);
         let mut core = self.core.lock();
         if core.transactions.len() >= self.config.max_halves {

@@ -8,6 +8,7 @@ use crate::core::catalog::Topic;
 use crate::core::record::Record;
 use crate::{StartAt, Truncated};
 use sluice_auth::{Action, Session};
+use sluice_model::units::Span;
 use sluice_model::{Error, ErrorKind, Offset, QueueId, Result, TopicName};
 use sluice_store::{Done, Durability, LogQueue};
 use std::sync::Arc;
@@ -102,25 +103,30 @@ impl Inner {
         Ok(Some(ticket.done))
     }
 
-    /// Lets go what topics with a retention of their own keep no longer.
+    /// Lets go what topics keep no longer that have a retention of their own; when one of them keeps the log for longer
+    /// than usual, what the others keep no longer.
     pub(super) async fn retain(self: &Arc<Self>) {
-        let topics: Vec<Arc<Topic>> = {
+        let usual = self.tuned().retention;
+        let (topics, longer) = {
             let core = self.core.lock();
+            let all = core.catalog.topics();
+            let longer = all.values().any(|topic| topic.spec.retention().is_some_and(|own| own.0 > usual.0));
             let own = |topic: &&Arc<Topic>| {
-                topic.spec.retention().is_some() || topic.spec.retention_size().is_some()
+                longer || topic.spec.retention().is_some() || topic.spec.retention_size().is_some()
             };
-            core.catalog.topics().values().filter(own).cloned().collect()
+            (all.values().filter(own).cloned().collect::<Vec<_>>(), longer)
         };
         for topic in topics {
-            if let Err(error) = self.retain_of(&topic).await {
+            let retention = topic.spec.retention().or(longer.then_some(usual));
+            if let Err(error) = self.retain_of(&topic, retention).await {
                 tracing::warn!(topic = %topic.name, ?error, "a topic keeps its messages longer than it should");
             }
         }
     }
 
-    async fn retain_of(self: &Arc<Self>, topic: &Topic) -> Result<()> {
+    async fn retain_of(self: &Arc<Self>, topic: &Topic, retention: Option<Span>) -> Result<()> {
         let mut cuts = Vec::new();
-        if let Some(retention) = topic.spec.retention() {
+        if let Some(retention) = retention {
             let before = self.clock.now().saturating_sub(retention.as_millis());
             cuts.extend(self.cuts(topic, StartAt::Time(before)).await?);
         }

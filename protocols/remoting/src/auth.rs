@@ -29,11 +29,12 @@ pub(crate) struct Authenticator {
     anonymous: Option<Session>,
     /// Of the last request that was signed.
     proven: Proven,
+    signed: Signed,
 }
 
 impl Authenticator {
     pub(crate) fn new(peer: SocketAddr, certificate: Option<Vec<u8>>) -> Self {
-        Self { peer, certificate, anonymous: None, proven: Proven::default() }
+        Self { peer, certificate, anonymous: None, proven: Proven::default(), signed: Signed::default() }
     }
 
     /// Proves who sent this request.
@@ -63,43 +64,68 @@ impl Authenticator {
         // What is no base64 is a wrong signature, and is answered as one.
         let length = STANDARD.decode_slice(signature, &mut room).unwrap_or_default();
         let signature = room.get(..length).unwrap_or_default();
-        let content = signed_content(frame);
+        let content = [self.signed.gather(frame), &frame.body];
         let algorithm = HmacAlgorithm::Sha1;
         let credentials = Credentials::Hmac { access_key, algorithm, content: &content, signature };
         Ok(broker.login_again(&mut self.proven, credentials, self.peer)?)
     }
 }
 
-/// The pieces that a client signs, in order.
-pub(crate) fn signed_content(frame: &Frame) -> Vec<&[u8]> {
-    let signed_late = frame.head.version <= LAST_TO_ADD_IT_LATE;
-    let all = frame.ext.iter().map(|(name, value)| (&name[..], &value[..]));
-    let mut fields: Vec<(&str, &str)> = Vec::with_capacity(frame.ext.len());
-    fields.extend(all.filter(|(name, _)| *name != SIGNATURE && !(signed_late && *name == UNIQUE_KEY_QUERY)));
-    if fields.iter().all(|(name, _)| is_plain(name)) {
-        fields.sort_by(|(a, _), (b, _)| by_bytes(a, b));
-    } else {
-        fields.sort_by(|(a, _), (b, _)| as_java_orders(a, b));
-    }
-    // A signed request in the compact spelling carries the fields of its header twice; the client signed a map.
-    fields.dedup_by(|later, kept| {
-        let again = later.0 == kept.0;
-        if again {
-            *kept = *later;
-        }
-        again
-    });
-    fields.into_iter().map(|(_, value)| value.as_bytes()).chain([&frame.body[..]]).collect()
+/// What a client signs of the fields of a request. Its room is kept from one request to the next.
+#[derive(Default)]
+pub(crate) struct Signed {
+    /// The fields by name: how the name begins, and where the field is in the request.
+    order: Vec<(u64, u16)>,
+    text: Vec<u8>,
 }
 
-/// By bytes; most names differ within the first eight, which are compared as one number.
-fn by_bytes(a: &str, b: &str) -> Ordering {
-    let first = |name: &str| {
-        let mut first = [0; 8];
-        first.iter_mut().zip(name.bytes()).for_each(|(to, byte)| *to = byte);
-        u64::from_be_bytes(first)
-    };
-    first(a).cmp(&first(b)).then_with(|| a.cmp(b))
+/// More is not kept: most requests have a few hundred bytes of fields.
+const MAX_KEPT: usize = 4096;
+
+impl Signed {
+    /// The values of the fields in the order of their names.
+    pub(crate) fn gather(&mut self, frame: &Frame) -> &[u8] {
+        let Self { order, text } = self;
+        order.clear();
+        text.clear();
+        text.shrink_to(MAX_KEPT);
+        let signed_late = frame.head.version <= LAST_TO_ADD_IT_LATE;
+        let fields = (0..).zip(frame.ext.iter());
+        let signed = fields
+            .filter(|(_, (name, _))| **name != SIGNATURE && !(signed_late && **name == UNIQUE_KEY_QUERY));
+        order.extend(signed.map(|(at, (name, _))| (beginning(name), at)));
+        let field = |at: u16| frame.ext.at(usize::from(at)).unwrap_or_default();
+        let name = |at: u16| field(at).0;
+        // One that came twice stays in the order in which it came.
+        if order.iter().all(|(_, at)| is_plain(name(*at))) {
+            order.sort_unstable_by(|(a, at), (b, other)| {
+                a.cmp(b).then_with(|| name(*at).cmp(name(*other))).then(at.cmp(other))
+            });
+        } else {
+            order.sort_unstable_by(|(_, at), (_, other)| {
+                as_java_orders(name(*at), name(*other)).then(at.cmp(other))
+            });
+        }
+        // A signed request in the compact spelling carries the fields of its header twice; the client signed a map.
+        let mut following = order.iter().skip(1);
+        for (first, at) in order.iter() {
+            let next = following.next();
+            if !next.is_some_and(|(other, next)| other == first && name(*next) == name(*at)) {
+                text.extend_from_slice(field(*at).1.as_bytes());
+            }
+        }
+        text
+    }
+}
+
+/// The first eight bytes as one number, in which most names differ; numbers are in the order of the texts.
+fn beginning(name: &str) -> u64 {
+    if let Some(first) = name.as_bytes().first_chunk() {
+        return u64::from_be_bytes(*first);
+    }
+    let number = name.bytes().fold(0, |number, byte| number << 8 | u64::from(byte));
+    let missing = u64::BITS - 8 * name.len() as u32;
+    number.checked_shl(missing).unwrap_or_default()
 }
 
 /// By UTF-16 code units.
@@ -110,7 +136,7 @@ fn as_java_orders(a: &str, b: &str) -> Ordering {
 /// Whether a name has none of the rarest characters: without them the order of the code units is that of the bytes.
 fn is_plain(name: &str) -> bool {
     const FIRST_BYTE_OF_THE_RAREST: u8 = 0xEE;
-    name.bytes().all(|byte| byte < FIRST_BYTE_OF_THE_RAREST)
+    name.is_ascii() || name.bytes().all(|byte| byte < FIRST_BYTE_OF_THE_RAREST)
 }
 
 #[cfg(test)]
@@ -123,7 +149,13 @@ mod tests {
         fields.iter().for_each(|(n, v)| ext.push(*n, *v));
         let head = Head { code: 14, language: 0, version, opaque: 1, flag: 0, remark: None };
         let frame = Frame { head, ext, body: body.into(), spelling: Spelling::Json };
-        String::from_utf8(signed_content(&frame).concat()).unwrap()
+        let mut signed = Signed::default();
+        // What was gathered before leaves nothing behind.
+        let other = Frame { ext: Ext::default(), body: "".into(), ..frame.clone() };
+        assert_eq!(signed.gather(&frame), Signed::default().gather(&frame));
+        assert_eq!(signed.gather(&other), b"");
+        let content = [signed.gather(&frame), &frame.body].concat();
+        String::from_utf8(content).unwrap()
     }
 
     #[test]
@@ -149,20 +181,39 @@ mod tests {
             assert_eq!(as_java_orders(pair[0], pair[1]), Ordering::Less, "{pair:?}");
             assert_eq!(as_java_orders(pair[1], pair[0]), Ordering::Greater, "{pair:?}");
             if is_plain(pair[0]) && is_plain(pair[1]) {
-                assert!(pair[0] < pair[1] && by_bytes(pair[0], pair[1]).is_lt(), "{pair:?}");
+                assert!(pair[0] < pair[1] && beginning(pair[0]) <= beginning(pair[1]), "{pair:?}");
             }
         }
     }
 
     #[test]
-    fn the_order_by_bytes_is_that_of_the_texts() {
+    fn beginnings_are_in_the_order_of_the_texts() {
         let names =
             ["", "\0", "a", "a\0", "a\0b", "aa", "abcdefg", "abcdefgh", "abcdefgh\0", "abcdefghi", "b", "é"];
         for a in names {
             for b in names {
-                assert_eq!(by_bytes(a, b), a.cmp(b), "{a:?} {b:?}");
+                let both = beginning(a).cmp(&beginning(b)).then_with(|| a.cmp(b));
+                assert_eq!(both, a.cmp(b), "{a:?} {b:?}");
             }
         }
+        assert_eq!(beginning("a"), u64::from(b'a') << 56);
+        assert_eq!(beginning("abcdefghi"), u64::from_be_bytes(*b"abcdefgh"));
+    }
+
+    /// The order is that of the texts, whatever order they come in, and a field counts as often as in a map.
+    #[test]
+    fn any_order_of_fields_gives_the_same_text() {
+        let mut fields: Vec<(String, String)> =
+            (0..40).map(|n| (format!("field-{:02}", n * 7 % 40), format!("<{:02}>", n * 7 % 40))).collect();
+        let expected: String = (0..40).map(|n| format!("<{n:02}>")).collect();
+        for turn in 0..40 {
+            fields.rotate_left(turn);
+            let given: Vec<(&str, &str)> = fields.iter().map(|(n, v)| (&n[..], &v[..])).collect();
+            assert_eq!(signed(&given, "", 479), expected);
+        }
+        let twice = [("b", "1"), ("a", "2"), ("b", "3"), ("a", "4"), ("b", "5")];
+        assert_eq!(signed(&twice, "", 479), "45");
+        assert_eq!(signed(&[("é", "1"), ("\u{fb01}", "2"), ("é", "3"), ("\u{1f600}", "4")], "", 479), "342");
     }
 
     #[test]

@@ -97,12 +97,19 @@ pub struct Ext(Vec<(ByteString, ByteString)>);
 impl Ext {
     /// The value of a field; of several, the last one, as in a map.
     pub fn get(&self, name: &str) -> Option<&ByteString> {
-        self.0.iter().rev().find(|(n, _)| n == name).map(|(_, v)| v)
+        // Most names of a send are one letter: a look at it spares a call to compare memory.
+        let is_it = |n: &str| n.as_bytes().first() == name.as_bytes().first() && n == name;
+        self.0.iter().rev().find(|(n, _)| is_it(n)).map(|(_, v)| v)
     }
 
     /// All fields as they came.
     pub fn iter(&self) -> impl Iterator<Item = (&ByteString, &ByteString)> {
         self.0.iter().map(|(n, v)| (n, v))
+    }
+
+    /// The field in this place, as it came.
+    pub(crate) fn at(&self, place: usize) -> Option<(&str, &str)> {
+        self.0.get(place).map(|(name, value)| (&**name, &**value))
     }
 
     /// Adds a field.

@@ -4,7 +4,7 @@ mod names;
 
 #[cfg(test)]
 pub(crate) use names::ALL;
-pub(crate) use names::name_of;
+pub(crate) use names::{name_of, of_lower_bits};
 
 /// Request codes that are answered.
 pub mod request {
@@ -64,6 +64,9 @@ pub mod request {
     pub const GET_CONSUMER_RUNNING_INFO: i32 = 307;
     pub const CONSUME_MESSAGE_DIRECTLY: i32 = 309;
     pub const SEND_MESSAGE_V2: i32 = 310;
+    pub const GET_UNIT_TOPIC_LIST: i32 = 311;
+    pub const GET_HAS_UNIT_SUB_TOPIC_LIST: i32 = 312;
+    pub const GET_HAS_UNIT_SUB_UNUNIT_TOPIC_LIST: i32 = 313;
     pub const CLONE_GROUP_OFFSET: i32 = 314;
     pub const VIEW_BROKER_STATS_DATA: i32 = 315;
     pub const CLEAN_UNUSED_TOPIC: i32 = 316;
@@ -84,6 +87,7 @@ pub mod request {
     pub const RECALL_MESSAGE: i32 = 370;
     pub const QUERY_ASSIGNMENT: i32 = 400;
     pub const SET_MESSAGE_REQUEST_MODE: i32 = 401;
+    pub const GET_ALL_MESSAGE_REQUEST_MODE: i32 = 402;
     pub const AUTH_CREATE_USER: i32 = 3001;
     pub const AUTH_UPDATE_USER: i32 = 3002;
     pub const AUTH_DELETE_USER: i32 = 3003;
@@ -98,6 +102,8 @@ pub mod request {
     pub const ACK_MESSAGE: i32 = 200_051;
     pub const PEEK_MESSAGE: i32 = 200_052;
     pub const CHANGE_MESSAGE_INVISIBLETIME: i32 = 200_053;
+    pub const NOTIFICATION: i32 = 200_054;
+    pub const POLLING_INFO: i32 = 200_055;
     pub const BATCH_ACK_MESSAGE: i32 = 200_151;
 }
 

@@ -25,6 +25,9 @@ pub struct Config {
     /// A queue with fewer messages than this counts as young: a new group starts at its beginning, whatever it asks
     /// for [100000]. Stock brokers do so while the queue's first message is in memory, and clients rely on it.
     pub young_queue: u64,
+    /// Listen two ports below `listen.remoting` too, when that is a given port [true]: clients with `vipChannelEnabled` send
+    /// there. It is let be when something else has that port.
+    pub vip_port: bool,
     /// Limits of one connection. Each waiting pull of a consumer is one request in flight, so there are many [16384].
     pub connection: FramedLimits,
 }
@@ -63,6 +66,7 @@ impl Default for Config {
             max_pull_messages: 32,
             max_pull_size: ByteSize::kib(256),
             young_queue: 100_000,
+            vip_port: true,
             connection: FramedLimits { max_in_flight: 16_384, ..FramedLimits::default() },
         }
     }
@@ -120,9 +124,11 @@ mod tests {
     #[test]
     fn delay_levels_are_clamped() {
         let config = Config::default();
-        assert_eq!(config.delay_of(1), Some(Span::secs(1)));
-        assert_eq!(config.delay_of(3), Some(Span::secs(10)));
-        assert_eq!(config.delay_of(18), Some(Span::secs(7200)));
+        let minutes = (1..=10).map(|minutes| minutes * 60);
+        let levels = [1, 5, 10, 30].into_iter().chain(minutes).chain([1200, 1800, 3600, 7200]);
+        for (level, seconds) in (1..=18).zip(levels) {
+            assert_eq!(config.delay_of(level), Some(Span::secs(seconds)), "{level}");
+        }
         assert_eq!(config.delay_of(99), Some(Span::secs(7200)));
         assert_eq!(config.delay_of(0), None);
         assert_eq!(config.delay_of(-1), None);

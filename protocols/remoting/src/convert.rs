@@ -246,6 +246,9 @@ pub(crate) fn add_properties(
     if let Some(group) = &message.ordering_group {
         list.push(name::SHARDING_KEY, group);
     }
+    if let Some(key) = message.unworded_key() {
+        list.push(well_known::RECORD_KEY, &STANDARD.encode(key));
+    }
     push_headers(&mut list, &message.headers);
     list
 }

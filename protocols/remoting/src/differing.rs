@@ -115,7 +115,7 @@ impl Differing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sluice_broker::Subscription;
+    use sluice_broker::{Sharing, StartAt, Subscription};
     use sluice_model::Filter;
 
     fn member(client_id: &str, subscriptions: &[(&str, &str)]) -> Member {
@@ -129,6 +129,8 @@ mod tests {
             client_id: client_id.into(),
             peer: "10.0.0.1:1".parse().unwrap(),
             fetching: Fetching::Push,
+            sharing: Sharing::Clustering,
+            start: StartAt::Earliest,
             agent: "JAVA 479".into(),
             subscriptions: subscriptions.iter().map(subscription).collect(),
             last_seen: 0,

@@ -34,7 +34,14 @@ impl From<Error> for Failure {
         if matches!(error.kind(), ErrorKind::Internal | ErrorKind::Corrupt) {
             tracing::error!(error = ?error, "a request failed inside");
         }
-        Self::new(code_of(error.kind()), error.message())
+        let text = match error.kind() {
+            // The words by which people know it from stock brokers; clients go by the code.
+            ErrorKind::Throttled => {
+                format!("[REJECTREQUEST]system busy, start flow control for a while: {}", error.message())
+            }
+            _ => error.message().to_owned(),
+        };
+        Self::new(code_of(error.kind()), text)
     }
 }
 
@@ -55,5 +62,18 @@ pub(crate) fn code_of(kind: ErrorKind) -> i32 {
         | ErrorKind::Conflict
         | ErrorKind::Corrupt
         | ErrorKind::Internal => SYSTEM_ERROR,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flow_control_is_told_by_the_code_and_the_words_that_clients_try_again_at() {
+        let failure = Failure::from(Error::new(ErrorKind::Throttled, "too much waits"));
+        assert_eq!(failure.code, SYSTEM_BUSY);
+        let words = "[REJECTREQUEST]system busy, start flow control for a while: too much waits";
+        assert_eq!(failure.text, words);
     }
 }

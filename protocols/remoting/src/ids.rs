@@ -4,6 +4,7 @@
 //! client may hand it back, and asks the address inside it. A *unique key* is the client's own id and is made only when
 //! a sender gave none.
 
+use sluice_model::push_hex;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The offset id of the record at `locator`, for clients that reach the broker at `host`.
@@ -17,9 +18,7 @@ pub(crate) fn offset_id(host: SocketAddr, locator: u64) -> String {
     let bytes = [address, &port, &locator];
     // As long as it gets: text that has no room left is shared without another allocation.
     let mut id = String::with_capacity(2 * bytes.map(<[u8]>::len).iter().sum::<usize>());
-    for nibble in bytes.into_iter().flatten().flat_map(|byte| [byte >> 4, byte & 15]) {
-        id.push(char::from(if nibble < 10 { b'0' + nibble } else { b'A' - 10 + nibble }));
-    }
+    bytes.into_iter().for_each(|bytes| push_hex(&mut id, bytes));
     id
 }
 

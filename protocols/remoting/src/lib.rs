@@ -9,7 +9,7 @@
 //! - `handlers` — one file per command or family; `convert` — between the wire's message and the model's
 //! - `clients` — who is connected, and questions to them
 //! - `differing` — groups whose members want different things
-//! - `meter` — how much went out lately; `resets` — consumers that were moved
+//! - `meter`, `rates` — how much went out lately; `waiting` — who waits for leases; `resets` — consumers that were moved
 //! - `popped` — receipts of messages that clients name by their place
 //! - `checks` — questions for the outcome of transactions
 //! - `node` — what all connections share; `response` — an answer before it is bytes
@@ -31,10 +31,12 @@ mod meter;
 mod node;
 mod popped;
 mod properties;
+mod rates;
 mod record;
 mod resets;
 mod response;
 mod session;
+mod waiting;
 
 #[cfg(test)]
 mod tests;

@@ -6,10 +6,12 @@ use crate::convert::Marks;
 use crate::differing::Differing;
 use crate::meter::Meter;
 use crate::popped::Popped;
+use crate::rates::Rates;
 use crate::resets::Resets;
+use crate::waiting::Waiting;
 use bytestring::ByteString;
 use sluice_broker::Broker;
-use sluice_namesrv::{BrokerIdentity, RouteTable};
+use sluice_namesrv::{BrokerIdentity, Queues, RouteTable};
 use sluice_net::{Advertised, Asked};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -28,6 +30,9 @@ pub(crate) struct Node {
     pub(crate) popped: Popped,
     /// Messages that went out by this wire.
     pub(crate) got: Meter,
+    /// The same by group and topic.
+    pub(crate) rates: Rates,
+    pub(crate) waiting: Waiting,
     /// Routes say that the broker takes no messages: a tool has asked for it.
     pub(crate) write_wiped: AtomicBool,
     advertised: Arc<Advertised>,
@@ -49,7 +54,7 @@ impl Node {
             name: config.broker_name.as_str().into(),
         };
         Self {
-            routes: RouteTable::new(identity.clone(), broker.config().auto_create),
+            routes: RouteTable::new(identity.clone()),
             marks: Marks { broker: identity, region: config.region.as_str().into() },
             started: broker.now(),
             clients: Arc::default(),
@@ -57,11 +62,18 @@ impl Node {
             differing: Arc::default(),
             popped: Popped::default(),
             got: Meter::default(),
+            rates: Rates::default(),
+            waiting: Waiting::default(),
             write_wiped: AtomicBool::new(false),
             broker,
             config,
             advertised,
         }
+    }
+
+    /// The queues of a template topic, see [`RouteTable::template`].
+    pub(crate) fn template(&self, topic: &str) -> Option<Queues> {
+        self.routes.template(topic, self.broker.tuned().auto_create)
     }
 
     /// Where this client reaches the broker, at whichever listener it asks.

@@ -8,14 +8,11 @@ use crate::errors::Failure;
 use bytes::Bytes;
 use bytestring::ByteString;
 use sluice_net::Output;
-use std::io::Write;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 /// Clients of every version know this language; unknown ones they read as null.
 const JAVA: u8 = 0;
 
-/// How long a number of 64 bits can be.
-const MAX_DIGITS: usize = 20;
 /// Fields of most answers.
 const FIELDS: usize = 8;
 
@@ -32,18 +29,7 @@ impl FieldValue for Value {
         match self {
             Self::Static(value) => text(value),
             Self::Text(value) => text(value),
-            Self::Int(n) => {
-                // In place: most answers have several numbers.
-                let mut digits = [0; MAX_DIGITS];
-                let rest = {
-                    let mut rest = &mut digits[..];
-                    // The longest number fits.
-                    let _ = write!(rest, "{n}");
-                    rest.len()
-                };
-                let digits = digits.get(..MAX_DIGITS - rest).unwrap_or_default();
-                text(std::str::from_utf8(digits).unwrap_or_default())
-            }
+            Self::Int(n) => text(itoa::Buffer::new().format(*n)),
         }
     }
 }

@@ -214,14 +214,24 @@ pub(super) fn encode<'a, V: FieldValue + 'a>(
 }
 
 fn put_number(out: &mut BytesMut, before: &str, n: i32) {
-    // Writing to memory does not fail.
-    let _ = write!(out, "{before}{n}");
+    out.put_slice(before.as_bytes());
+    out.put_slice(itoa::Buffer::new().format(n).as_bytes());
+}
+
+/// Where the first byte is that JSON does not take as it is.
+fn first_special(text: &[u8]) -> Option<usize> {
+    const AT_ONCE: usize = 16;
+    let is_special = |b: &u8| *b < 0x20 || *b == b'"' || *b == b'\\';
+    // Most texts have none: many bytes together, without a branch for each.
+    let has_none = |bytes: &&[u8]| !bytes.iter().fold(false, |any, b| any | is_special(b));
+    let plain = AT_ONCE * text.chunks_exact(AT_ONCE).take_while(has_none).count();
+    text.get(plain..)?.iter().position(is_special).map(|at| plain + at)
 }
 
 fn put_text(out: &mut BytesMut, text: &str) {
     out.put_u8(b'"');
     let mut rest = text;
-    while let Some(at) = rest.bytes().position(|b| b < 0x20 || b == b'"' || b == b'\\') {
+    while let Some(at) = first_special(rest.as_bytes()) {
         let (plain, special) = rest.split_at(at);
         out.put_slice(plain.as_bytes());
         let byte = special.bytes().next().unwrap_or_default();

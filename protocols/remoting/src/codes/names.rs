@@ -175,10 +175,19 @@ pub(crate) const ALL: [(i32, &str); 169] = [
     (200_151, "BATCH_ACK_MESSAGE"),
 ];
 
+/// The largest code that a binary header has room for.
+const MAX_BINARY: i32 = 0xFFFF;
+
 /// The name of a code, if it is a known one.
 pub(crate) fn name_of(code: i32) -> Option<&'static str> {
     let at = ALL.binary_search_by_key(&code, |(known, _)| *known).ok()?;
     ALL.get(at).map(|(_, name)| *name)
+}
+
+/// Codes above 65,535 do not fit into a binary header: of such a one only the lower 16 bits arrive, which are no code.
+pub(crate) fn of_lower_bits(bits: i32) -> Option<i32> {
+    let mut large = ALL.iter().rev().map(|(code, _)| *code).take_while(|code| *code > MAX_BINARY);
+    large.find(|code| code & MAX_BINARY == bits)
 }
 
 #[cfg(test)]
@@ -190,5 +199,13 @@ mod tests {
         assert!(ALL.iter().all(|(code, name)| name_of(*code) == Some(*name)));
         assert!(ALL.windows(2).all(|pair| pair[0].0 < pair[1].0));
         assert_eq!(name_of(31_000), None);
+    }
+
+    #[test]
+    fn large_codes_are_known_by_their_lower_bits_and_no_others_are_taken_for_them() {
+        for (code, name) in ALL {
+            let found = of_lower_bits(code & MAX_BINARY);
+            assert_eq!(found, (code > MAX_BINARY).then_some(code), "{name}");
+        }
     }
 }

@@ -96,19 +96,22 @@ fn uptime(millis: u64) -> String {
 
 /// 26: the settings that tools look for, as Java properties.
 pub(super) fn settings(call: &Call) -> Result<Response> {
-    let (config, broker) = (&call.node.config, call.node.broker.config());
+    let (config, broker, tuned) = (&call.node.config, call.node.broker.config(), call.node.broker.tuned());
     let levels: Vec<String> = config.delay_levels.iter().map(ToString::to_string).collect();
-    let settings: [(&str, Value); 14] = [
+    let settings: [(&str, Value); 17] = [
         ("brokerName", config.broker_name.clone().into()),
         ("brokerClusterName", config.cluster.clone().into()),
         ("brokerId", 0.into()),
-        ("autoCreateTopicEnable", broker.auto_create.into()),
-        ("defaultTopicQueueNums", broker.default_queues.into()),
+        ("autoCreateTopicEnable", tuned.auto_create.into()),
+        ("defaultTopicQueueNums", tuned.default_queues.into()),
         ("maxMessageSize", broker.max_message_size.0.into()),
         ("autoCreateSubscriptionGroup", true.into()),
         ("brokerPermission", 6.into()),
         ("brokerRole", "SYNC_MASTER".into()),
-        ("fileReservedTime", (broker.retention.as_millis() / 3_600_000).into()),
+        ("fileReservedTime", (tuned.retention.as_millis() / 3_600_000).into()),
+        ("transactionTimeOut", tuned.first_check.as_millis().into()),
+        ("transactionCheckInterval", tuned.check_interval.as_millis().into()),
+        ("transactionCheckMax", tuned.max_checks.into()),
         ("traceOn", true.into()),
         ("traceTopicEnable", false.into()),
         ("enablePropertyFilter", true.into()),

@@ -1,7 +1,7 @@
 //! Consumer groups: their settings (201, 352), making and deleting them (200, 225, 207).
 
 use super::json::{DataVersion, write};
-use super::{Call, Result};
+use super::{Call, MAX_GROUP, Result, long_group};
 use crate::errors::Failure;
 use crate::response::Response;
 use serde::Deserialize;
@@ -75,7 +75,7 @@ fn fixed_settings() -> [(&'static str, &'static str, Vec<Value>); 9] {
         ("brokerId", "there is one broker, whose number is 0", vec![json!(0)]),
         ("whichBrokerWhenConsumeSlowly", "there is one broker to read from", vec![json!(0), json!(1)]),
         ("notifyConsumerIdsChangedEnable", "members are told when the group changes", vec![json!(true)]),
-        ("groupSysFlag", "there are no units", vec![json!(0)]),
+        ("groupSysFlag", "units are of topics here", vec![json!(0)]),
         ("consumeTimeoutMinute", "a client says itself how long it takes", vec![json!(15)]),
         // It never had a meaning, and a stock tool says false where others say true.
         ("consumeFromMinEnable", "", vec![json!(true), json!(false)]),
@@ -134,6 +134,9 @@ pub(super) async fn put_list(call: Call) -> Result<Response> {
 async fn put_one(call: &Call, config: GroupConfig) -> Result<()> {
     config.check()?;
     let group = GroupName::new(config.group_name)?;
+    if group.as_str().len() > MAX_GROUP {
+        return Err(long_group(&group));
+    }
     let (broker, session) = (&call.node.broker, &call.session);
     let mut spec = match broker.group(session, &group) {
         Ok(view) => view.spec,

@@ -3,6 +3,7 @@
 //! The one idea to know: consumers tell their subscriptions here and nowhere else; a pull relies on them. Since 5.1 a
 //! client may leave them out while nothing changed, and is told when they are wanted again.
 
+use super::json::{Constant, number};
 use super::pull::condition;
 use super::{Call, Result};
 use crate::clients::Known;
@@ -27,7 +28,7 @@ struct Heartbeat {
     consumer_data_set: Vec<Consumer>,
     #[serde(default)]
     producer_data_set: Vec<Producer>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "number")]
     heartbeat_fingerprint: i64,
     #[serde(default)]
     without_sub: bool,
@@ -44,11 +45,11 @@ struct Producer {
 struct Consumer {
     group_name: String,
     #[serde(default)]
-    consume_type: String,
+    consume_type: Constant,
     #[serde(default)]
-    message_model: String,
+    message_model: Constant,
     #[serde(default)]
-    consume_from_where: String,
+    consume_from_where: Constant,
     #[serde(default)]
     subscription_data_set: Vec<SubscriptionData>,
 }
@@ -60,7 +61,7 @@ pub(super) struct SubscriptionData {
     topic: String,
     #[serde(default)]
     sub_string: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "number")]
     sub_version: i64,
     #[serde(default)]
     expression_type: Option<String>,
@@ -113,21 +114,24 @@ impl Consumer {
     fn membership(&self, call: &Call, beat: &Heartbeat) -> Result<Membership> {
         let head = &call.frame.head;
         Ok(Membership {
-            group: GroupName::new(self.group_name.clone())?,
+            group: call.named_group(self.group_name.clone().into())?,
             client_id: beat.client_id.as_str().into(),
-            sharing: if self.message_model.eq_ignore_ascii_case("BROADCASTING") {
+            sharing: if self.message_model.is("BROADCASTING", 0) {
                 Sharing::Broadcasting
             } else {
                 Sharing::Clustering
             },
-            fetching: if self.consume_type.eq_ignore_ascii_case("CONSUME_ACTIVELY") {
+            fetching: if self.consume_type.is("CONSUME_ACTIVELY", 0) {
                 Fetching::Pull
             } else {
                 Fetching::Push
             },
-            start: match self.consume_from_where.to_ascii_uppercase().as_str() {
-                "CONSUME_FROM_FIRST_OFFSET" | "CONSUME_FROM_MIN_OFFSET" => StartAt::Earliest,
-                _ => StartAt::Latest,
+            start: if self.consume_from_where.is("CONSUME_FROM_FIRST_OFFSET", 4)
+                || self.consume_from_where.is("CONSUME_FROM_MIN_OFFSET", 2)
+            {
+                StartAt::Earliest
+            } else {
+                StartAt::Latest
             },
             subscriptions: if beat.without_sub { None } else { Some(self.subscriptions(call)?) },
             agent: format!("{} {}", language_name(head.language), head.version).into(),

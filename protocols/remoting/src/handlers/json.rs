@@ -6,8 +6,10 @@
 use super::Result;
 use crate::errors::Failure;
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 use sluice_model::{QueueId, TopicName};
+use std::fmt::Display;
+use std::str::FromStr;
 
 /// A queue's full name.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -15,6 +17,7 @@ use sluice_model::{QueueId, TopicName};
 pub(super) struct MessageQueue {
     #[serde(default)]
     pub(super) broker_name: String,
+    #[serde(deserialize_with = "number")]
     pub(super) queue_id: i32,
     pub(super) topic: String,
 }
@@ -45,6 +48,48 @@ pub(super) struct DataVersion {
     pub(super) counter: u64,
     pub(super) state_version: u64,
     pub(super) timestamp: u64,
+}
+
+/// A constant of one of the clients' enumerations.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Constant {
+    Name(String),
+    /// Its place among the others of its kind, counted from 0.
+    Place(u32),
+}
+
+impl Default for Constant {
+    fn default() -> Self {
+        Self::Name(String::new())
+    }
+}
+
+impl Constant {
+    pub(super) fn is(&self, name: &str, place: u32) -> bool {
+        match self {
+            Self::Name(own) => own.eq_ignore_ascii_case(name),
+            Self::Place(own) => *own == place,
+        }
+    }
+}
+
+/// A number, in quotes or not.
+pub(super) fn number<'de, D, N>(from: D) -> std::result::Result<N, D::Error>
+where
+    D: Deserializer<'de>,
+    N: Deserialize<'de> + FromStr<Err: Display>,
+{
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written<N> {
+        Plain(N),
+        Quoted(String),
+    }
+    match Written::deserialize(from)? {
+        Written::Plain(number) => Ok(number),
+        Written::Quoted(text) => text.trim().parse().map_err(de::Error::custom),
+    }
 }
 
 pub(super) fn write<T: Serialize>(value: &T) -> Result<Bytes> {

@@ -8,7 +8,7 @@ use crate::errors::Failure;
 use crate::response::Response;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use sluice_broker::{Fetching, Member, Subscription};
+use sluice_broker::{Fetching, Member, Sharing, StartAt, Subscription};
 use sluice_model::{ErrorKind, Filter, GroupName, tag_hash};
 use std::collections::BTreeSet;
 
@@ -86,13 +86,20 @@ pub(super) fn connections(call: &Call) -> Result<Response> {
     }
     let body = json!({
         "connectionSet": members.iter().map(connection).collect::<Vec<_>>(),
-        "consumeFromWhere": "CONSUME_FROM_LAST_OFFSET",
+        "consumeFromWhere": match first.start {
+            StartAt::Earliest => "CONSUME_FROM_FIRST_OFFSET",
+            StartAt::Latest => "CONSUME_FROM_LAST_OFFSET",
+            StartAt::Time(_) => "CONSUME_FROM_TIMESTAMP",
+        },
         "consumeType": match first.fetching {
             Fetching::Push => "CONSUME_PASSIVELY",
             Fetching::Pull => "CONSUME_ACTIVELY",
             Fetching::Lease => "CONSUME_POP",
         },
-        "messageModel": "CLUSTERING",
+        "messageModel": match first.sharing {
+            Sharing::Clustering => "CLUSTERING",
+            Sharing::Broadcasting => "BROADCASTING",
+        },
         "subscriptionTable": subscriptions,
     });
     Ok(Response::success().body(super::json::write(&body)?))

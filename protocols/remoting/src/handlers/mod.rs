@@ -34,7 +34,7 @@ use bytestring::ByteString;
 use futures_util::future::BoxFuture;
 use serde::de::DeserializeOwned;
 use sluice_auth::Session;
-use sluice_model::{GroupName, QueueId, TopicName};
+use sluice_model::{ErrorKind, GroupName, QueueId, TopicName};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -115,8 +115,18 @@ pub(crate) fn dispatch(call: Call) -> Answer {
         PEEK_MESSAGE => Answer::later(pop::peek(call)),
         QUERY_ASSIGNMENT => Answer::now(pop::assignment(&call)),
         SET_MESSAGE_REQUEST_MODE => Answer::later(pop::set_mode(call)),
+        GET_ALL_MESSAGE_REQUEST_MODE => Answer::now(pop::modes(&call)),
+        NOTIFICATION => Answer::later(pop::notification(call)),
+        POLLING_INFO => Answer::now(pop::polling(&call)),
         _ => tools::dispatch(call),
     }
+}
+
+/// The longest name of a group that clients of this wire make, as stock brokers check it.
+const MAX_GROUP: usize = 120;
+
+fn long_group(group: &GroupName) -> Failure {
+    Failure::invalid(format!("The specified group: {group}, is longer than group max length: {MAX_GROUP}"))
 }
 
 fn not_supported(code: i32) -> Failure {
@@ -150,7 +160,19 @@ impl Call {
     }
 
     fn group(&self, name: &str) -> Result<GroupName> {
-        Ok(GroupName::new(self.text(name)?.clone())?)
+        self.named_group(self.text(name)?.clone())
+    }
+
+    /// A group by its name. A long one has to be known already: stock brokers make none, other wires may have.
+    fn named_group(&self, name: ByteString) -> Result<GroupName> {
+        let group = GroupName::new(name)?;
+        if group.as_str().len() > MAX_GROUP {
+            match self.node.broker.group(&self.session, &group) {
+                Err(error) if error.kind() == ErrorKind::GroupNotFound => return Err(long_group(&group)),
+                known => known.map(drop)?,
+            }
+        }
+        Ok(group)
     }
 
     /// The queue; -1 and the like are no queue.

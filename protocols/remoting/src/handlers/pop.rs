@@ -1,13 +1,15 @@
 //! POP: consuming under lease (200050), settling (200051, 200151, 200053), looking (200052), and who shall consume so
-//! (400, 401 in `pop/mode.rs`).
+//! (400 to 402 in `pop/mode.rs`). `pop/notice.rs` tells whether there is something to pop.
 //!
 //! The one idea to know: a pop is the broker's own receive, and what clients call the check point is a text that they bring
 //! back as it is. Its eight words are what stock brokers write there; the ninth is the receipt. A client that makes the
 //! text anew, or settles many at once, leaves the ninth out: then the delivery is looked up (`popped.rs`).
 
 mod mode;
+mod notice;
 
-pub(super) use mode::{assignment, set as set_mode};
+pub(super) use mode::{all as modes, assignment, set as set_mode};
+pub(super) use notice::{notification, polling};
 
 use super::pull::condition;
 use super::{Answer, Call, Result};
@@ -98,11 +100,13 @@ async fn deliver(call: Call, pop: Pop) -> Result<Response> {
         create: None,
     };
     let max_bytes = call.node.config.max_pull_size.bytes();
+    let waiting = call.node.waiting.enter(&pop.group, &pop.topic);
     // A receive that is given up leases nothing.
     let got = tokio::select! {
         got = broker.receive_up_to(&call.session, &request, max_bytes) => got?,
         () = call.link.closing() => Vec::new(),
     };
+    drop(waiting);
     let now = broker.now();
     let response = match got.is_empty() {
         true => Response::with_code(POLLING_TIMEOUT, "no message within the time"),
@@ -115,6 +119,7 @@ async fn deliver(call: Call, pop: Pop) -> Result<Response> {
         .field("restNum", 0);
     if !got.is_empty() {
         call.node.got.add(got.len() as u64, now);
+        call.node.rates.add(&pop.group, &pop.topic, got.len(), now);
         let (starts, offsets) = places(&got);
         // Each message has its check point already; without these fields clients would write one of their own over it.
         response = response.field("startOffsetInfo", starts).field("msgOffsetInfo", offsets);

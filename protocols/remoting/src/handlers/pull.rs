@@ -68,6 +68,10 @@ async fn read(call: Call, pull: Pull) -> Result<Response> {
     if let Some(offset) = reset(&call, &pull)? {
         return Ok(go_on_at(offset, &(pulled.min, pulled.max)));
     }
+    if !pulled.messages.is_empty() {
+        let count = pulled.messages.len();
+        call.node.rates.add(&pull.group, &pull.topic, count, call.node.broker.now());
+    }
     Ok(answer(&call, pull.offset, &pulled))
 }
 

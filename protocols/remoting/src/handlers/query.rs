@@ -1,9 +1,10 @@
-//! QUERY_MESSAGE (12): the messages of a topic that have a key, or this unique key.
+//! QUERY_MESSAGE (12): the messages of a topic that have a key, this unique key, or a tag.
 //!
 //! Clients look at the answer once more themselves and keep only what has the key among its `KEYS`. Asked for a key of
 //! the trace topic, the broker answers with what clients have stored there and with its own trace of the message whose
 //! id the key is: see `trace`.
 
+mod tags;
 mod trace;
 
 use super::{Call, Result};
@@ -22,8 +23,9 @@ pub(super) const TRACE_TOPIC: &str = "RMQ_SYS_TRACE_TOPIC";
 const BY_UNIQUE_KEY: usize = 32;
 /// Searches that find nothing in what they look at go on so often: tens of thousands of messages by then.
 const ROUNDS: usize = 16;
-/// The index that clients of 5.5 name: of keys, of unique keys. Older ones name none.
-const INDEXES: [&str; 3] = ["", "K", "U"];
+/// The index that clients of 5.5 name: of keys, of unique keys, of tags. Older ones name none.
+const INDEXES: [&str; 4] = ["", "K", "U", TAGS];
+const TAGS: &str = "T";
 
 /// What is asked for.
 struct Query {
@@ -33,18 +35,20 @@ struct Query {
     max: usize,
     from: Millis,
     to: Millis,
+    /// Only messages whose records lie before this place: what `lastKey` ends with.
+    before: Option<u64>,
+    tagged: bool,
 }
 
 impl Query {
     fn read(call: &Call) -> Result<Self> {
         let index = call.frame.ext.get("indexType").map_or("", |index| index);
         if !INDEXES.contains(&index) {
-            let text = format!("messages are indexed by K (keys) and U (unique keys), not by {index:?}");
+            let text =
+                format!("messages are found by K (keys), U (unique keys) and T (tags), not by {index:?}");
             return Err(Failure::invalid(text));
         }
-        if call.frame.ext.get("lastKey").is_some_and(|last| !last.is_empty()) {
-            return Err(Failure::invalid("lastKey is not supported: narrow the time instead"));
-        }
+        let before = call.frame.ext.get("lastKey").filter(|last| !last.is_empty()).map(|last| place(last));
         let unique =
             call.frame.ext.get("_UNIQUE_KEY_QUERY").is_some_and(|yes| yes.eq_ignore_ascii_case("true"));
         let asked = usize::try_from(call.number::<i32>("maxNum")?).unwrap_or(0).max(1);
@@ -56,18 +60,23 @@ impl Query {
             max: if unique { BY_UNIQUE_KEY } else { asked },
             from: time("beginTimestamp")?,
             to: time("endTimestamp")?,
+            before: before.transpose()?,
+            tagged: index == TAGS,
         })
     }
 
     fn is_for_a_trace(&self) -> bool {
-        self.topic.as_str() == TRACE_TOPIC && self.by == SearchBy::KeyOrId
+        self.topic.as_str() == TRACE_TOPIC && self.by == SearchBy::KeyOrId && !self.tagged
     }
 
     async fn find(&self, call: &Call) -> Result<Vec<StoredMessage>> {
+        if self.tagged {
+            return tags::find(call, self).await;
+        }
         let broker = &call.node.broker;
         let max = self.max.min(broker.config().max_fetch);
         let mut request = FindRequest::new(&self.topic, &self.key, self.by, max);
-        (request.from, request.to) = (self.from, self.to);
+        (request.from, request.to, request.after) = (self.from, self.to, self.before);
         for _ in 0..ROUNDS {
             match broker.find(&call.session, &request).await {
                 Ok(found) if found.messages.is_empty() && found.next.is_some() => request.after = found.next,
@@ -79,6 +88,12 @@ impl Query {
         }
         Ok(Vec::new())
     }
+}
+
+/// The place of the last message that the asker has seen: tools print it at the end of a message's `IndexKey`.
+fn place(last: &str) -> Result<u64> {
+    let number = last.rsplit('@').next().and_then(|number| number.parse().ok());
+    number.ok_or_else(|| Failure::invalid(format!("lastKey does not end with a message's place: {last:?}")))
 }
 
 pub(super) async fn handle(call: Call) -> Result<Response> {

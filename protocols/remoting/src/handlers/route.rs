@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 
 pub(super) fn handle(call: &Call) -> Result<Response> {
     let topic = call.topic("topic")?;
-    let (queues, order) = queues(call, &topic)?;
+    let (queues, order, unit) = queues(call, &topic)?;
     let broker = &call.node.marks.broker;
     let mut body = json!({
         "brokerDatas": [broker_data(call)],
@@ -21,7 +21,7 @@ pub(super) fn handle(call: &Call) -> Result<Response> {
             "brokerName": &broker.name[..],
             "perm": if call.node.write_wiped.load(Ordering::Relaxed) { queues.perm & !perm::WRITE } else { queues.perm },
             "readQueueNums": queues.count,
-            "topicSysFlag": 0,
+            "topicSysFlag": unit,
             "writeQueueNums": queues.count,
         }],
     });
@@ -31,23 +31,26 @@ pub(super) fn handle(call: &Call) -> Result<Response> {
     Ok(Response::success().body(super::json::write(&body)?))
 }
 
-/// A topic's queues, and its order when it has one.
-fn queues(call: &Call, topic: &TopicName) -> Result<(Queues, Option<String>)> {
+/// A topic's queues, its order when it has one, and its flags of units.
+fn queues(call: &Call, topic: &TopicName) -> Result<(Queues, Option<String>, u8)> {
     match call.node.broker.topic(&call.session, topic) {
         Ok(view) => {
             let order = super::topics::order_of(&view.spec).map(str::to_owned);
-            Ok((Queues { count: view.spec.queues, perm: view.spec.perm }, order))
+            let unit = super::topics::unit_of(&view.spec);
+            Ok((Queues { count: view.spec.queues, perm: view.spec.perm }, order, unit))
         }
         // A template says nothing but where the broker is, so it needs no permission.
-        Err(error) => match (call.node.routes.template(topic.as_str()), error.kind()) {
-            (Some(template), ErrorKind::TopicNotFound | ErrorKind::PermissionDenied) => Ok((template, None)),
+        Err(error) => match (call.node.template(topic.as_str()), error.kind()) {
+            (Some(template), ErrorKind::TopicNotFound | ErrorKind::PermissionDenied) => {
+                Ok((template, None, 0))
+            }
             // Tools ask for the trace of a message before any client has stored one.
             (None, ErrorKind::TopicNotFound) if topic.as_str() == TRACE_TOPIC => {
-                Ok((Queues { count: 1, perm: perm::READ | perm::WRITE }, None))
+                Ok((Queues { count: 1, perm: perm::READ | perm::WRITE }, None, 0))
             }
             // Clients ask before their first heartbeat makes it, and then not for half a minute: a first retry would wait.
             (None, ErrorKind::TopicNotFound) if topic.retry_group().is_some() => {
-                Ok((Queues { count: 1, perm: perm::READ | perm::WRITE }, None))
+                Ok((Queues { count: 1, perm: perm::READ | perm::WRITE }, None, 0))
             }
             (None, ErrorKind::TopicNotFound) => Err(no_route(topic)),
             _ => Err(error.into()),

@@ -9,13 +9,16 @@ use crate::codes::{request, response};
 use crate::convert::{Arrival, Asides, RetryMarks, check_delay, provenance, to_message};
 use crate::errors::Failure;
 use crate::ids::{offset_id, parse_offset_id};
+use crate::node::Node;
 use crate::record::parse_batch;
 use crate::response::Response;
 use bytestring::ByteString;
 use sluice_broker::{Promise, QueueChoice, SendRequest, Sent};
 use sluice_model::{GroupName, Message, Millis, Offset, Origin, Position, QueueId, TopicName};
 use sluice_namesrv::{AUTO_CREATE_QUEUES, AUTO_CREATE_TOPIC};
+use std::net::SocketAddr;
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// Topics that stock brokers keep for themselves: nothing is sent to them by name.
 const NOT_TO_BE_SENT_TO: [&str; 8] = [
@@ -34,24 +37,28 @@ const STOCK_RETRIES: i64 = 16;
 pub(super) fn handle(call: Call) -> Answer {
     let send = match Send::read(&call).and_then(|send| send.check().map(|()| send)) {
         Ok(send) => send,
-        Err(failure) => return Answer::Ready(marked(&call, failure.into())),
+        Err(failure) => return Answer::Ready(marked(&call.node, failure.into())),
     };
     if let Some(group) = send.topic.retry_group() {
         return Answer::Later(Box::pin(async move {
             let result = retry(&call, send, group).await;
-            marked(&call, result.unwrap_or_else(Response::from))
+            marked(&call.node, result.unwrap_or_else(Response::from))
         }));
     }
-    match start(&call, &send) {
-        Ok((promise, due)) => Answer::Later(Box::pin(async move {
-            let response = match promise.await {
-                Ok(sent) => recallable(&call, &send.topic, due, &sent, stored(&call, &sent)),
-                Err(error) => Failure::from(error).into(),
-            };
-            marked(&call, response)
-        })),
-        Err(failure) => Answer::Ready(marked(&call, failure.into())),
-    }
+    let (promise, due) = match start(&call, &send) {
+        Ok(started) => started,
+        Err(failure) => return Answer::Ready(marked(&call.node, failure.into())),
+    };
+    // The request is in the log: what it was read into is free again before the answer.
+    let (node, host) = (Arc::clone(&call.node), call.link.here.host);
+    let recall = due.map(|due| (send.topic, due));
+    Answer::Later(Box::pin(async move {
+        let response = match promise.await {
+            Ok(sent) => recallable(&node, recall, &sent, stored(host, &sent)),
+            Err(error) => Failure::from(error).into(),
+        };
+        marked(&node, response)
+    }))
 }
 
 /// The fields of a send request.
@@ -199,17 +206,16 @@ fn start(call: &Call, send: &Send) -> Result<(Promise<Vec<Sent>>, Option<Millis>
     }
 }
 
-/// The answer, with what takes a delayed message back.
+/// The answer, with what takes a message back that waits for its time.
 fn recallable(
-    call: &Call,
-    topic: &TopicName,
-    due: Option<Millis>,
+    node: &Node,
+    recall: Option<(TopicName, Millis)>,
     sent: &[Sent],
     response: Response,
 ) -> Response {
-    match (due, sent) {
-        (Some(due), [sent]) if sent.delayed => {
-            response.field("recallHandle", recall::handle_of(&call.node, topic, due, sent))
+    match (recall, sent) {
+        (Some((topic, due)), [sent]) if sent.delayed => {
+            response.field("recallHandle", recall::handle_of(node, &topic, due, sent))
         }
         _ => response,
     }
@@ -274,7 +280,7 @@ async fn retry(call: &Call, send: Send, group: GroupName) -> Result<Response> {
         send.topic.clone()
     };
     let promise = put(call, topic, vec![message], QueueChoice::Any, 1)?;
-    Ok(stored(call, &promise.await?))
+    Ok(stored(call.link.here.host, &promise.await?))
 }
 
 /// Where the message first stood, as far as the sender can say.
@@ -291,12 +297,12 @@ async fn origin(call: &Call, marks: &RetryMarks) -> Option<Origin> {
     Some(Origin { position, locator: locator.unwrap_or_default() })
 }
 
-fn stored(call: &Call, sent: &[Sent]) -> Response {
+fn stored(host: SocketAddr, sent: &[Sent]) -> Response {
     let Some(first) = sent.first() else { return Response::success() };
-    let mut ids = offset_id(call.link.here.host, first.locator);
+    let mut ids = offset_id(host, first.locator);
     for more in sent.iter().skip(1) {
         ids.push(',');
-        ids.push_str(&offset_id(call.link.here.host, more.locator));
+        ids.push_str(&offset_id(host, more.locator));
     }
     Response::success()
         .field("msgId", ids)
@@ -306,6 +312,6 @@ fn stored(call: &Call, sent: &[Sent]) -> Response {
 }
 
 /// Every answer to a send has these two fields, failures too: clients read them without looking at the code.
-fn marked(call: &Call, response: Response) -> Response {
-    response.field("MSG_REGION", call.node.marks.region.clone()).field("TRACE_ON", "true")
+fn marked(node: &Node, response: Response) -> Response {
+    response.field("MSG_REGION", node.marks.region.clone()).field("TRACE_ON", "true")
 }

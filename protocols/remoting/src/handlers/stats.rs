@@ -1,6 +1,6 @@
 //! How full a topic is (202), how far a group has come (208), and how much came lately, for tools.
 //!
-//! The one idea to know: nothing is counted for it. The log knows when each message was stored, so when the last one
+//! The one idea to know: of what came nothing is counted. The log knows when each message was stored, so when the last one
 //! came, and how many came in the last minute, is looked up when somebody asks.
 
 use super::json::{MessageQueue, queue_map};
@@ -8,7 +8,8 @@ use super::{Call, Result};
 use crate::response::Response;
 use serde_json::json;
 use sluice_broker::{Progress, PullRequest, TopicView};
-use sluice_model::{ErrorKind, Filter, Millis, Offset, QueueId, TopicName};
+use sluice_model::{ErrorKind, Filter, GroupName, Millis, Offset, QueueId, TopicName};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 const MINUTE: Millis = 60_000;
@@ -75,11 +76,11 @@ pub(super) async fn group(call: Call) -> Result<Response> {
         Err(error) => return Err(error.into()),
     };
     progress.retain(|p| topics.is_empty() || topics.contains(&p.topic));
-    Ok(Response::success().body(consume_stats(&call, &progress).await?))
+    Ok(Response::success().body(consume_stats(&call, &group, &progress).await?))
 }
 
 /// Progress as tools read it: with the time at which the last consumed message was stored, 0 when that is not known.
-pub(super) async fn consume_stats(call: &Call, progress: &[Progress]) -> Result<String> {
+pub(super) async fn consume_stats(call: &Call, group: &GroupName, progress: &[Progress]) -> Result<String> {
     let name = &call.node.marks.broker.name;
     let mut queues = Vec::with_capacity(progress.len());
     for p in progress {
@@ -95,7 +96,10 @@ pub(super) async fn consume_stats(call: &Call, progress: &[Progress]) -> Result<
         });
         queues.push((MessageQueue::new(name, &p.topic, p.queue), offsets));
     }
-    Ok(format!("{{\"consumeTps\":0.0,\"offsetTable\":{}}}", queue_map(queues.into_iter())?))
+    let now = call.node.broker.now();
+    let topics: BTreeSet<&TopicName> = progress.iter().map(|p| &p.topic).collect();
+    let rate: f64 = topics.iter().fold(0.0, |sum, topic| sum + call.node.rates.per_second(group, topic, now));
+    Ok(format!("{{\"consumeTps\":{rate:?},\"offsetTable\":{}}}", queue_map(queues.into_iter())?))
 }
 
 fn topics(call: &Call) -> Result<Vec<TopicName>> {

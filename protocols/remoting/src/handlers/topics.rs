@@ -19,24 +19,34 @@ const MESSAGE_TYPE: &str = "message.type";
 /// Our attribute for which broker has how many queues of an ordered topic, as `broker:4;other:4`. It is told with the
 /// route, and not shown among the attributes, which stock tools set by other means.
 pub(super) const ORDER: &str = "order.conf";
+/// And for the flags of units, as a number: 1 for a topic of one unit, 2 for one that others subscribe to. They are kept
+/// and told, by topic and as lists; nothing else here depends on them.
+const UNIT: &str = "unit.flags";
+const UNIT_FLAGS: std::ops::RangeInclusive<u8> = 0..=3;
 
 /// A topic's order, when it has one.
 pub(super) fn order_of(spec: &TopicSpec) -> Option<&str> {
     spec.attributes.iter().find(|(name, _)| name == ORDER).map(|(_, order)| &order[..])
 }
 
+/// A topic's flags of units.
+pub(super) fn unit_of(spec: &TopicSpec) -> u8 {
+    let flags = spec.attributes.iter().find(|(name, _)| name == UNIT);
+    flags.and_then(|(_, flags)| flags.parse().ok()).unwrap_or_default()
+}
+
 /// 206: every topic that this client may see.
 pub(super) fn names(call: &Call) -> Result<Response> {
     let topics = every(call)?;
-    let mut names: Vec<&str> = call.node.routes.templates().collect();
-    names.extend(topics.iter().map(|t| t.name.as_str()).filter(|n| call.node.routes.template(n).is_none()));
+    let mut names: Vec<&str> = call.node.routes.templates(call.node.broker.tuned().auto_create).collect();
+    names.extend(topics.iter().map(|t| t.name.as_str()).filter(|n| call.node.template(n).is_none()));
     Ok(Response::success().body(write(&TopicList { topic_list: names, broker_addr: None })?))
 }
 
 /// 304, 305: the topics that tools hide.
 pub(super) fn system(call: &Call) -> Result<Response> {
     let list = TopicList {
-        topic_list: call.node.routes.templates().collect(),
+        topic_list: call.node.routes.templates(call.node.broker.tuned().auto_create).collect(),
         broker_addr: Some(&call.link.here.route),
     };
     Ok(Response::success().body(write(&list)?))
@@ -69,7 +79,7 @@ pub(super) fn one(call: &Call) -> Result<Response> {
 }
 
 fn settings(topic: &TopicView) -> Value {
-    let shown = topic.spec.attributes.iter().filter(|(name, _)| name != ORDER);
+    let shown = topic.spec.attributes.iter().filter(|(name, _)| ![ORDER, UNIT].contains(&&name[..]));
     let mut attributes: Map<String, Value> =
         shown.map(|(name, value)| (name.clone(), value.clone().into())).collect();
     if let Some(kind) = topic.spec.kind {
@@ -82,7 +92,7 @@ fn settings(topic: &TopicView) -> Value {
         "readQueueNums": topic.spec.queues,
         "topicFilterType": "SINGLE_TAG",
         "topicName": topic.name.as_str(),
-        "topicSysFlag": 0,
+        "topicSysFlag": unit_of(&topic.spec),
         "writeQueueNums": topic.spec.queues,
     })
 }
@@ -107,7 +117,7 @@ struct TopicConfig {
     #[serde(default)]
     topic_filter_type: Option<String>,
     #[serde(default)]
-    topic_sys_flag: Option<i64>,
+    topic_sys_flag: Option<u8>,
     /// Clients take such a topic's queues in one order. False changes nothing: tools say so when they are told nothing.
     #[serde(default)]
     order: Option<bool>,
@@ -160,8 +170,10 @@ async fn put_one(call: &Call, config: TopicConfig, attributes: &str) -> Result<(
     if config.topic_filter_type.as_ref().is_some_and(|kind| kind != "SINGLE_TAG") {
         return Err(Failure::invalid("topicFilterType can only be SINGLE_TAG: a message has one tag"));
     }
-    if config.topic_sys_flag.is_some_and(|flag| flag != 0) {
-        return Err(Failure::invalid("topicSysFlag can only be 0: there are no units"));
+    if config.topic_sys_flag.is_some_and(|flags| !UNIT_FLAGS.contains(&flags)) {
+        return Err(Failure::invalid(
+            "topicSysFlag has two flags: 1 for a unit, 2 for a subscription of units",
+        ));
     }
     let queues = config.read_queue_nums;
     let (broker, session) = (&call.node.broker, &call.session);
@@ -173,6 +185,10 @@ async fn put_one(call: &Call, config: TopicConfig, attributes: &str) -> Result<(
     spec.queues = queues;
     spec.perm = config.perm;
     change_attributes(&mut spec, attributes)?;
+    if let Some(flags) = config.topic_sys_flag {
+        spec.attributes.retain(|(name, _)| name != UNIT);
+        spec.attributes.extend((flags != 0).then(|| (UNIT.to_owned(), flags.to_string())));
+    }
     if config.order == Some(true) && order_of(&spec).is_none() {
         spec.attributes.push((ORDER.to_owned(), format!("{}:{queues}", call.node.marks.broker.name)));
     }
@@ -197,7 +213,8 @@ const SYSTEM_PREFIX: &str = "rmq_sys_";
 /// Tools neither make nor change nor delete what belongs to the system.
 fn not_of_the_system(call: &Call, topic: &TopicName) -> Result<()> {
     let name = topic.as_str();
-    if call.node.routes.template(name).is_some()
+    if call.node.template(name).is_some()
+        || name == sluice_namesrv::AUTO_CREATE_TOPIC
         || SYSTEM_TOPICS.contains(&name)
         || name.starts_with(SYSTEM_PREFIX)
     {
@@ -222,6 +239,7 @@ fn change_attributes(spec: &mut TopicSpec, changes: &str) -> Result<()> {
                 Some("NORMAL") => Some(MessageType::Normal),
                 Some("FIFO") => Some(MessageType::Fifo),
                 Some("DELAY") => Some(MessageType::Delay),
+                Some("TRANSACTION") => Some(MessageType::Transaction),
                 None | Some("UNSPECIFIED" | "MIXED") => None,
                 Some(_) => return Err(bad_attribute(change)),
             };
@@ -235,7 +253,7 @@ fn change_attributes(spec: &mut TopicSpec, changes: &str) -> Result<()> {
 
 fn bad_attribute(change: &str) -> Failure {
     let text = format!(
-        "the attribute {change:?} is not supported; {MESSAGE_TYPE} may be NORMAL, FIFO, DELAY or MIXED"
+        "the attribute {change:?} is not supported; {MESSAGE_TYPE} may be NORMAL, FIFO, DELAY, TRANSACTION or MIXED"
     );
     Failure::new(SYSTEM_ERROR, text)
 }

@@ -39,6 +39,35 @@ async fn a_pull_relies_on_the_heartbeat() {
     assert_eq!(peer.ask(11, &newer, "").await.code(), 25);
 }
 
+/// As PyPI's `rocketmq` 0.4.4 writes it: constants by their place, the version in quotes.
+const CPP_HEARTBEAT: &str = concat!(
+    r#"{"clientID":"7389-127.0.0.1@DEFAULT","consumerDataSet":[{"consumeFromWhere":4,"consumeType":0,"groupName":"CG","#,
+    r#""messageModel":0,"subscriptionDataSet":[{"subString":"A","subVersion":"5","topic":"T"}]}],"#,
+    r#""producerDataSet":[{"groupName":"PG"}]}"#,
+);
+
+#[tokio::test]
+async fn a_heartbeat_of_the_client_for_cpp() {
+    let peer = Peer::new();
+    for tag in ["A", "B"] {
+        peer.send("T", "0", &[("TAGS", tag)], tag.as_bytes()).await;
+    }
+    let beat = peer.ask(34, &[], CPP_HEARTBEAT).await;
+    assert_eq!(beat.code(), 0, "{}", beat.remark());
+    let got = peer.pull("CG", "T", "0", "0", "0").await;
+    assert_eq!(got.records().iter().map(|r| &r.body[..]).collect::<Vec<_>>(), [b"A"]);
+    let member = peer.ask(203, &[("consumerGroup", "CG")], "").await.json();
+    let told = ["consumeType", "messageModel", "consumeFromWhere"].map(|name| member[name].clone());
+    assert_eq!(told, ["CONSUME_ACTIVELY", "BROADCASTING", "CONSUME_FROM_FIRST_OFFSET"]);
+    let wrong = CPP_HEARTBEAT.replace(r#""5""#, r#""five""#);
+    assert_eq!(peer.ask(34, &[], wrong).await.code(), 29);
+
+    let locks = r#"{"clientId":"7389-127.0.0.1@DEFAULT","consumerGroup":"CG",
+        "mqSet":[{"brokerName":"sluice","queueId":"0","topic":"T"}]}"#;
+    let locked = peer.ask(41, &[], locks).await;
+    assert_eq!((locked.code(), locked.json()["lockOKMQSet"][0]["queueId"].as_i64()), (0, Some(0)));
+}
+
 #[tokio::test]
 async fn outcomes_of_a_pull_that_finds_nothing() {
     let peer = Peer::new();
@@ -240,6 +269,40 @@ async fn what_failed_too_often_rests_with_the_dead_letters() {
     let missing = [("group", "CG"), ("offset", "99999999"), ("delayLevel", "0")];
     let answer = peer.ask(36, &missing, "").await;
     assert_eq!((answer.code(), answer.remark()), (1, "look message by offset failed, 99999999"));
+}
+
+#[tokio::test]
+async fn sixteen_retries_come_at_their_steps_and_then_there_is_a_dead_letter() {
+    let clock = Arc::new(ManualClock::new(1_700_000_000_000));
+    let peer = Peer::at(&clock);
+    peer.send("T", "0", &[], b"poison").await;
+    peer.heartbeat("c1", "CG", "T", "*").await;
+    let refuse = async |topic: &str, offset: usize| {
+        let got = peer.pull("CG", topic, "0", &offset.to_string(), "4").await.records().remove(0);
+        let locator = got.locator.to_string();
+        let fields =
+            [("group", "CG"), ("offset", &locator[..]), ("delayLevel", "0"), ("maxReconsumeTimes", "-1")];
+        assert_eq!(peer.ask(36, &fields, "").await.code(), 0);
+        got.attempt
+    };
+    let arrived = async || {
+        peer.node.broker.fire_due().await.unwrap();
+        let max = peer.ask(30, &[("topic", "%RETRY%CG"), ("queueId", "0")], "").await;
+        max.field("offset").unwrap().parse::<usize>().unwrap()
+    };
+    assert_eq!(refuse("T", 0).await, 0);
+    let minutes = (1..=10).map(|minutes| minutes * 60);
+    let steps = [10, 30].into_iter().chain(minutes).chain([1200, 1800, 3600, 7200]);
+    for (before, seconds) in steps.enumerate() {
+        clock.advance(seconds * 1000 - 1);
+        assert_eq!(arrived().await, before, "retry {} is early", before + 1);
+        clock.advance(1);
+        assert_eq!(arrived().await, before + 1, "retry {} is late", before + 1);
+        assert_eq!(refuse("%RETRY%CG", before).await as usize, before + 1);
+    }
+    clock.advance(24 * 3_600_000);
+    assert_eq!(arrived().await, 16);
+    assert_eq!(peer.pull("R", "%DLQ%CG", "0", "0", "4").await.records()[0].attempt, 16);
 }
 
 /// A send to the group's retry topic, as a consumer does it that could not send back.

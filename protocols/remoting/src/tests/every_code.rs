@@ -5,8 +5,8 @@ use crate::codes::ALL;
 use std::time::Duration;
 
 /// Answered without any field: these ask for everything, or for nothing in particular.
-const NEED_NOTHING: [i32; 16] =
-    [21, 26, 28, 35, 106, 201, 206, 304, 305, 306, 316, 317, 319, 328, 3005, 3010];
+const NEED_NOTHING: [i32; 20] =
+    [21, 26, 28, 35, 106, 201, 206, 304, 305, 306, 311, 312, 313, 316, 317, 319, 328, 402, 3005, 3010];
 
 #[tokio::test]
 async fn every_code_is_served_or_refused_by_its_name() {

@@ -14,7 +14,10 @@ const POP: [(&str, &str); 8] = [
 ];
 
 async fn with_messages(bodies: [&'static [u8]; 3]) -> Peer {
-    let peer = Peer::new();
+    filled(Peer::new(), bodies).await
+}
+
+async fn filled(peer: Peer, bodies: [&'static [u8]; 3]) -> Peer {
     for body in bodies {
         assert_eq!(peer.send("T", "0", &[], body).await.code(), 0);
     }
@@ -34,7 +37,9 @@ fn place<'a>(record: &'a Record, point: &'a str, offset: &'a str) -> [(&'a str, 
 
 #[tokio::test]
 async fn what_is_popped_is_leased_and_settled_by_its_check_point() {
-    let peer = with_messages([b"a", b"b", b"c"]).await;
+    // A clock that stands: the lease is as long as was asked, however long the test takes.
+    let peer = Peer::at(&Arc::new(ManualClock::new(1_700_000_000_000)));
+    let peer = filled(peer, [b"a", b"b", b"c"]).await;
     let got = peer.ask(200_050, &POP, "").await;
     assert_eq!((got.code(), got.field("restNum").as_deref()), (0, Some("0")));
     assert_eq!(got.fields(&["startOffsetInfo", "msgOffsetInfo"]), ["0 0 0", "0 0 0,1,2"]);
@@ -54,6 +59,51 @@ async fn what_is_popped_is_leased_and_settled_by_its_check_point() {
         peer.ask(200_051, &place(&records[1], "1 2 3 0 0 sluice 0 1 forged", "1"), "").await.code(),
         29
     );
+}
+
+#[tokio::test]
+async fn who_only_wants_to_know_is_told_when_there_is_something_to_pop() {
+    let peer = with_messages([b"a", b"b", b"c"]).await;
+    let ask =
+        [("consumerGroup", "CG"), ("topic", "T"), ("queueId", "-1"), ("pollTime", "0"), ("bornTime", "0")];
+    let has = async || peer.ask(200_054, &ask, "").await.field("hasMsg").unwrap();
+    assert_eq!(has().await, "true");
+    assert_eq!(peer.ask(200_050, &POP, "").await.records().len(), 3);
+    assert_eq!(has().await, "false", "all of it is leased");
+    let waits = [
+        ("consumerGroup", "CG"),
+        ("topic", "T"),
+        ("queueId", "-1"),
+        ("pollTime", "30000"),
+        ("bornTime", "0"),
+    ];
+    let waiting = async { peer.ask(200_054, &waits, "").await.field("hasMsg").unwrap() };
+    let sending = async {
+        let polling = async || {
+            let fields = [("consumerGroup", "CG"), ("topic", "T"), ("queueId", "-1")];
+            peer.ask(200_055, &fields, "").await.field("pollingNum").unwrap()
+        };
+        while polling().await != "1" {
+            tokio::task::yield_now().await;
+        }
+        peer.send("T", "0", &[], b"d").await
+    };
+    let told =
+        tokio::time::timeout(std::time::Duration::from_secs(20), async { tokio::join!(waiting, sending) });
+    let (has, sent) = told.await.unwrap();
+    assert_eq!((has.as_str(), sent.code()), ("true", 0));
+    let polling = peer.ask(200_055, &ask[..3], "").await;
+    assert_eq!(polling.field("pollingNum").as_deref(), Some("0"));
+}
+
+#[tokio::test]
+async fn the_groups_that_pop_are_listed() {
+    let peer = with_messages([b"a", b"b", b"c"]).await;
+    assert_eq!(peer.ask(200, &[], r#"{"groupName":"CG"}"#).await.code(), 0);
+    assert_eq!(peer.ask(402, &[], "").await.json()["messageRequestModeMap"], serde_json::json!({}));
+    let mode = r#"{"topic":"T","consumerGroup":"CG","mode":"POP","popShareQueueNum":0}"#;
+    assert_eq!(peer.ask(401, &[], mode).await.code(), 0);
+    assert_eq!(peer.ask(402, &[], "").await.json()["messageRequestModeMap"]["T"]["CG"]["mode"], "POP");
 }
 
 #[tokio::test]
@@ -85,6 +135,39 @@ async fn a_changed_lease_ends_when_the_client_says() {
     again[5] = ("pollTime", "5000");
     let got = peer.ask(200_050, &again, "").await.records();
     assert_eq!((&got[0].body[..], got[0].attempt, got.len()), (&b"a"[..], 1, 1));
+}
+
+#[tokio::test]
+async fn what_is_popped_in_order_is_one_of_each_ordering_group_until_it_is_settled() {
+    let peer = Peer::new();
+    for (body, key) in [(&b"a1"[..], "a"), (b"a2", "a"), (b"b1", "b")] {
+        assert_eq!(peer.send("T", "0", &[("__SHARDINGKEY", key)], body).await.code(), 0);
+    }
+    let pop = async |max: &'static str| {
+        let mut fields = [&POP[..], &[("order", "true")]].concat();
+        fields[3] = ("maxMsgNums", max);
+        peer.ask(200_050, &fields, "").await
+    };
+    let first = pop("1").await.records().remove(0);
+    assert_eq!(&first.body[..], b"a1");
+    let other = pop("32").await.records();
+    assert_eq!(other.iter().map(|r| &r.body[..]).collect::<Vec<_>>(), [b"b1"]);
+    assert_eq!(pop("32").await.code(), 210, "the next of its group waits");
+    let point = first.property("POP_CK").to_owned();
+    assert_eq!(peer.ask(200_051, &place(&first, &point, "0"), "").await.code(), 0);
+    let next = pop("32").await.records();
+    assert_eq!(next.iter().map(|r| &r.body[..]).collect::<Vec<_>>(), [b"a2"]);
+}
+
+/// As it arrives: a binary header has room for the lower 16 bits of a code.
+#[tokio::test]
+async fn a_client_with_binary_headers_pops_too() {
+    let peer = with_messages([b"a", b"b", b"c"]).await;
+    assert_eq!(peer.ask(200_050 & 0xFFFF, &POP, "").await.code(), 3);
+    let peer = Peer { spelling: Spelling::Binary, ..peer };
+    assert_eq!(peer.ask(200_050 & 0xFFFF, &POP, "").await.records().len(), 3);
+    // A code that nobody has.
+    assert_eq!(peer.ask(31_000, &[], "").await.code(), 3);
 }
 
 #[tokio::test]

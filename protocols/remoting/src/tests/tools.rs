@@ -57,7 +57,8 @@ async fn topics_are_made_changed_listed_and_deleted() {
     assert_eq!(put("3", &[]).await, 0);
     assert_eq!(put("3", &[("attributes", "+queue.type=BatchCQ")]).await, 1);
     assert_eq!(put("3", &[("topicSysFlag", "0")]).await, 0);
-    assert_eq!(put("3", &[("topicSysFlag", "1")]).await, 29);
+    assert_eq!(put("3", &[("topicSysFlag", "4")]).await, 29);
+    assert_eq!(put("3", &[("attributes", "+message.type=LITE")]).await, 1);
     let config = peer.ask(351, &[("topic", "T")], "").await.json();
     assert_eq!(
         (&config["writeQueueNums"], &config["attributes"]["message.type"]),
@@ -79,6 +80,55 @@ async fn topics_are_made_changed_listed_and_deleted() {
     assert_eq!(peer.ask(216, &[("topic", "T")], "").await.code(), 0);
     assert_eq!(peer.ask(351, &[("topic", "T")], "").await.code(), 17);
     assert_eq!(peer.ask(202, &[("topic", "T")], "").await.code(), 17);
+}
+
+#[tokio::test]
+async fn topics_of_units_are_listed() {
+    let peer = Peer::new();
+    let put = async |topic: &str, flags: &str| {
+        let fields = [("topic", topic), ("readQueueNums", "1"), ("writeQueueNums", "1"), ("perm", "6")];
+        let fields = [&fields[..], &[("topicFilterType", "SINGLE_TAG"), ("topicSysFlag", flags)]].concat();
+        assert_eq!(peer.ask(17, &fields, "").await.code(), 0);
+    };
+    for (topic, flags) in
+        [("None", "0"), ("Unit", "1"), ("Sub", "2"), ("Both", "3"), ("Was", "3"), ("Was", "0")]
+    {
+        put(topic, flags).await;
+    }
+    for (code, topics) in
+        [(311, json!(["Both", "Unit"])), (312, json!(["Both", "Sub"])), (313, json!(["Sub"]))]
+    {
+        assert_eq!(peer.ask(code, &[], "").await.json()["topicList"], topics, "{code}");
+    }
+    let config = peer.ask(351, &[("topic", "Both")], "").await.json();
+    assert_eq!((&config["topicSysFlag"], &config["attributes"]), (&json!(3), &json!({})));
+    let route = peer.ask(105, &[("topic", "Both")], "").await.json();
+    assert_eq!(route["queueDatas"][0]["topicSysFlag"], json!(3));
+    // Told nothing of units, a topic keeps its flags.
+    let fields = [("topic", "Both"), ("readQueueNums", "2"), ("writeQueueNums", "2"), ("perm", "6")];
+    assert_eq!(peer.ask(17, &fields, "").await.code(), 0);
+    assert_eq!(peer.ask(351, &[("topic", "Both")], "").await.json()["topicSysFlag"], json!(3));
+}
+
+#[tokio::test]
+async fn a_topic_takes_only_the_kind_of_message_that_it_is_for() {
+    let peer = Peer::new();
+    let kinds: [(&str, &[(&str, &str)]); 4] = [
+        ("NORMAL", &[]),
+        ("FIFO", &[("__SHARDINGKEY", "s")]),
+        ("DELAY", &[("TIMER_DELAY_MS", "60000")]),
+        ("TRANSACTION", &[("TRAN_MSG", "true"), ("PGROUP", "PG")]),
+    ];
+    for (topic, _) in kinds {
+        let kind = format!("+message.type={topic}");
+        let fields = [("topic", topic), ("readQueueNums", "1"), ("writeQueueNums", "1"), ("perm", "6")];
+        let fields = [&fields[..], &[("topicFilterType", "SINGLE_TAG"), ("attributes", &kind[..])]].concat();
+        assert_eq!(peer.ask(17, &fields, "").await.code(), 0);
+        for (kind, properties) in kinds {
+            let got = peer.send(topic, "0", properties, b"x").await;
+            assert_eq!(got.code() == 0, kind == topic, "{kind} to {topic}: {}", got.remark());
+        }
+    }
 }
 
 #[tokio::test]
@@ -348,9 +398,74 @@ async fn several_topics_and_groups_are_made_at_once() {
 #[tokio::test]
 async fn what_is_not_offered_is_refused_by_name() {
     let peer = Peer::new();
-    let notify = peer.ask(200_054, &[], "").await;
-    assert_eq!((notify.code(), notify.remark()), (3, "request type 200054 (NOTIFICATION) not supported"));
+    let back = peer.ask(200_056, &[], "").await;
+    assert_eq!((back.code(), back.remark()), (3, "request type 200056 (POP_ROLLBACK) not supported"));
     let odd = peer.ask(31_000, &[], "").await;
     assert_eq!((odd.code(), odd.remark()), (3, "request type 31000 not supported"));
     assert_eq!(peer.ask(25, &[], "a=b").await.code(), 16);
+}
+
+#[tokio::test]
+async fn settings_are_changed_while_running_all_or_none() {
+    let peer = Peer::new();
+    let shown = async || peer.ask(26, &[], "").await.text();
+    assert!(shown().await.contains("autoCreateTopicEnable=true\n"));
+    let refused = peer.ask(25, &[], "autoCreateTopicEnable=false\nmaxMessageSize=9").await;
+    assert_eq!(refused.code(), 16);
+    assert!(refused.remark().contains("broker.max_message_size"), "{}", refused.remark());
+    assert!(shown().await.contains("autoCreateTopicEnable=true\n"), "none of them");
+    let change = "autoCreateTopicEnable=false\ndefaultTopicQueueNums=3\nfileReservedTime=12\ntransactionTimeOut=100\n\
+                  transactionCheckInterval=200\ntransactionCheckMax=2\n";
+    assert_eq!(peer.ask(25, &[], change).await.code(), 0);
+    let now = shown().await;
+    assert!(change.lines().all(|line| now.contains(&format!("{}\n", line.trim()))), "{now}");
+    assert_eq!(peer.send("new", "0", &[], b"x").await.code(), 17, "no topic is made any more");
+    assert_eq!(peer.ask(105, &[("topic", "TBW102")], "").await.code(), 17, "and clients are not told to try");
+    assert_eq!(peer.ask(25, &[], "autoCreateTopicEnable=true").await.code(), 0);
+    assert_eq!(peer.send("new", "0", &[], b"x").await.code(), 0);
+    for wrong in ["fileReservedTime=soon", "transactionCheckMax=0", "defaultTopicQueueNums=0", "nonsense"] {
+        assert_eq!(peer.ask(25, &[], wrong).await.code(), 29, "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_group_got_is_a_rate() {
+    let peer = Peer::new();
+    for _ in 0..6 {
+        peer.send("T", "0", &[], b"x").await;
+    }
+    peer.heartbeat("c", "CG", "T", "*").await;
+    assert_eq!(peer.pull("CG", "T", "0", "0", "4").await.records().len(), 6);
+    let stats = peer.ask(315, &[("statsName", "GROUP_GET_NUMS"), ("statsKey", "T@CG")], "").await.json();
+    assert_eq!((&stats["statsMinute"]["sum"], &stats["statsDay"]["sum"]), (&json!(6), &json!(6)));
+    let consumed =
+        peer.ask(15, &[("consumerGroup", "CG"), ("topic", "T"), ("queueId", "0"), ("commitOffset", "6")], "");
+    assert_eq!(consumed.await.code(), 0);
+    let text = peer.ask(208, &[("consumerGroup", "CG")], "").await.text();
+    assert!(text.starts_with("{\"consumeTps\":0.1,"), "{text}");
+}
+
+#[tokio::test]
+async fn names_are_as_long_as_stock_brokers_allow() {
+    let peer = Peer::new();
+    let group = |length: usize| format!("{{\"groupName\":\"{}\"}}", "g".repeat(length));
+    assert_eq!(peer.ask(200, &[], group(120)).await.code(), 0);
+    let long = peer.ask(200, &[], group(121)).await;
+    assert_eq!(long.code(), 29);
+    assert!(long.remark().contains("longer than group max length: 120"), "{}", long.remark());
+    assert_eq!(peer.heartbeat("c", &"h".repeat(120), "T", "*").await.code(), 0);
+    assert_eq!(peer.heartbeat("c", &"h".repeat(121), "T", "*").await.code(), 29);
+    let topic = async |name: String| {
+        let fields = [("topic", &name[..]), ("readQueueNums", "1"), ("writeQueueNums", "1"), ("perm", "6")];
+        peer.ask(17, &fields, "").await.code()
+    };
+    assert_eq!((topic("t".repeat(127)).await, topic("t".repeat(128)).await), (0, 29));
+    assert_eq!(
+        (topic("a.b".into()).await, topic("a b".into()).await, topic("%|_-Az9".into()).await),
+        (29, 29, 0)
+    );
+    let retry = async |length: usize| {
+        peer.send(&format!("%RETRY%{}", "r".repeat(length)), "0", &[], b"x").await.code()
+    };
+    assert_eq!(retry(120).await, 0);
 }

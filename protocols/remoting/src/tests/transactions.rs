@@ -4,21 +4,13 @@ use super::*;
 use crate::checks::question;
 use crate::codec;
 use bytes::BytesMut;
-use sluice_auth::Auth;
-use sluice_broker::{ClientEvent, Config as Rules};
+use sluice_broker::ClientEvent;
 use sluice_model::ManualClock;
-use sluice_store::MemoryLog;
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
 const HALF: [(&str, &str); 4] = [("TRAN_MSG", "true"), ("PGROUP", "PG"), ("UNIQ_KEY", "U1"), ("k", "v")];
-
-fn peer_at(clock: &Arc<ManualClock>) -> Peer {
-    let log = Arc::new(MemoryLog::new());
-    let broker = Broker::open(log, Arc::new(Auth::open()), clock.clone(), Rules::default()).unwrap();
-    Peer::with(broker, Config::default())
-}
 
 /// The fields by which a client ends the transaction of this answer.
 fn place(sent: &Got) -> (String, String) {
@@ -99,7 +91,7 @@ async fn what_cannot_be_prepared() {
 #[tokio::test]
 async fn a_producer_that_has_said_so_is_asked() {
     let clock = Arc::new(ManualClock::new(1_700_000_000_000));
-    let peer = peer_at(&clock);
+    let peer = Peer::at(&clock);
     let list = [&HALF[..], &[("CHECK_IMMUNITY_TIME_IN_SECONDS", "60")]].concat();
     let sent = peer.send("T", "1", &list, b"x").await;
     assert_eq!(peer.heartbeat("c1", "CG", "Other", "*").await.code(), 0);
@@ -139,7 +131,7 @@ async fn a_producer_that_has_said_so_is_asked() {
 #[tokio::test]
 async fn a_delayed_message_can_be_recalled() {
     let clock = Arc::new(ManualClock::new(1_700_000_000_000));
-    let peer = peer_at(&clock);
+    let peer = Peer::at(&clock);
     let sent = peer.send("T", "0", &[("TIMER_DELAY_MS", "60000"), ("UNIQ_KEY", "U7")], b"x").await;
     let handle = sent.field("recallHandle").unwrap();
     let words = base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE, &handle).unwrap();

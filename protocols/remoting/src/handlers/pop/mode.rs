@@ -1,4 +1,4 @@
-//! Who pops and who pulls: QUERY_ASSIGNMENT (400) and SET_MESSAGE_REQUEST_MODE (401).
+//! Who pops and who pulls: QUERY_ASSIGNMENT (400), SET_MESSAGE_REQUEST_MODE (401), GET_ALL_MESSAGE_REQUEST_MODE (402).
 //!
 //! The one idea to know: a stock consumer with `clientRebalance=false` asks which queues are its own. For a group that pops
 //! a topic the answer is "any queue", for every member. The retries of such a topic are among what is popped, so nobody
@@ -9,10 +9,11 @@ use crate::codes::response::NO_PERMISSION;
 use crate::errors::Failure;
 use crate::response::Response;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+use sluice_auth::Action;
 use sluice_broker::GroupSpec;
 use sluice_model::{ErrorKind, GroupName, TopicName};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The group's attribute: the topics that it pops, with blanks between them.
 const POPS: &str = "remoting.pop";
@@ -148,6 +149,20 @@ pub(in super::super) async fn set(call: Call) -> Result<Response> {
     }
     broker.put_group(&call.session, &group, spec).await?;
     Ok(Response::success())
+}
+
+/// 402: every group that pops, by topic. What is not in it is pulled.
+pub(in super::super) fn all(call: &Call) -> Result<Response> {
+    call.node.broker.permit_cluster(&call.session, Action::Get)?;
+    let mut modes: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
+    for group in call.node.broker.groups(&call.session, None, usize::MAX)? {
+        let name = group.name.as_str();
+        for topic in topics(&group.spec) {
+            let mode = json!({ "consumerGroup": name, "mode": "POP", "popShareQueueNum": 0, "topic": topic.as_str() });
+            modes.entry(topic).or_default().insert(name.to_owned(), mode);
+        }
+    }
+    Ok(Response::success().body(json::write(&json!({ "messageRequestModeMap": modes }))?))
 }
 
 #[cfg(test)]

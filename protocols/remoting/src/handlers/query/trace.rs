@@ -51,6 +51,8 @@ pub(super) async fn of(call: &Call, id: &str) -> Result<Vec<StoredMessage>> {
         let more = call.node.broker.trace(&call.session, &request).await?;
         trace.events.extend(more.events);
         trace.next = more.next;
+        // The first part tells of all copies that there are, the later ones what happened to them.
+        trace.events.sort_by_key(|event| event.at);
     }
     let writer = Writer { call, id, trace: &trace, topic: TopicName::new(TRACE_TOPIC)? };
     Ok(writer.messages())
@@ -67,7 +69,8 @@ impl Writer<'_> {
     fn messages(&self) -> Vec<StoredMessage> {
         let events = &self.trace.events;
         let told = events.iter().enumerate().filter_map(|(n, event)| {
-            let (text, peer) = self.records(event, events.get(n + 1..).unwrap_or_default())?;
+            let (before, rest) = (events.get(..n)?, events.get(n + 1..)?);
+            let (text, peer) = self.records(event, before, rest)?;
             Some(self.message(event.at, event.locator, text, peer))
         });
         (0..).zip(told).map(|(offset, message)| StoredMessage { offset, ..message }).collect()
@@ -86,11 +89,16 @@ impl Writer<'_> {
         StoredMessage { topic, queue, offset, locator, size: 0, stored: at, message }
     }
 
-    /// What is said of one event, given those that follow it, and the address of who did it.
-    fn records(&self, event: &TraceEvent, rest: &[TraceEvent]) -> Option<(String, Option<SocketAddr>)> {
+    /// What is said of one event, given those before and behind it, and the address of who did it.
+    fn records(
+        &self,
+        event: &TraceEvent,
+        before: &[TraceEvent],
+        rest: &[TraceEvent],
+    ) -> Option<(String, Option<SocketAddr>)> {
         let record = self.trace.messages.iter().find(|message| message.locator == event.locator)?;
         match &event.step {
-            TraceStep::Stored if self.waited(event) => None,
+            TraceStep::Stored if has_waited(before) => None,
             TraceStep::Stored => Some(self.sent(event, record, kind::NORMAL)),
             TraceStep::Delayed { .. } => Some(self.sent(event, record, kind::DELAYED)),
             TraceStep::Prepared => Some(self.sent(event, record, kind::HALF)),
@@ -110,26 +118,28 @@ impl Writer<'_> {
                     taker.as_ref().map(|(_, peer)| *peer),
                 ))
             }
-            // Queue consumers leave only this.
+            // Queue consumers leave only this, and copies of what they refused.
+            TraceStep::OffsetBehind if is_refused(before, event, record.message.attempt) => None,
             TraceStep::OffsetBehind => Some((
                 self.consumed(event, record, record.message.attempt, Some((event.at, End::Success))),
                 None,
             )),
-            TraceStep::Retried { attempts, until } if *until > event.at => {
-                let retries = attempts.saturating_sub(1);
-                Some((self.consumed(event, record, retries, Some((event.at, End::Failed))), None))
+            // A dead letter that is given to its group again begins at no attempts.
+            TraceStep::Retried { attempts: attempts @ 1.., .. } if !is_due_retry(before, event) => {
+                Some((self.consumed(event, record, attempts - 1, Some((event.at, End::Failed))), None))
             }
+            TraceStep::DeadLettered { .. } if !self.leases(event) => Some((
+                self.consumed(event, record, record.message.attempt, Some((event.at, End::Failed))),
+                None,
+            )),
             _ => None,
         }
     }
 
-    /// It is a message's second record: as it was sent is told by the first.
-    fn waited(&self, event: &TraceEvent) -> bool {
-        self.trace
-            .events
-            .iter()
-            .take_while(|other| *other != event)
-            .any(|other| matches!(other.step, TraceStep::Delayed { .. } | TraceStep::Prepared))
+    /// The members of the event's group take messages under lease: each delivery is told, and how it ended.
+    fn leases(&self, event: &TraceEvent) -> bool {
+        let mut own = self.trace.events.iter().filter(|other| other.group == event.group);
+        own.any(|other| matches!(other.step, TraceStep::Delivered { .. }))
     }
 
     fn region(&self) -> &str {
@@ -206,6 +216,38 @@ impl Writer<'_> {
         }
         text
     }
+}
+
+/// It is a message's second record: as it was sent is told by the first.
+fn has_waited(before: &[TraceEvent]) -> bool {
+    before.iter().any(|other| matches!(other.step, TraceStep::Delayed { .. } | TraceStep::Prepared))
+}
+
+/// The group's offset has passed a record that it had refused: since it came to stand before the record there is a copy
+/// for another try, or among the dead letters, which tells of it.
+fn is_refused(before: &[TraceEvent], behind: &TraceEvent, attempt: u32) -> bool {
+    let is_own = |other: &TraceEvent| other.group == behind.group;
+    let went_back = |other: &TraceEvent| {
+        is_own(other) && other.locator == behind.locator && other.step == TraceStep::OffsetBefore
+    };
+    let tries = before.rsplit(went_back).next().unwrap_or_default();
+    tries.iter().filter(|other| is_own(other) && other.locator > behind.locator).any(|other| {
+        match other.step {
+            TraceStep::Retried { attempts, .. } => attempts > attempt,
+            TraceStep::DeadLettered { .. } => true,
+            _ => false,
+        }
+    })
+}
+
+/// Of a retry there are two records: one while it waits, which has told that the try before failed, and this one.
+fn is_due_retry(before: &[TraceEvent], event: &TraceEvent) -> bool {
+    let TraceStep::Retried { attempts: own, until } = event.step else { return false };
+    let waited = |other: &TraceEvent| match other.step {
+        TraceStep::Retried { attempts, until } => attempts == own && until > other.at,
+        _ => false,
+    };
+    until <= event.at && before.iter().any(|other| other.group == event.group && waited(other))
 }
 
 /// How a delivery ended, if it has.

@@ -111,7 +111,7 @@ pub(super) async fn lagging(call: Call) -> Result<Response> {
         }
         let mut of_group = Vec::with_capacity(of_topics.len());
         for progress in of_topics.values() {
-            of_group.push(stats::consume_stats(&call, progress).await?);
+            of_group.push(stats::consume_stats(&call, &group.name, progress).await?);
         }
         if !of_group.is_empty() {
             lists.push(format!("{{\"{}\":[{}]}}", group.name, of_group.join(",")));

@@ -11,11 +11,12 @@ mod name_server;
 mod users;
 
 use super::{Answer, Call, groups, not_supported, topics};
-use crate::codes::{request::*, response::REQUEST_CODE_NOT_SUPPORTED};
+use crate::codec::Spelling;
+use crate::codes::{of_lower_bits, request::*, response::REQUEST_CODE_NOT_SUPPORTED};
 use crate::errors::Failure;
 use sluice_model::{Error, ErrorKind};
 
-pub(super) fn dispatch(call: Call) -> Answer {
+pub(super) fn dispatch(mut call: Call) -> Answer {
     match call.frame.head.code {
         AUTH_CREATE_USER => Answer::later(users::create(call)),
         AUTH_UPDATE_USER => Answer::later(users::update(call)),
@@ -46,13 +47,22 @@ pub(super) fn dispatch(call: Call) -> Answer {
         WIPE_WRITE_PERM_OF_BROKER => Answer::now(name_server::write_permission(&call, false)),
         ADD_WRITE_PERM_OF_BROKER => Answer::now(name_server::write_permission(&call, true)),
         GET_TOPICS_BY_CLUSTER => Answer::now(name_server::topics_of_cluster(&call)),
+        GET_UNIT_TOPIC_LIST | GET_HAS_UNIT_SUB_TOPIC_LIST | GET_HAS_UNIT_SUB_UNUNIT_TOPIC_LIST => {
+            Answer::now(name_server::topics_of_units(&call))
+        }
         GET_NAMESRV_CONFIG => Answer::now(name_server::settings(&call)),
         UPDATE_NAMESRV_CONFIG => Answer::now(Err(name_server::change_settings())),
-        UPDATE_BROKER_CONFIG => Answer::now(Err(broker::change_settings(&call))),
+        UPDATE_BROKER_CONFIG => Answer::later(broker::change_settings(call)),
         VIEW_BROKER_STATS_DATA => Answer::later(broker::statistics(call)),
         CLEAN_EXPIRED_CONSUMEQUEUE | CLEAN_UNUSED_TOPIC => Answer::now(broker::clean(&call)),
         UPDATE_AND_CREATE_ACL_CONFIG..=GET_BROKER_CLUSTER_ACL_CONFIG => Answer::now(Err(acl_1(&call))),
-        code => Answer::now(Err(not_supported(code))),
+        code => match of_lower_bits(code).filter(|_| call.frame.spelling == Spelling::Binary) {
+            Some(code) => {
+                call.frame.head.code = code;
+                super::dispatch(call)
+            }
+            None => Answer::now(Err(not_supported(code))),
+        },
     }
 }
 

@@ -5,6 +5,7 @@
 //! clients get with a topic's route. It is kept as an attribute of its topic, so it lasts as long as the topic does.
 
 use super::super::{Call, Result, json, topics};
+use crate::codes::request::{GET_HAS_UNIT_SUB_TOPIC_LIST, GET_UNIT_TOPIC_LIST};
 use crate::codes::response::{INVALID_PARAMETER, NO_PERMISSION, QUERY_NOT_FOUND, REQUEST_CODE_NOT_SUPPORTED};
 use crate::errors::Failure;
 use crate::response::Response;
@@ -118,6 +119,19 @@ pub(super) fn topics_of_cluster(call: &Call) -> Result<Response> {
         ));
     }
     topics::names(call)
+}
+
+/// 311 to 313: the topics of units: those of a unit, those that units subscribe to, and those that only the latter are.
+pub(super) fn topics_of_units(call: &Call) -> Result<Response> {
+    let (asked, wanted) = match call.frame.head.code {
+        GET_UNIT_TOPIC_LIST => (1, 1),
+        GET_HAS_UNIT_SUB_TOPIC_LIST => (2, 2),
+        _ => (3, 2),
+    };
+    let topics = topics::every(call)?;
+    let listed = topics.iter().filter(|topic| topics::unit_of(&topic.spec) & asked == wanted);
+    let topic_list = listed.map(|topic| topic.name.as_str()).collect();
+    Ok(Response::success().body(json::write(&json::TopicList { topic_list, broker_addr: None })?))
 }
 
 /// 319: the few facts of the name server's configuration, as Java properties.

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use sluice_broker::Broker;
 use sluice_net::Protocol;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -44,7 +44,11 @@ pub struct App {
     waiting: Mutex<Waiting>,
     /// When the front-end was made.
     pub started: u64,
+    /// What our request ids begin with.
+    id_prefix: String,
     requests: AtomicU64,
+    /// Requests that are being answered.
+    in_flight: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -56,10 +60,13 @@ struct Waiting {
 impl App {
     pub fn new(broker: Broker, config: Config, metrics: PrometheusHandle) -> Arc<Self> {
         let units = (config.max_body_memory.bytes() / MEMORY_UNIT).clamp(1, Semaphore::MAX_PERMITS);
+        crate::counts::describe();
+        let started = broker.now();
         let attempts = Attempts::new(config.max_attempts, config.max_attempt_bytes.bytes());
         Arc::new(Self {
-            started: broker.now(),
-            mq: MqState::new(broker.now()),
+            started,
+            id_prefix: format!("{started:x}-"),
+            mq: MqState::new(started),
             broker,
             config,
             metrics,
@@ -72,6 +79,7 @@ impl App {
             websocket: OnceLock::new(),
             waiting: Mutex::default(),
             requests: AtomicU64::new(0),
+            in_flight: AtomicUsize::new(0),
         })
     }
 
@@ -82,7 +90,24 @@ impl App {
 
     /// A request id of our own: when we started, and which request it is.
     pub fn request_id(&self) -> String {
-        format!("{:x}-{:x}", self.started, self.requests.fetch_add(1, Ordering::Relaxed))
+        let number = self.requests.fetch_add(1, Ordering::Relaxed);
+        let digits = (u64::BITS - (number | 1).leading_zeros()).div_ceil(4);
+        // As long as it will be: what becomes a header's value is then not moved.
+        let mut id = String::with_capacity(self.id_prefix.len() + digits as usize);
+        id.push_str(&self.id_prefix);
+        id.extend((0..digits).rev().filter_map(|n| char::from_digit((number >> (4 * n)) as u32 & 15, 16)));
+        id
+    }
+
+    /// Counts a request until its answer begins; the guard goes with it, whatever becomes of it.
+    pub fn in_flight(self: &Arc<Self>) -> InFlight {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        InFlight(Arc::clone(self))
+    }
+
+    /// How many requests are being answered.
+    pub fn requests_in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
     }
 
     /// A delivery was settled, by whichever call.
@@ -111,6 +136,15 @@ impl App {
         Arc::clone(&self.body_memory)
             .try_acquire_many_owned(units)
             .map_err(|_| Problem::new(Code::Overloaded, "too many request bodies at once"))
+    }
+}
+
+/// One request that is being answered.
+pub struct InFlight(Arc<App>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -71,6 +71,12 @@ pub async fn login(
     let bearer = matches!(shown, Shown::Bearer(_) | Shown::InQuery(_));
     let peer = forwarded::client(app, &head.headers, caller.peer);
     let session = match (&shown, caller.certificate.as_deref()) {
+        (Shown::Basic(..), _) if !caller.secure && !app.config.plain_basic => {
+            return Err(Problem::new(
+                Code::Forbidden,
+                "passwords are taken over TLS alone (http.plain_basic)",
+            ));
+        }
         (Shown::Basic(user, password), _) => {
             // Hashing takes long and much; the other ways in are not to carry its room.
             Box::pin(app.broker.login(Credentials::Password { user, password }, peer)).await
@@ -217,4 +223,44 @@ fn host<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Result<Option<&'a str>, Pro
 
 fn wrong(detail: &str) -> Problem {
     Problem::new(Code::Unauthenticated, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Config;
+    use axum::body::Body;
+    use http::Request;
+    use metrics_exporter_prometheus::PrometheusBuilder;
+    use sluice_auth::Auth;
+    use sluice_broker::Broker;
+    use sluice_model::SystemClock;
+    use sluice_store::MemoryLog;
+    use std::sync::Arc;
+
+    #[tokio::test]
+    async fn passwords_are_taken_over_tls_alone_where_that_is_said() {
+        for (plain_basic, secure, credentials, taken) in [
+            (true, false, "Basic YTpi", true),
+            (false, true, "Basic YTpi", true),
+            (false, false, "Basic YTpi", false),
+            (false, false, "Bearer a.b.c", true),
+        ] {
+            let (log, clock) = (Arc::new(MemoryLog::new()), Arc::new(SystemClock));
+            let broker = Broker::open(log, Arc::new(Auth::open()), clock, Default::default()).unwrap();
+            let metrics = PrometheusBuilder::new().build_recorder().handle();
+            let app = App::new(broker, Config { plain_basic, ..Config::default() }, metrics);
+            let request = Request::get("/v1/whoami").header(AUTHORIZATION, credentials).body(()).unwrap();
+            let head = request.into_parts().0;
+            let caller = Caller { secure, ..Caller::default() };
+            let mut body =
+                RequestBody::new(Body::empty(), &head.headers, app.clone(), caller.tracker.clone());
+            let code = login(&app, &head, &mut body, &caller, false)
+                .await
+                .map(drop)
+                .map_err(|problem| problem.code());
+            let wanted = if taken { Ok(()) } else { Err(Code::Forbidden) };
+            assert_eq!(code, wanted, "{credentials} {plain_basic} {secure}");
+        }
+    }
 }

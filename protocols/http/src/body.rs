@@ -5,9 +5,10 @@
 
 use crate::app::{App, MEMORY_UNIT};
 use crate::coding::{Coding, Decoder};
+use crate::counts;
 use crate::errors::{Code, Problem};
 use axum::body::Body;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::FutureExt;
 use http_body::Body as _;
 use http_body_util::BodyExt;
@@ -60,25 +61,28 @@ impl RequestBody {
         self.check_declared(limit, over)?;
         let mut deadline = None;
         let mut pieces: Vec<Bytes> = Vec::new();
+        let mut last = Bytes::new();
         let mut total = 0;
-        loop {
-            let Some(chunk) = self.chunk_by(&mut deadline).await? else { break };
+        while let Some(chunk) = self.chunk_by(&mut deadline).await? {
             total += chunk.len();
             if total > limit {
                 return Err(too_large(limit, over).closing());
             }
             self.account(total)?;
-            // A byte-by-byte sender must not make us keep one allocation per byte.
-            match pieces.last() {
-                Some(last) if last.len() + chunk.len() <= SMALL_PIECE => {
-                    let merged = [last.as_ref(), chunk.as_ref()].concat();
-                    pieces.pop();
-                    pieces.push(merged.into());
-                }
-                _ => pieces.push(chunk),
+            if last.is_empty() {
+                last = chunk;
+            } else if last.len() + chunk.len() <= SMALL_PIECE {
+                // A byte-by-byte sender must not make us keep one allocation per byte.
+                last = [last.as_ref(), chunk.as_ref()].concat().into();
+            } else {
+                pieces.push(std::mem::replace(&mut last, chunk));
             }
         }
-        Ok(join(pieces, total))
+        if pieces.is_empty() {
+            return Ok(last); // most bodies come in one piece, which is then not copied
+        }
+        pieces.push(last);
+        Ok(pieces.concat().into())
     }
 
     /// Undoes this coding from here on.
@@ -191,18 +195,6 @@ impl Drop for RequestBody {
     }
 }
 
-/// Most bodies come in one piece, which is then not copied.
-fn join(mut pieces: Vec<Bytes>, total: usize) -> Bytes {
-    if pieces.len() <= 1 {
-        return pieces.pop().unwrap_or_default();
-    }
-    let mut whole = BytesMut::with_capacity(total);
-    for piece in &pieces {
-        whole.extend_from_slice(piece);
-    }
-    whole.freeze()
-}
-
 async fn discard(mut body: Body) {
     let mut left = LINGER_BYTES;
     while let Some(Ok(frame)) = body.frame().await {
@@ -212,6 +204,7 @@ async fn discard(mut body: Body) {
 }
 
 fn too_large(limit: usize, over: Code) -> Problem {
+    counts::too_large();
     Problem::new(over, format!("the request body is larger than {limit} bytes")).with("limit", limit as u64)
 }
 

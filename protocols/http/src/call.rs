@@ -71,6 +71,8 @@ pub struct Call {
     pub path: Vec<String>,
     pub query: Query,
     pub headers: HeaderMap,
+    /// The headers ask for nothing special.
+    pub plain: bool,
     pub body: RequestBody,
     /// What names are within; empty for none.
     pub namespace: Box<str>,
@@ -196,6 +198,11 @@ impl Call {
 
     /// The best of the offered media types by `Accept`; the first offered one when the client does not care.
     pub fn accept<'a>(&self, offered: &[&'a str]) -> Result<&'a str, Problem> {
+        if self.plain
+            && let Some(first) = offered.first()
+        {
+            return Ok(first);
+        }
         let accept: Vec<&str> =
             self.headers.get_all(header::ACCEPT).iter().filter_map(|v| v.to_str().ok()).collect();
         if accept.is_empty() {

@@ -4,6 +4,7 @@
 //! step gives goes into a sink that is full when the body has grown out of proportion; so at no moment is there more in
 //! memory than one bounded piece, whatever the bytes say.
 
+use crate::counts;
 use crate::errors::{Code, Problem};
 use bytes::{Buf, Bytes};
 use http::HeaderMap;
@@ -232,6 +233,7 @@ impl Decoder {
 fn wrong(error: io::Error, max_ratio: u64) -> Problem {
     if error.get_ref().is_some_and(|inner| inner.is::<TooLarge>()) {
         let detail = format!("the body unpacks to more than {max_ratio} times its size");
+        counts::too_large();
         return Problem::new(Code::BodyTooLarge, detail).with("ratio", max_ratio).closing();
     }
     Problem::new(Code::BadRequest, "the body is not what its Content-Encoding says, or not whole").closing()

@@ -18,7 +18,7 @@ const WORTH_IT: u64 = 1 << 10;
 /// Compresses an answer if that is wanted and of use.
 pub(crate) fn answer(accept: &[HeaderValue], is_head: bool, mut response: Response) -> Response {
     let size = response.body().size_hint().exact();
-    if !is_compressible(&response) || size.is_none_or(|size| size < WORTH_IT) || is_head {
+    if is_head || size.is_none_or(|size| size < WORTH_IT) || !is_compressible(&response) {
         return response;
     }
     response.headers_mut().append(header::VARY, HeaderValue::from_static("accept-encoding"));

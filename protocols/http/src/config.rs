@@ -60,12 +60,18 @@ pub struct Config {
     /// Proxies whose word counts about who asks, in `Forwarded` or `X-Forwarded-For`, as `10.0.0.1` or `10.0.0.0/8` [none]: an
     /// address that anybody could write there would pass for one that policies trust.
     pub trusted_proxies: Vec<SourceNet>,
+    /// Take passwords (`Basic`) on connections without TLS [true]: whoever is on the way can read them there, and behind a
+    /// proxy that ends TLS they come so all the same.
+    pub plain_basic: bool,
     /// The origins whose web pages may call this interface, as in `https://shop.example.com`; `*` is every one [none]. A
     /// page has to know and say a user's secret or token; what a browser adds by itself is never asked for.
     pub cors_origins: Vec<AllowedOrigin>,
     /// The origins whose web pages may open a WebSocket, as in `https://shop.example.com`; `*` is every one [none]. Pages
     /// of the server's own address always may, and so may programs, which send no origin.
     pub websocket_origins: Vec<AllowedOrigin>,
+    /// Ask who wants to see `/metrics` [true], on this port and on one of their own (`listen.metrics`): it takes `Get` on
+    /// `Cluster`. Without it, numbers are there for everybody who reaches the port, and nothing but numbers.
+    pub metrics_login: bool,
     /// How long a WebSocket may be quiet before it is pinged [30s]: proxies cut connections that are silent for a minute.
     pub websocket_ping: Span,
     /// How often an idle stream sends a sign of life [15s]: proxies cut connections that are silent for 30 s.
@@ -101,8 +107,10 @@ impl Default for Config {
             max_attempt_bytes: ByteSize::mib(64),
             max_query_token_life: Span::secs(3600),
             trusted_proxies: Vec::new(),
+            plain_basic: true,
             cors_origins: Vec::new(),
             websocket_origins: Vec::new(),
+            metrics_login: true,
             websocket_ping: Span::secs(30),
             heartbeat: Span::secs(15),
             mq: MqConfig::default(),

@@ -59,7 +59,9 @@ pub(crate) async fn serve(app: &Arc<App>, router: &Arc<Router>, conn: Connection
     // The future is made anew for each request, so that a connection that rests has no room for it.
     let service = service_fn(move |request: Request<Incoming>| {
         let (serving, fault) = (activity.begin(), activity.head_fault());
-        Box::pin(answer(Arc::clone(&router), request, Arc::clone(&caller), serving, fault))
+        // What is left of a body after the answer is no head.
+        let request = request.map(|body| Body::new(Received { body, _serving: serving.clone() }));
+        Box::pin(answer(Arc::clone(&router), Box::new(request), Arc::clone(&caller), serving, fault))
     });
     if http2 {
         // Few connections speak it, and all would have its room.
@@ -146,18 +148,14 @@ fn http2_builder(app: &App) -> http2::Builder<TokioExecutor> {
 
 async fn answer(
     router: Arc<Router>,
-    request: Request<Incoming>,
+    request: Box<Request<Body>>,
     caller: Arc<Caller>,
     serving: Serving,
     fault: Option<&'static str>,
 ) -> Result<http::Response<Served>, Infallible> {
     let response = match fault {
         Some(fault) => Problem::new(Code::BadRequest, fault).closing().respond(None, None),
-        // What is left of a body after the answer is no head.
-        None => {
-            let request = request.map(|body| Body::new(Received { body, _serving: serving.clone() }));
-            router.answer(request, caller).await
-        }
+        None => router.answer(request, caller).await,
     };
     Ok(response.map(|body| Served { body, _serving: serving }))
 }

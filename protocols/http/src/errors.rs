@@ -3,6 +3,7 @@
 //! A [`Code`] is the stable machine word and fixes the status; [`Problem`] adds what is known of this occurrence. The
 //! match from [`ErrorKind`] is exhaustive: a new kind must find its code here.
 
+use crate::counts;
 use axum::response::{IntoResponse, Response};
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
@@ -295,6 +296,7 @@ impl Problem {
 
     /// The answer.
     pub fn respond(self, instance: Option<&str>, request_id: Option<&str>) -> Response {
+        counts::problem(self.code.as_str());
         let mut body = Value::Object(self.document(instance, request_id)).to_string();
         body.push('\n');
         let mut response = (self.code.status(), body).into_response();

@@ -65,6 +65,7 @@ async fn check(headers: &HeaderMap, get: &'static Route, call: &Call) -> Result<
         namespace: call.namespace.clone(),
         query: Query::default(),
         headers: HeaderMap::new(),
+        plain: true,
         body: RequestBody::new(
             Body::empty(),
             &HeaderMap::new(),

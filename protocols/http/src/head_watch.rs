@@ -52,6 +52,18 @@ enum Field {
     Length,
 }
 
+impl Line {
+    /// Nothing of it has come.
+    fn is_new(&self) -> bool {
+        !self.has_begun && !self.after_return
+    }
+}
+
+/// Whether a line that begins so can be one of interest, or an empty one.
+fn is_of_interest(first: u8) -> bool {
+    matches!(first, b'c' | b'C' | b't' | b'T' | b'\r' | b'\n')
+}
+
 /// Follows the lines of heads.
 #[derive(Default)]
 pub(crate) struct HeadWatch {
@@ -102,6 +114,19 @@ impl HeadWatch {
                     }
                     bytes = rest.get(1..).unwrap_or_default();
                 }
+                Place::Head if self.line.is_new() && !is_of_interest(*first) => match memchr(b'\n', bytes) {
+                    // Whole lines are stepped over; what comes in pieces is followed byte by byte.
+                    Some(end) if end > 1 => {
+                        self.line.has_begun = true;
+                        self.line.after_return = bytes.get(end - 1) == Some(&b'\r');
+                        self.end_line(verdict);
+                        bytes = bytes.get(end + 1..).unwrap_or_default();
+                    }
+                    _ => {
+                        bytes = rest;
+                        self.head_byte(*first, verdict);
+                    }
+                },
                 Place::Head => {
                     bytes = rest;
                     self.head_byte(*first, verdict);

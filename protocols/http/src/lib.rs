@@ -8,12 +8,12 @@
 //!
 //! - `connection` — one connection: HTTP/1.1 and HTTP/2, time limits, drain
 //! - `detect` — are these first bytes HTTP?; `head_watch`, `chunk_watch` — heads that could be read in two ways
-//! - `router` — the checks around every request; `routes` — the table; `openapi` — the same table as a document
+//! - `router` — the checks around every request; `plain` — which requests need few of them; `routes` — the table; `openapi` — the same table as a document
 //! - `websocket` — requests that turn their connection over to another wire
 //! - `identity` — whose connection it is, and that it ends with them
 //! - `forwarded` — who asks behind trusted proxies; `namespace` — names within one
 //! - `page` — lists in pages
-//! - `call`, `params`, `json`, `body`, `auth` — what a handler is given, and how strictly it is read
+//! - `call`, `params`, `moment`, `json`, `body`, `auth` — what a handler is given, and how strictly it is read
 //! - `convert` — wire message to model message and back
 //! - `coding`, `compress`, `shape` — bodies packed and unpacked, JSON as the caller likes it; `staged` — how they pass through
 //! - `openmetrics` — metrics for those who ask for that format
@@ -46,6 +46,7 @@ mod head_watch;
 mod identity;
 mod json;
 mod lease_guard;
+mod moment;
 mod mqhttp;
 mod namespace;
 mod openapi;
@@ -53,6 +54,7 @@ mod openmetrics;
 mod page;
 mod params;
 mod patch;
+mod plain;
 mod replies;
 mod resume;
 mod router;
@@ -104,9 +106,14 @@ impl Http {
         self
     }
 
+    /// The same front-end with nothing but health and metrics, for a port of its own.
+    pub fn metrics_only(&self) -> Self {
+        Self { app: Arc::clone(&self.app), router: Arc::new(Router::metrics_only(&self.app)) }
+    }
+
     /// Answers one request without a connection: for tests.
     pub async fn answer(&self, request: http::Request<axum::body::Body>) -> axum::response::Response {
-        self.router.answer(request, Arc::default()).await
+        self.router.answer(Box::new(request), Arc::default()).await
     }
 }
 

@@ -3,11 +3,11 @@
 //! Which parameters a call takes is said by its route; decoding follows HTML forms (`+` is a blank).
 
 use crate::errors::{Code, Problem};
+use crate::moment::Moment;
+use memchr::memchr;
 use percent_encoding::percent_decode_str;
-use serde::{Serialize, Serializer};
 use sluice_model::Millis;
 use sluice_model::units::Span;
-use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -37,6 +37,11 @@ impl Query {
         Ok(Self(pairs))
     }
 
+    /// True when nothing is said.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Every pair in order.
     pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(n, v)| (n.as_str(), v.as_str()))
@@ -49,6 +54,10 @@ impl Query {
 
     /// The value of a parameter that may be given once.
     pub fn get<'a>(&'a self, name: &'a str) -> Result<Option<&'a str>, Problem> {
+        // Most calls have no query, and ask for many parameters.
+        if self.0.is_empty() {
+            return Ok(None);
+        }
         let mut values = self.all(name);
         let first = values.next();
         match values.next() {
@@ -156,24 +165,7 @@ fn parse_offset(text: &str) -> Option<i64> {
 
 /// Milliseconds since 1970 as RFC 3339 in UTC. Times past the year 9999, which RFC 3339 cannot say, show as its end.
 pub fn format_time(millis: Millis) -> String {
-    Moment(millis).to_string()
-}
-
-/// A time that is written as RFC 3339 where it is needed.
-#[derive(Debug, Clone, Copy)]
-pub struct Moment(pub Millis);
-
-impl fmt::Display for Moment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const END: u64 = 253_402_300_799_999;
-        humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(self.0.min(END))).fmt(f)
-    }
-}
-
-impl Serialize for Moment {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
+    Moment(millis).to_text().as_str().to_owned()
 }
 
 /// Undoes percent-encoding and `+`; a percent sign that begins no octet is an error.
@@ -186,6 +178,9 @@ fn decode(text: &str) -> Result<String, Problem> {
 
 /// Refuses a `%` that is not followed by two hexadecimal digits.
 pub fn check_percent(text: &str) -> Result<(), Problem> {
+    if memchr(b'%', text.as_bytes()).is_none() {
+        return Ok(());
+    }
     let bad = text
         .split('%')
         .skip(1)

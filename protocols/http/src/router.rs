@@ -18,7 +18,8 @@ use crate::handlers::once;
 use crate::mqhttp;
 use crate::namespace;
 use crate::params::{self, Query, check_percent};
-use crate::routes::{NAMESPACE_PARAMETER, Route, by_path};
+use crate::plain;
+use crate::routes::{HEALTH_AND_METRICS, NAMESPACE_PARAMETER, Route, by_path};
 use crate::shape::Shape;
 use crate::websocket;
 use axum::body::Body;
@@ -30,6 +31,7 @@ use http::{HeaderMap, Method, Request, StatusCode, Uri, Version};
 use http_body::Body as _;
 use matchit::{Match, Params};
 use percent_encoding::percent_decode_str;
+use sluice_net::Protocol;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
@@ -52,6 +54,8 @@ pub(crate) struct Router {
     mq: Counts,
     /// Requests that no path was found for.
     elsewhere: Counts,
+    /// Nothing but health and metrics is here: not the cloud's protocol, and no WebSocket.
+    bare: bool,
 }
 
 type Found<'r, 'p> = Match<'r, 'p, &'r Methods>;
@@ -65,24 +69,44 @@ struct Methods {
 
 impl Router {
     pub fn new(app: &Arc<App>) -> Self {
+        Self::of(app, false)
+    }
+
+    /// What a port of its own for metrics has.
+    pub fn metrics_only(app: &Arc<App>) -> Self {
+        Self::of(app, true)
+    }
+
+    fn of(app: &Arc<App>, bare: bool) -> Self {
         let mut paths = matchit::Router::new();
-        for (path, routes) in by_path() {
+        for (path, routes) in
+            by_path().into_iter().filter(|(path, _)| !bare || HEALTH_AND_METRICS.contains(path))
+        {
             if let Err(error) = paths.insert(path, Methods::new(path, routes)) {
                 tracing::error!(path, %error, "a route cannot be reached");
             }
         }
-        Self { app: Arc::clone(app), paths, mq: Counts::new(mqhttp::ROUTE), elsewhere: Counts::new("other") }
+        Self {
+            app: Arc::clone(app),
+            paths,
+            mq: Counts::new(mqhttp::ROUTE),
+            elsewhere: Counts::new("other"),
+            bare,
+        }
     }
 
     /// Answers one request.
-    pub async fn answer(&self, request: Request<Body>, caller: Arc<Caller>) -> Response {
+    ///
+    /// The request is in a box because it is handed from future to future, each of which would keep room for it.
+    pub async fn answer(&self, request: Box<Request<Body>>, caller: Arc<Caller>) -> Response {
         let started = Instant::now();
+        let _in_flight = self.app.in_flight();
         let connection = Arc::clone(&caller);
         // A copy: the request's own path keeps the whole buffer that the request lies in.
         let path = request.uri().path().to_owned();
         let (method, version) = (request.method().clone(), request.version());
-        let (counts, mut response) = if mqhttp::is_ours(&path) {
-            (&self.mq, Box::pin(mqhttp::answer(&self.app, request, caller)).await)
+        let (counts, mut response) = if mqhttp::is_ours(&path) && !self.bare {
+            (&self.mq, Box::pin(mqhttp::answer(&self.app, *request, caller)).await)
         } else {
             let found = self.paths.at(&path).ok();
             let response = self.at(found.as_ref(), &path, request, caller, started).await;
@@ -105,21 +129,24 @@ impl Router {
         &self,
         found: Option<&Found<'_, '_>>,
         path: &str,
-        request: Request<Body>,
+        request: Box<Request<Body>>,
         caller: Arc<Caller>,
         started: Instant,
     ) -> Response {
-        let request_id = request_id(request.headers()).unwrap_or_else(|| self.app.request_id());
+        let plain = plain::is_plain(request.headers());
+        let headers = Some(request.headers()).filter(|_| !plain);
+        let request_id = headers.and_then(request_id).unwrap_or_else(|| self.app.request_id());
         let is_head = request.method() == Method::HEAD;
-        let accept: Vec<HeaderValue> =
-            request.headers().get_all(header::ACCEPT_ENCODING).iter().cloned().collect();
+        let accept: Vec<HeaderValue> = headers.map_or_else(Vec::new, |headers| {
+            headers.get_all(header::ACCEPT_ENCODING).iter().cloned().collect()
+        });
         let mut shape = Shape::default();
-        let (origin, checked) = self.check(&request);
+        let (origin, checked) = self.check(&request, plain);
         let answer = match checked {
             Err(problem) => Err(problem),
             Ok(Some(preflight)) => Ok(preflight),
             // Made in place: a future that is moved once more is copied, and kept twice.
-            Ok(None) => AssertUnwindSafe(self.run(found, request, caller, &mut shape))
+            Ok(None) => AssertUnwindSafe(self.run(found, request, plain, caller, &mut shape))
                 .catch_unwind()
                 .await
                 .unwrap_or_else(|_| {
@@ -141,13 +168,16 @@ impl Router {
     }
 
     /// Where a request comes from, and what is wrong with it, or the answer to a browser that asks first.
-    fn check(&self, request: &Request<Body>) -> (Origin, Result<Option<Response>, Problem>) {
+    fn check(&self, request: &Request<Body>, plain: bool) -> (Origin, Result<Option<Response>, Problem>) {
+        if plain {
+            return (Origin::Own, check(&self.app, request, plain).map(|()| None));
+        }
         // A WebSocket has a list of origins of its own.
-        let origin = match self.app.websocket_at(request.uri().path()) {
+        let origin = match self.websocket_at(request.uri().path()) {
             Some(_) => Ok(Origin::Own),
             None => Origin::of(&self.app, request),
         };
-        let checked = check(&self.app, request);
+        let checked = check(&self.app, request, plain);
         match origin {
             Ok(origin) => {
                 let checked = checked.and_then(|()| origin.preflight(request).transpose());
@@ -157,16 +187,21 @@ impl Router {
         }
     }
 
+    fn websocket_at(&self, path: &str) -> Option<&Arc<dyn Protocol>> {
+        self.app.websocket_at(path).filter(|_| !self.bare)
+    }
+
     async fn run(
         &self,
         found: Option<&Found<'_, '_>>,
-        request: Request<Body>,
+        request: Box<Request<Body>>,
+        plain: bool,
         caller: Arc<Caller>,
         shape: &mut Shape,
     ) -> Result<Response, Problem> {
         let Some(Match { value: methods, params }) = found else {
-            return match self.app.websocket_at(request.uri().path()) {
-                Some(wire) => websocket::handshake(&self.app, wire, request, &caller),
+            return match self.websocket_at(request.uri().path()) {
+                Some(wire) => websocket::handshake(&self.app, wire, *request, &caller),
                 None => {
                     let detail = format!("there is nothing at {:?}; see /openapi.json", request.uri().path());
                     Err(Problem::new(Code::NotFound, detail))
@@ -177,7 +212,8 @@ impl Router {
             return methods.without_route(request.method());
         };
         // In a box, because it is done when the handler begins to wait, and its room would stay.
-        let call = Box::pin(call(Arc::clone(&self.app), route, decode(params)?, request, caller)).await?;
+        let call =
+            Box::pin(call(Arc::clone(&self.app), route, decode(params)?, request, (plain, caller))).await?;
         *shape = Shape::of(&call.query)?;
         match Route::getting(route.path).filter(|_| etag::is_tagged(route)) {
             Some(get) => Box::pin(etag::run(route, get, call)).await,
@@ -215,7 +251,10 @@ impl Methods {
 
 /// The variable parts of a path.
 fn decode(params: &Params<'_, '_>) -> Result<Vec<String>, Problem> {
-    let decoded = params.iter().map(|(_, part)| percent_decode_str(part).decode_utf8().map(String::from));
+    let decoded = params.iter().map(|(_, part)| match part.contains('%') {
+        true => percent_decode_str(part).decode_utf8().map(String::from),
+        false => Ok(part.to_owned()),
+    });
     decoded.collect::<Result<_, _>>().map_err(|_| Problem::new(Code::BadRequest, "the path is not UTF-8"))
 }
 
@@ -223,27 +262,21 @@ async fn call(
     app: Arc<App>,
     route: &'static Route,
     path: Vec<String>,
-    request: Request<Body>,
-    caller: Arc<Caller>,
+    request: Box<Request<Body>>,
+    (plain, caller): (bool, Arc<Caller>),
 ) -> Result<Call, Problem> {
     let (parts, body) = request.into_parts();
     let mut body = RequestBody::new(body, &parts.headers, Arc::clone(&app), caller.tracker.clone());
     // Who asks comes first: a stranger learns nothing of what a call takes.
-    let session = match route.public {
+    let session = match route.is_open(&app.config) {
         true => None,
         false => Some(auth::login(&app, &parts, &mut body, &caller, route.takes_token()).await?),
     };
     if let Some(session) = &session {
         caller.identity.acts_as(&app.broker, session)?;
     }
-    if parts.headers.contains_key(once::IDEMPOTENCY_KEY) && !route.takes_key() {
-        return Err(Problem::new(Code::Unsupported, "this call takes no Idempotency-Key"));
-    }
-    let conditional = [header::IF_MATCH, header::IF_NONE_MATCH];
-    if let Some(name) = conditional.iter().find(|name| parts.headers.contains_key(*name))
-        && !etag::is_tagged(route)
-    {
-        return Err(Problem::new(Code::Unsupported, format!("this call has no entity tags for {name}")));
+    if !plain {
+        check_offered(route, &parts.headers)?;
     }
     let query = match parts.uri.query() {
         None => Query::default(),
@@ -252,13 +285,31 @@ async fn call(
             Query::parse(query, &allowed)?
         }
     };
-    let namespace = namespace_of(route, &query, &parts.headers)?;
-    if let Some(coding) = Coding::of_request(&parts.headers)?
+    let namespace = match plain && query.is_empty() {
+        true => Box::default(),
+        false => namespace_of(route, &query, &parts.headers)?,
+    };
+    if !plain
+        && let Some(coding) = Coding::of_request(&parts.headers)?
         && !query.flag("keepEncoding")?.unwrap_or(false)
     {
         body.decode(coding)?;
     }
-    Ok(Call { app, session, caller, path, query, headers: parts.headers, body, namespace })
+    Ok(Call { app, session, caller, path, query, headers: parts.headers, plain, body, namespace })
+}
+
+/// What this call has no use for must not be asked of it.
+fn check_offered(route: &Route, headers: &HeaderMap) -> Result<(), Problem> {
+    if headers.contains_key(once::IDEMPOTENCY_KEY) && !route.takes_key() {
+        return Err(Problem::new(Code::Unsupported, "this call takes no Idempotency-Key"));
+    }
+    let conditional = [header::IF_MATCH, header::IF_NONE_MATCH];
+    match conditional.iter().find(|name| headers.contains_key(*name)) {
+        Some(name) if !etag::is_tagged(route) => {
+            Err(Problem::new(Code::Unsupported, format!("this call has no entity tags for {name}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What the names of a call are within, as its query or a header says.
@@ -301,7 +352,7 @@ fn request_id(headers: &HeaderMap) -> Option<String> {
     sane.then(|| id.to_owned())
 }
 
-fn check(app: &App, request: &Request<Body>) -> Result<(), Problem> {
+fn check(app: &App, request: &Request<Body>, plain: bool) -> Result<(), Problem> {
     check_sizes(app, request.uri(), request.headers())?;
     if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
         let detail = format!("{} is not offered", request.method());
@@ -309,8 +360,13 @@ fn check(app: &App, request: &Request<Body>) -> Result<(), Problem> {
             .header(header::ALLOW, "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT")
             .closing());
     }
-    check_transfer(request.headers())?;
+    if !plain {
+        check_transfer(request.headers())?;
+    }
     check_percent(request.uri().path())?;
+    if plain {
+        return Ok(());
+    }
     for name in &NOT_OFFERED {
         if request.headers().contains_key(name) {
             let detail = format!("the header {:?} is not offered by this version", name.as_str());
@@ -362,4 +418,33 @@ pub(crate) fn is_same_origin(origin: &str, uri: &Uri, headers: &HeaderMap) -> bo
     let host = host.or_else(|| uri.authority().map(|authority| authority.as_str().as_bytes()));
     let authority = origin.split_once("://").map(|(_, authority)| authority.as_bytes());
     authority.zip(host).is_some_and(|(authority, host)| authority.eq_ignore_ascii_case(host))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Config;
+    use metrics_exporter_prometheus::PrometheusBuilder;
+    use sluice_broker::Broker;
+
+    /// What the futures of a long poll may take together: ten thousand clients wait at once.
+    const ROOM: usize = 4 << 10;
+
+    #[tokio::test]
+    async fn who_waits_takes_little_room() {
+        let metrics = PrometheusBuilder::new().build_recorder().handle();
+        let app = App::new(Broker::in_memory(), Config::default(), metrics);
+        let router = Router::new(&app);
+        let path = "/v1/groups/g/receive";
+        let request =
+            || Box::new(Request::post(format!("{path}?topic=t&wait=60s")).body(Body::empty()).unwrap());
+        let outer = router.answer(request(), Arc::default());
+        let found = router.paths.at(path).unwrap();
+        let route = found.value.route(&Method::POST).unwrap();
+        let path = vec!["g".to_owned()];
+        let call = call(Arc::clone(&app), route, path, request(), (true, Arc::default())).await.unwrap();
+        let inner = (route.handler)(call);
+        let (outer, inner) = (size_of_val(&outer), size_of_val(&*inner));
+        assert!(outer + inner <= ROOM, "{outer} bytes at the edge, {inner} in the handler");
+    }
 }

@@ -1,6 +1,7 @@
 //! The route table: the router, the check of query parameters and `/openapi.json` are all made from it, so that they
 //! cannot drift apart.
 
+use crate::Config;
 use crate::auth::ACCESS_TOKEN;
 use crate::call::{Call, EVENT_STREAM, JSON, NDJSON, TEXT};
 use crate::errors::Problem;
@@ -64,6 +65,11 @@ const SHAPES: &[Param] = &[
 ];
 
 impl Route {
+    /// Whether it is answered without credentials, as the settings have it.
+    pub fn is_open(&self, config: &Config) -> bool {
+        self.public || (!config.metrics_login && self.path == METRICS)
+    }
+
     /// Every query parameter.
     pub fn parameters(&self) -> impl Iterator<Item = &'static Param> + use<> {
         let is_json = self.answers.iter().any(|(_, media, _)| *media == JSON);
@@ -573,6 +579,12 @@ const QUERY: &[Param] = &[
     CURSOR,
 ];
 const VERBOSE: Param = p("verbose", Kind::Flag, "Answer JSON with every check.");
+
+/// Where metrics are.
+const METRICS: &str = "/metrics";
+/// What there is on a port of its own for metrics; problems, because every refusal names one.
+pub(crate) const HEALTH_AND_METRICS: [&str; 5] =
+    ["/livez", "/healthz", "/readyz", METRICS, "/problems/{code}"];
 
 /// The distinct paths, each with its operations.
 pub(crate) fn by_path() -> Vec<(&'static str, Vec<&'static Route>)> {

@@ -1,6 +1,7 @@
 //! The two forms of a stream: server-sent events, and one JSON object per line.
 
 use crate::call::{Call, EVENT_STREAM, NDJSON};
+use crate::counts::OpenStream;
 use crate::errors::Problem;
 use crate::params;
 use axum::body::Body;
@@ -29,6 +30,14 @@ impl Form {
                 Ok(if call.accept(&[EVENT_STREAM, NDJSON])? == NDJSON { Self::Ndjson } else { Self::Sse })
             }
         }
+    }
+
+    /// Counts a stream of this form for as long as it is open.
+    pub fn open(self) -> OpenStream {
+        OpenStream::of(match self {
+            Self::Sse => "sse",
+            Self::Ndjson => "ndjson",
+        })
     }
 
     /// What a stream begins with: how soon a browser should come back after a cut.

@@ -43,6 +43,8 @@ async fn topics_are_made_changed_listed_and_deleted() {
     server.call("DELETE", "/v1/topics/%25RETRY%25g", &[], "").await.problem(403, "system-topic");
     let kept = server.json("PUT", "/v1/topics/a", json!({"retention": "3h"})).await.expect(201);
     assert_eq!((&kept["retention"], &kept["attributes"]), (&json!("3h"), &json!({})));
+    let longer = server.json("PUT", "/v1/topics/a", json!({"retention": "20d"})).await.expect(200);
+    assert_eq!(longer["retention"], "20d", "longer than the log's own three days");
     server.json("PUT", "/v1/topics/a", json!({"retention": "900d"})).await.problem(400, "invalid-parameter");
     server.json("PUT", "/v1/topics/a", json!({"permissions": "x"})).await.problem(400, "invalid-json");
     server.json("PUT", "/v1/topics/a", json!({"type": "ODD"})).await.problem(400, "invalid-json");

@@ -87,11 +87,12 @@ async fn extend_gives_a_new_handle_and_settle_does_all_at_once() {
     }
     let messages = server.receive("max=10").await.expect(200)["messages"].clone();
     let handle = |n: usize| messages[n]["handle"].clone();
-    let extend = json!({"handles": [handle(0)], "lease": "2m"});
+    let extend = json!({"handles": [handle(0), handle(1)], "lease": "2m"});
     let extended = server.json("POST", "/v1/groups/g/extend", extend).await.expect(200)["results"][0].clone();
     assert_eq!((&extended["ok"], &extended["previous"]), (&json!(true), &handle(0)));
     assert_ne!(extended["handle"], handle(0));
     assert!(extended["leaseUntil"].as_str() > messages[0]["leaseUntil"].as_str());
+    // The second is named as before: that holds as long as its own lease would have.
     let settle = json!({"ack": [extended["handle"]], "nack": [{"handle": handle(1), "delay": "1h"}], "deadLetter": [handle(2)]});
     let settled = server.json("POST", "/v1/groups/g/settle", settle).await.expect(200);
     let actions: Vec<_> = settled["results"]

@@ -12,7 +12,6 @@ use sluice_model::SystemClock;
 use sluice_net::{Connection, Drain, Protocol};
 use sluice_store::MemoryLog;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 use support::{PATIENCE, server_on};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -63,11 +62,9 @@ async fn a_resting_connection_is_closed_when_its_user_is_gone() {
     assert_eq!(whoami(&mut socket, "app").await, 200);
     delete(&broker, "other").await;
     assert_eq!(whoami(&mut socket, "app").await, 200, "somebody else is gone");
-    let begin = Instant::now();
     delete(&broker, "app").await;
     let end = tokio::time::timeout(PATIENCE, socket.read(&mut [0; 1])).await.expect("an end").unwrap();
     assert_eq!(end, 0);
-    assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
 }
 
 /// What is under way is cut off, too: here a body that is still to come.
@@ -82,12 +79,10 @@ async fn a_request_under_way_does_not_outlast_its_user() {
          Content-Length: 1000\r\n\r\nbegun"
     );
     socket.write_all(head.as_bytes()).await.unwrap();
-    let begin = Instant::now();
     delete(&broker, "app").await;
     let mut rest = Vec::new();
     let end = tokio::time::timeout(PATIENCE, socket.read_to_end(&mut rest)).await;
     end.expect("an end").unwrap_or_default(); // by a reset, perhaps
-    assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
 }
 
 #[tokio::test]

@@ -145,3 +145,24 @@ async fn of_a_hundred_at_once_one_is_stored_and_all_are_told_where() {
         answers.iter().map(|answer| answer.expect(201)["messageId"].as_str().unwrap().to_owned()).collect();
     assert_eq!((ids.len(), count(&server).await), (1, 1));
 }
+
+#[tokio::test]
+async fn a_broker_may_take_only_what_has_a_key() {
+    let rules = sluice_broker::Config { require_key: true, ..Default::default() };
+    let server = support::server_of(rules);
+    server.post(MESSAGES, "x").await.problem(400, "idempotency-key-required");
+    let keyed = publish(&server, MESSAGES, "k", "x").await.expect(201);
+    assert_eq!(publish(&server, MESSAGES, "k", "x").await.expect(201), keyed);
+    server.call("PUT", &format!("{MESSAGES}/my-id"), &[], "x").await.expect(201);
+    let mixed = json!({"messages": [{"body": "a", "dedupId": "1"}, {"body": "b"}]});
+    let answer = batch(&server, &[], mixed).await.expect(200);
+    assert_eq!(
+        (&answer["accepted"], &answer["results"][1]["code"]),
+        (&json!(1), &json!("idempotency-key-required"))
+    );
+    server
+        .post(&format!("{MESSAGES}?transaction=prepare"), "x")
+        .await
+        .problem(400, "idempotency-key-required");
+    assert_eq!(count(&server).await, 3);
+}

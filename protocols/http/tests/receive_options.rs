@@ -55,7 +55,7 @@ async fn a_batch_is_waited_for_after_the_first() {
     publish(&server, "", "b4").await;
     let rest = bodies(&server, "max=10&minBatch=9&linger=300ms").await;
     assert_eq!(got.len() + rest.len(), 4);
-    assert!((Duration::from_millis(290)..Duration::from_secs(10)).contains(&began.elapsed()));
+    assert!(began.elapsed() >= Duration::from_millis(290));
     assert!(bodies(&server, "max=10&minBatch=2&linger=15s").await.is_empty(), "nothing there: no lingering");
     publish(&server, "", "b5").await;
     assert_eq!(bodies(&server, "wait=1s&minBatch=1").await, ["b5"]);

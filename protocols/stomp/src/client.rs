@@ -1,6 +1,8 @@
 //! A connection whose client is logged in: what the handlers work with.
 
 use crate::codec::FrameWriter;
+use crate::destination::{self, Destination};
+use crate::durable;
 use crate::errors::Failure;
 use crate::frame::{Frame, Version};
 use crate::mail::{MailLimits, Mailroom};
@@ -9,6 +11,7 @@ use crate::transactions::Transactions;
 use crate::wire::Wire;
 use bytestring::ByteString;
 use sluice_auth::Session;
+use sluice_model::GroupName;
 use sluice_net::{Outbox, Outcome, Output, Reply};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,12 +22,32 @@ pub(crate) struct Client {
     pub session: Session,
     pub version: Version,
     /// What the client calls itself, if it does.
-    pub client_id: Option<ByteString>,
+    client_id: Option<ByteString>,
+    /// What its names are within; empty for none.
+    namespace: Box<str>,
     pub subscriptions: Subscriptions,
     pub transactions: Transactions,
     mailroom: Option<Arc<Mailroom>>,
     out: Outbox,
     fate: Arc<Fate>,
+    _counted: Counted,
+}
+
+/// A connection in the numbers; dropping it counts it off.
+struct Counted(metrics::Gauge);
+
+impl Counted {
+    fn of(version: Version) -> Self {
+        let connections = metrics::gauge!("sluice_stomp_connections", "version" => version.as_str());
+        connections.increment(1.0);
+        Self(connections)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
+    }
 }
 
 /// What a frame under way and its connection tell each other.
@@ -40,6 +63,7 @@ impl Client {
         session: Session,
         version: Version,
         client_id: Option<ByteString>,
+        namespace: Box<str>,
         out: Outbox,
     ) -> Self {
         let transactions = Transactions::new(&wire);
@@ -48,12 +72,30 @@ impl Client {
             session,
             version,
             client_id,
+            namespace,
             subscriptions: Subscriptions::default(),
             transactions,
             mailroom: None,
             out,
             fate: Arc::default(),
+            _counted: Counted::of(version),
         }
+    }
+
+    /// A destination as this client means it.
+    pub fn destination(&self, text: &ByteString) -> Result<Destination, Failure> {
+        Ok(Destination::within(text, &self.namespace)?)
+    }
+
+    /// A group as this client means it.
+    pub fn group(&self, name: &str) -> Result<GroupName, Failure> {
+        Ok(GroupName::new(destination::whole(&self.namespace, name))?)
+    }
+
+    /// The group of the durable subscription that a frame speaks of, if it speaks of one.
+    pub fn durable(&self, frame: &Frame) -> Result<Option<GroupName>, Failure> {
+        let named = durable::group(frame, self.client_id.as_ref())?;
+        named.map(|name| self.group(name.as_str())).transpose()
     }
 
     /// What a subscription takes along, beside the subscriptions themselves.

@@ -52,6 +52,9 @@ pub struct Config {
     pub queue_width: u32,
     /// Subscribers of `/queue/X` skip what was sent to `/topic/X` by STOMP clients, and the other way round [true].
     pub isolate_kinds: bool,
+    /// MESSAGE says, beside what the sender said, where the message stands and what its RocketMQ properties are
+    /// (`rocketmq-queue-id`, `rocketmq-offset`, `rocketmq-tags`, `rocketmq-keys`, `delivery-count`) [false].
+    pub expose_metadata: bool,
     /// How long a SEND waits while the broker says that it is too busy, before the client gets an ERROR [30s].
     pub throttle_patience: Span,
     /// Limits that every framed wire has.
@@ -81,6 +84,7 @@ impl Default for Config {
             nack_delays: [1, 5, 10, 30, 60].map(Span::secs).to_vec(),
             queue_width: 1,
             isolate_kinds: true,
+            expose_metadata: false,
             throttle_patience: Span::secs(30),
             connection: FramedLimits {
                 max_in_flight: 1024, // 1000 SENDs in one write become few group commits

@@ -9,11 +9,14 @@ use crate::codec::FrameWriter;
 use crate::destination::SentAs;
 use crate::errors::Failure;
 use crate::frame::{Frame, Version};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytestring::ByteString;
 use sluice_auth::Session;
 use sluice_model::units::Span;
 use sluice_model::{
-    Error, Headers, Keys, Message, MessageType, Millis, Protocol, Provenance, StoredMessage, well_known,
+    Error, Headers, Keys, Message, MessageType, Millis, Offset, Protocol, Provenance, QueueId, StoredMessage,
+    well_known,
 };
 use sluice_net::Output;
 use std::time::Duration;
@@ -31,6 +34,8 @@ const CONSUMED: [&str; 10] = [
     "subscription",
     "redelivered",
 ];
+/// Most messages have no other headers; then no name that means something has to be looked for.
+const PLAIN: [&str; 4] = ["destination", "receipt", "content-length", well_known::CONTENT_TYPE];
 /// What a MESSAGE says first, whatever a sender called his own headers.
 const SERVER: [&str; 6] =
     ["subscription", "message-id", "destination", "ack", "redelivered", "content-length"];
@@ -46,11 +51,10 @@ const DELIVER_AT: [&str; 4] =
 const CANONICAL: [&str; 4] = ["tag", "keys", "message-group", "expires"];
 
 /// Asked for by other brokers' clients, and not offered: silence would be a promise.
-const REFUSED: [(&str, &str); 5] = [
+const REFUSED: [(&str, &str); 4] = [
     ("AMQ_SCHEDULED_PERIOD", "repeated delivery is not supported"),
     ("AMQ_SCHEDULED_REPEAT", "repeated delivery is not supported"),
     ("AMQ_SCHEDULED_CRON", "repeated delivery is not supported"),
-    ("_AMQ_DUPL_ID", "duplicate detection is not supported"),
     ("x-transaction", "two-phase transactions are not supported"),
 ];
 
@@ -60,23 +64,23 @@ const DELAY_LEVELS: [u64; 18] =
 
 /// The message that a SEND is.
 pub(crate) fn message(frame: Frame, session: &Session, now: Millis) -> Result<Message, Failure> {
-    refuse(&frame)?;
-    let ordering_group = meaning(&frame, &GROUP);
-    let deliver_at = deliver_at(&frame, now)?;
-    let born = frame.get("timestamp").and_then(|text| milliseconds(text));
-    let kind = match (&deliver_at, &ordering_group) {
+    let said = match frame.headers.iter().all(|(name, _)| PLAIN.contains(&&name[..])) {
+        true => Said::default(),
+        false => Said::of(&frame, now)?,
+    };
+    let kind = match (&said.deliver_at, &said.ordering_group) {
         (Some(_), _) => MessageType::Delay,
         (None, Some(_)) => MessageType::Fifo,
         (None, None) => MessageType::Normal,
     };
     Ok(Message {
-        keys: meaning(&frame, &KEYS).map_or_else(Keys::none, Keys::joined),
-        tag: meaning(&frame, &TAG),
-        ordering_group,
-        headers: headers(&frame, born.is_some())?,
-        born: born.unwrap_or(now),
-        deliver_at,
-        expires_at: expires_at(&frame, now)?,
+        keys: said.keys.map_or_else(Keys::none, Keys::joined),
+        tag: said.tag,
+        ordering_group: said.ordering_group,
+        headers: headers(&frame, said.born.is_some())?,
+        born: said.born.unwrap_or(now),
+        deliver_at: said.deliver_at,
+        expires_at: said.expires_at,
         kind,
         provenance: Provenance {
             protocol: Protocol::Stomp,
@@ -86,6 +90,31 @@ pub(crate) fn message(frame: Frame, session: &Session, now: Millis) -> Result<Me
         body: Some(frame.body),
         ..Message::default()
     })
+}
+
+/// What the headers of a SEND mean to the broker.
+#[derive(Default)]
+struct Said {
+    keys: Option<ByteString>,
+    tag: Option<ByteString>,
+    ordering_group: Option<ByteString>,
+    born: Option<Millis>,
+    deliver_at: Option<Millis>,
+    expires_at: Option<Millis>,
+}
+
+impl Said {
+    fn of(frame: &Frame, now: Millis) -> Result<Self, Failure> {
+        refuse(frame)?;
+        Ok(Self {
+            keys: meaning(frame, &KEYS),
+            tag: meaning(frame, &TAG),
+            ordering_group: meaning(frame, &GROUP),
+            born: frame.get("timestamp").and_then(|text| milliseconds(text)),
+            deliver_at: deliver_at(frame, now)?,
+            expires_at: expires_at(frame, now)?,
+        })
+    }
 }
 
 fn refuse(frame: &Frame) -> Result<(), Failure> {
@@ -178,6 +207,14 @@ fn expires_at(frame: &Frame, now: Millis) -> Result<Option<Millis>, Failure> {
     }
 }
 
+/// Where a message stands, and how often it has come.
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    pub queue: QueueId,
+    pub offset: Offset,
+    pub attempt: u32,
+}
+
 /// A message on its way to one subscription.
 pub(crate) struct Delivery<'a> {
     pub version: Version,
@@ -191,6 +228,8 @@ pub(crate) struct Delivery<'a> {
     pub message: &'a Message,
     /// The most that a packed body may hold.
     pub max_body: usize,
+    /// Where it stands, where that is told.
+    pub place: Option<Place>,
     /// The `ack` header, where it is wanted.
     pub ack: Option<String>,
     pub redelivered: bool,
@@ -204,7 +243,7 @@ impl Delivery<'_> {
     pub fn to_frame(&self) -> Result<Output, Error> {
         let message = self.message;
         let body = sluice_broker::body::plain(message, self.max_body)?.unwrap_or_default();
-        let mut frame = FrameWriter::new(self.version, "MESSAGE");
+        let mut frame = FrameWriter::before(self.version, "MESSAGE", &body);
         if let Some(subscription) = self.subscription {
             frame.header("subscription", subscription);
         }
@@ -217,8 +256,11 @@ impl Delivery<'_> {
         if let Some(content_type) = message.headers.text(well_known::CONTENT_TYPE) {
             frame.header("content-type", content_type);
         }
-        frame.header("content-length", &body.len().to_string());
+        frame.header("content-length", itoa::Buffer::new().format(body.len()));
         write_fields(&mut frame, message);
+        if let Some(place) = &self.place {
+            write_place(&mut frame, message, place);
+        }
         write_list(&mut frame, &message.headers);
         Ok(frame.finish_with(body))
     }
@@ -238,7 +280,7 @@ impl Delivery<'_> {
 /// What the message says in its fields, unless a header of the sender's says the same.
 fn write_fields(frame: &mut FrameWriter, message: &Message) {
     if message.headers.get("timestamp").is_none() {
-        frame.header("timestamp", &message.born.to_string());
+        frame.header("timestamp", itoa::Buffer::new().format(message.born));
     }
     let fields = [
         (TAG.as_slice(), message.tag.as_deref()),
@@ -246,15 +288,33 @@ fn write_fields(frame: &mut FrameWriter, message: &Message) {
         (GROUP.as_slice(), message.ordering_group.as_deref()),
     ];
     for (names, value) in fields {
+        let (Some(value), Some(name)) = (value, names.first()) else { continue };
         // A header of the plain spelling is a second one: the field goes first, as it was sent.
-        let said = names.iter().skip(1).any(|name| message.headers.text(name) == value);
-        if let (Some(value), Some(name), false) = (value, names.first(), said) {
+        let said = names.iter().skip(1).any(|name| message.headers.text(name) == Some(value));
+        if !said {
             frame.header(name, value);
         }
     }
     if let Some(at) = message.expires_at {
-        frame.header("expires", &at.to_string());
+        frame.header("expires", itoa::Buffer::new().format(at));
     }
+    if let Some(key) = message.unworded_key() {
+        frame.header(well_known::RECORD_KEY, &STANDARD.encode(key));
+    }
+}
+
+fn write_place(frame: &mut FrameWriter, message: &Message, place: &Place) {
+    let mut digits = itoa::Buffer::new();
+    frame.header("rocketmq-queue-id", digits.format(place.queue.0));
+    frame.header("rocketmq-offset", digits.format(place.offset));
+    if let Some(tag) = &message.tag {
+        frame.header("rocketmq-tags", tag);
+    }
+    let keys = message.keys.as_text();
+    if !keys.is_empty() {
+        frame.header("rocketmq-keys", keys);
+    }
+    frame.header("delivery-count", digits.format(place.attempt));
 }
 
 fn write_list(frame: &mut FrameWriter, headers: &Headers) {
@@ -283,7 +343,12 @@ pub(crate) fn message_id(message: &StoredMessage) -> ByteString {
     format!("{locator:016X}").into()
 }
 
+/// Where a STOMP sender sent it, in the sender's own words.
+pub(crate) fn sent_to(message: &Message) -> Option<&str> {
+    message.headers.text(well_known::DESTINATION)
+}
+
 /// How a STOMP sender addressed it, if a STOMP client sent it.
 pub(crate) fn sent_as(message: &Message) -> Option<SentAs> {
-    message.headers.text(well_known::DESTINATION).and_then(SentAs::of)
+    sent_to(message).map(SentAs::of)
 }

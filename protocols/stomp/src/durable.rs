@@ -57,6 +57,9 @@ pub(crate) fn is_named(frame: &Frame) -> bool {
 /// For durable subscriptions to other destinations than topics, and for flags that contradict each other.
 pub(crate) fn refuse(frame: &Frame, destination: &Destination) -> Result<(), Failure> {
     let is_topic = destination.role == Role::Topic;
+    if destination.role == Role::Part && is_durable(frame) {
+        return Err(Failure::unsupported("durable: a part of a topic is kept for nobody; use /topic/…"));
+    }
     let deleted = frame.get("auto-delete").is_some_and(|value| value == "true");
     match frame.first_of(&NAMES) {
         Some((name, _)) if !is_topic => {

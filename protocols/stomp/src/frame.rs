@@ -66,6 +66,9 @@ const COMMANDS: [(Command, &str); 11] = [
 ];
 
 impl Command {
+    /// How many there are.
+    pub(crate) const COUNT: usize = COMMANDS.len();
+
     /// The command of that exact spelling.
     pub fn parse(word: &[u8]) -> Option<Self> {
         COMMANDS.iter().find(|(_, name)| name.as_bytes() == word).map(|(command, _)| *command)

@@ -21,7 +21,7 @@ use sluice_net::Outcome;
 /// # Errors
 /// What becomes an ERROR and ends the connection.
 pub(crate) fn handle(client: &mut Client, frame: Frame) -> Result<Outcome, Failure> {
-    metrics::counter!("sluice_stomp_frames_total", "command" => frame.command.as_str()).increment(1);
+    client.wire.count(frame.command);
     check_ids(client, &frame)?;
     match frame.command {
         Command::Connect | Command::Stomp => {

@@ -52,7 +52,7 @@ enum State {
         version: Version,
         heartbeat: Heartbeat,
         client_id: Option<ByteString>,
-        proven: Arc<OnceLock<Session>>,
+        proven: Arc<OnceLock<(Session, Box<str>)>>,
     },
     Ready {
         client: Box<Client>,
@@ -93,7 +93,7 @@ impl StompSession {
     }
 
     fn connect(&mut self, frame: &Frame, out: &Outbox) -> Outcome {
-        let Hello { version, heartbeat, proof, client_id, request_id } =
+        let Hello { version, heartbeat, proof, client_id, request_id, place } =
             match handlers::connect(&self.wire, frame, &self.at_hand) {
                 Ok(hello) => hello,
                 Err(error) => return self.end(Outcome::close(error)),
@@ -117,11 +117,14 @@ impl StompSession {
                     if let Err(error) = followed {
                         return Reply::new(Failure::from(error).to_frame(None, None)).then_close();
                     }
-                    let (user, claimed) = (session.principal(), proof.claimed());
-                    tracing::debug!(%peer, %user, claimed, %version, "stomp client connected");
+                    tracing::debug!(%peer, user = %session.shown_name(), %version, "stomp client connected");
                     let connected =
                         handlers::connected(&wire, version, &beats, &session, request_id.as_ref());
-                    let _ = promise.set(session);
+                    let namespace = match place.namespace(&wire, &session) {
+                        Ok(namespace) => namespace,
+                        Err(refused) => return Reply::new(refused.to_frame(None, None)).then_close(),
+                    };
+                    let _ = promise.set((session, namespace));
                     Reply::new(connected)
                 }
                 Err(error) => Reply::new(Failure::from(error).to_frame(None, None)).then_close(),
@@ -132,8 +135,9 @@ impl StompSession {
     /// The client, once its login has succeeded.
     fn client(&mut self, out: &Outbox) -> Option<&mut Client> {
         if let State::LoggingIn { version, heartbeat, client_id, proven } = &mut self.state {
-            let session = proven.get()?.clone();
-            let client = Client::new(self.wire.clone(), session, *version, client_id.take(), out.clone());
+            let (session, namespace) = proven.get()?.clone();
+            let (wire, id) = (self.wire.clone(), client_id.take());
+            let client = Client::new(wire, session, *version, id, namespace, out.clone());
             let nobody = Heartbeat::agree(Default::default(), self.wire.config.heartbeat_floor, 0);
             let heartbeat = std::mem::replace(heartbeat, nobody);
             self.state = State::Ready { client: Box::new(client), heartbeat };

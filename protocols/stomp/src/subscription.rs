@@ -19,18 +19,20 @@ pub(crate) use ledger::{Claim, Entry, Ledger, Settled};
 pub(crate) use refuse::{Refusal, Refused, refuse};
 pub(crate) use turn::Turns;
 
-use crate::convert::{self, Delivery};
+use crate::codec::FrameWriter;
+use crate::convert::{self, Delivery, Place};
 use crate::destination::{Destination, SentAs};
 use crate::errors::Failure;
 use crate::frame::Version;
 use crate::mail::Slot;
 use crate::wire::Wire;
 use bytestring::ByteString;
-use sluice_auth::Session;
+use sluice_auth::{Limit, OverQuota, Session};
 use sluice_broker::{Holder, StartAt};
-use sluice_model::{Error, ErrorKind, Filter, GroupName, Message, Result};
+use sluice_model::{Error, ErrorKind, Filter, GroupName, Message, Protocol, Result};
 use sluice_net::{Outbox, Output};
 use std::collections::HashMap;
+use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -91,6 +93,10 @@ pub(crate) struct Reading {
     pub start: StartAt,
     /// Queues of a topic that has to be made; `None` makes none.
     pub create: Option<u32>,
+    /// Not what this connection sent itself.
+    pub no_local: bool,
+    /// Only what is there now, and nothing is taken.
+    pub browse: bool,
 }
 
 /// With whom they are shared.
@@ -265,15 +271,21 @@ impl Handshake {
 }
 
 impl Reading {
-    /// Whether this subscriber keeps away from a message, because a STOMP client sent it to the other kind.
-    fn skips(&self, wire: &Wire, message: &Message) -> bool {
+    /// Whether this subscriber keeps away from a message: it sent the message itself and wants none of those, the message
+    /// was sent to another part of the topic, or by a STOMP client to the other kind.
+    fn skips(&self, wire: &Wire, session: &Session, message: &Message) -> bool {
         use crate::destination::Role;
+        let from = &message.provenance;
+        let own = from.protocol == Protocol::Stomp && from.peer == Some(session.peer());
+        if self.no_local && own || !self.destination.has_part(convert::sent_to(message)) {
+            return true;
+        }
         if !wire.config.isolate_kinds || self.destination.is_dead_letters() {
             return false;
         }
         match (&self.destination.role, convert::sent_as(message)) {
             (Role::Queue { .. }, Some(SentAs::Topic)) | (Role::Topic, Some(SentAs::Queue)) => true,
-            (Role::Queue { .. } | Role::Topic | Role::Group(_), _) => false,
+            (Role::Queue { .. } | Role::Topic | Role::Group(_) | Role::Part, _) => false,
         }
     }
 }
@@ -285,6 +297,8 @@ struct Push<'a> {
     /// The number of the delivery, where it waits for an ACK.
     number: Option<u64>,
     redelivered: bool,
+    /// Where it stands in the log; nowhere for a letter.
+    place: Option<Place>,
     /// It is a dead letter, which was sent to somewhere else.
     dead: bool,
 }
@@ -306,8 +320,20 @@ impl Feed {
             max_body: self.wire.broker.config().max_message_size.bytes(),
             ack: push.number.map(|number| format!("{}-{number}", self.ordinal)),
             redelivered: push.redelivered,
+            place: push.place.filter(|_| self.wire.config.expose_metadata),
         };
         delivery.to_frame()
+    }
+
+    /// What ends a look at a queue, as in ActiveMQ.
+    fn end_of_view(&self) -> Output {
+        let mut frame = FrameWriter::new(self.version, "MESSAGE");
+        if let Some(subscription) = &self.plan.id {
+            frame.header("subscription", subscription);
+        }
+        frame.header("message-id", "end").header("destination", &self.plan.destination);
+        frame.header("browser", "end").header("content-length", "0");
+        frame.finish()
     }
 
     /// Takes back what the client has not acknowledged in time.
@@ -329,7 +355,8 @@ impl Feed {
 
     /// Waits out what passes; ends the connection with an ERROR for the rest. `None` to stop.
     async fn survives(&self, error: Error) -> Option<()> {
-        if !matches!(error.kind(), ErrorKind::Throttled | ErrorKind::Unavailable) {
+        let passes = matches!(error.kind(), ErrorKind::Throttled | ErrorKind::Unavailable);
+        if !passes || is_full(&error) {
             self.out.close(Some(Failure::from(error).to_frame(Some(self.version), None)));
             return None;
         }
@@ -339,4 +366,10 @@ impl Feed {
             () = tokio::time::sleep(PAUSE) => Some(()),
         }
     }
+}
+
+/// Whether a group has as many consumers as it may have: nobody knows when another one goes.
+fn is_full(error: &Error) -> bool {
+    let over = error.source().and_then(|source| source.downcast_ref::<OverQuota>());
+    over.is_some_and(|over| matches!(over.limit, Limit::Connections(_)))
 }

@@ -36,6 +36,14 @@ pub(crate) struct Transactions {
     max_open: usize,
     max_frames: usize,
     max_bytes: usize,
+    /// How many are open on all connections together.
+    counted: metrics::Gauge,
+}
+
+impl Drop for Transactions {
+    fn drop(&mut self) {
+        self.clear();
+    }
 }
 
 impl Transactions {
@@ -46,6 +54,7 @@ impl Transactions {
             max_open: ours.max_transactions,
             max_frames: ours.max_transaction_frames.min(broker.max_batch),
             max_bytes: ours.max_transaction_size.bytes().min(broker.max_batch_size.bytes()),
+            counted: metrics::gauge!("sluice_stomp_transactions_open"),
         }
     }
 
@@ -58,16 +67,20 @@ impl Transactions {
             return Err(bad(format!("a connection may have at most {} open transactions", self.max_open)));
         }
         self.open.insert(id, Transaction::default());
+        self.counted.increment(1.0);
         Ok(())
     }
 
     /// Takes one out, to commit or abort it.
     pub fn end(&mut self, id: &str) -> Result<Transaction, Failure> {
-        self.open.remove(id).ok_or_else(|| unknown(id))
+        let ended = self.open.remove(id).ok_or_else(|| unknown(id))?;
+        self.counted.decrement(1.0);
+        Ok(ended)
     }
 
     /// Forgets all of them: the connection ends.
     pub fn clear(&mut self) {
+        self.counted.decrement(self.open.len() as f64);
         self.open.clear();
     }
 

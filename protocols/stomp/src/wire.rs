@@ -1,11 +1,13 @@
 //! What all connections of this front-end share.
 
 use crate::config::Config;
+use crate::frame::Command;
 use crate::mail::PostOffice;
 use crate::subscription::Turns;
+use metrics::Counter;
 use sluice_broker::Broker;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// The broker, the settings, and whose turn it is.
 pub(crate) struct Wire {
@@ -16,7 +18,18 @@ pub(crate) struct Wire {
     /// When this process began to serve, which tells its sessions from those of earlier ones.
     began: u64,
     sessions: AtomicU64,
+    frames: Frames,
 }
+
+/// Counts what the specification forbids and stock clients do all the same.
+pub(crate) fn tolerated(what: &'static str) {
+    metrics::counter!("sluice_stomp_tolerated_total", "what" => what).increment(1);
+}
+
+/// How many frames there were, by command. Looking a counter up by its label costs more than counting, so what was looked
+/// up once is kept.
+#[derive(Default)]
+pub(crate) struct Frames([OnceLock<Counter>; Command::COUNT]);
 
 impl Wire {
     pub fn new(broker: Broker, config: Config) -> Self {
@@ -28,6 +41,15 @@ impl Wire {
             post: Arc::default(),
             began,
             sessions: AtomicU64::new(0),
+            frames: Frames::default(),
+        }
+    }
+
+    /// Counts a frame of a logged-in client.
+    pub fn count(&self, command: Command) {
+        let look_up = || metrics::counter!("sluice_stomp_frames_total", "command" => command.as_str());
+        if let Some(counter) = self.frames.0.get(command as usize) {
+            counter.get_or_init(look_up).increment(1);
         }
     }
 

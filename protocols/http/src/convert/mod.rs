@@ -12,10 +12,9 @@ pub(crate) use outgoing::{BodyMode, Lease, check_json, dead_letter_json, message
 use crate::errors::{Code, Problem};
 use crate::params::{self, Query};
 use bytes::Bytes;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, percent_decode, utf8_percent_encode};
 use sluice_broker::Broker;
 use sluice_model::{Dialect, Filter, GroupName, Message, Result, TopicName};
-use std::borrow::Cow;
 
 /// What curl says of a body it was given by `-d`: not a statement of the user's, so it is not stored.
 pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
@@ -47,8 +46,8 @@ pub(crate) fn filter(query: &Query, broker: &Broker) -> Result<Filter, Problem> 
 }
 
 /// A path segment as it stands in a URL.
-pub(crate) fn segment(text: &str) -> Cow<'_, str> {
-    utf8_percent_encode(text, UNRESERVED).into()
+pub(crate) fn segment(text: &str) -> PercentEncode<'_> {
+    utf8_percent_encode(text, UNRESERVED)
 }
 
 /// The plain bytes of a body, whichever codec its producer used; `limit` bounds what it may unpack to.

@@ -64,6 +64,9 @@ impl Named {
 /// The header `Idempotency-Key`: a structured field string, or the same without quotes, as most send it. Or the same in
 /// the query, for those who cannot set headers.
 pub(crate) fn idempotency_key(call: &Call) -> Result<Option<String>, Problem> {
+    if call.plain && call.query.is_empty() {
+        return Ok(None);
+    }
     let mut values = call.headers.get_all(IDEMPOTENCY_KEY).iter();
     let in_query = call.query.get(KEY_PARAMETER)?;
     let text = match (values.next(), in_query) {

@@ -2,12 +2,14 @@
 
 use crate::auth;
 use crate::call::{Call, JSON, TEXT, json_response};
+use crate::counts;
 use crate::errors::{Code, Problem};
 use crate::openmetrics::{self, OPENMETRICS, OPENMETRICS_1};
 use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
 use serde::Serialize;
 use serde_json::json;
+use sluice_auth::Action;
 
 /// The version of the text format of Prometheus that the exporter writes.
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -63,7 +65,12 @@ pub(crate) async fn ready(call: Call) -> Result<Response, Problem> {
 
 /// `GET /metrics`
 pub(crate) async fn metrics(call: Call) -> Result<Response, Problem> {
+    // There is none where `http.metrics_login` asks nobody.
+    if let Some(session) = &call.session {
+        call.broker().permit_cluster(session, Action::Get)?;
+    }
     let open = call.accept(&[TEXT, OPENMETRICS])? == OPENMETRICS;
+    counts::sample(&call.app);
     call.app.metrics.run_upkeep();
     let text = call.app.metrics.render();
     let (media, text) = match open {

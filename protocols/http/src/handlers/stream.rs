@@ -8,6 +8,7 @@ use super::receive::{auto_ack, lease, start, topics};
 use crate::app::WaitPlace;
 use crate::call::Call;
 use crate::convert::{self, BodyMode, Lease, message_json};
+use crate::counts::OpenStream;
 use crate::errors::Problem;
 use crate::lease_guard::{LeaseGuard, Settle};
 use crate::params;
@@ -46,7 +47,7 @@ pub(crate) async fn topic(mut call: Call) -> Result<Response, Problem> {
     if let Some(seen) = seen {
         seen.apply(&mut cursor.positions)?;
     }
-    let tail = Tail { call, cursor, form, mode, state: State::Opening, _place: place };
+    let tail = Tail { call, cursor, form, mode, state: State::Opening, _place: place, _open: form.open() };
     Ok(form.respond(unfold(tail, |mut tail| async move {
         let chunk = tail.next().await?;
         Some((Ok::<_, Infallible>(chunk), tail))
@@ -73,6 +74,7 @@ struct Tail {
     mode: BodyMode,
     state: State,
     _place: WaitPlace,
+    _open: OpenStream,
 }
 
 impl Tail {
@@ -158,6 +160,7 @@ pub(crate) async fn group(mut call: Call) -> Result<Response, Problem> {
         form,
         status: status.map(|every| Status { every, due: Instant::now() }),
         _place: call.wait_place()?,
+        _open: form.open(),
         call,
     };
     // What is wrong with the call shows here, while it can still be said by the status.
@@ -196,6 +199,7 @@ struct Deliveries {
     status: Option<Status>,
     state: State,
     _place: WaitPlace,
+    _open: OpenStream,
 }
 
 impl Deliveries {

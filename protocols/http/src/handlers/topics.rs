@@ -212,7 +212,7 @@ pub(crate) async fn put(mut call: Call) -> Result<Response, Problem> {
         Err(e) if matches!(e.kind(), ErrorKind::TopicNotFound | ErrorKind::PermissionDenied) => None,
         Err(e) => return Err(e.into()),
     };
-    let spec = settings.spec(before.as_ref(), call.broker().config().default_queues)?;
+    let spec = settings.spec(before.as_ref(), call.broker().tuned().default_queues)?;
     let created = call.broker().put_topic(session, &topic, spec).await?;
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
     match call.broker().topic(session, &topic) {

@@ -76,7 +76,7 @@ pub(super) async fn checks(call: &Call) -> Result<Response, Fault> {
     if checks.is_empty() {
         return Err(Fault::nothing());
     }
-    let interval = call.broker().config().check_interval.as_millis();
+    let interval = call.broker().tuned().check_interval.as_millis();
     let next = call.broker().now().saturating_add(interval);
     let shown = checks.iter().map(|check| Shown {
         message: &check.message,

@@ -63,6 +63,13 @@ pub fn server_with(config: Config) -> Server {
     server_on(Broker::in_memory(), config)
 }
 
+/// On a broker with rules of its own.
+pub fn server_of(rules: sluice_broker::Config) -> Server {
+    let (log, clock) = (Arc::new(sluice_store::MemoryLog::new()), Arc::new(sluice_model::SystemClock));
+    let auth = Arc::new(sluice_auth::Auth::open());
+    server_on(Broker::open(log, auth, clock, rules).unwrap(), Config::default())
+}
+
 pub fn server_on(broker: Broker, config: Config) -> Server {
     let metrics = PrometheusBuilder::new().build_recorder().handle();
     Server { http: Arc::new(Http::new(broker.clone(), config, metrics)), broker }

@@ -10,6 +10,11 @@ const TAIL: &[u8] = b"\0\n";
 /// Larger bodies are handed to the socket as they are instead of being copied behind their head.
 const COPY_BELOW: usize = 4 << 10;
 
+/// What most heads have room in.
+const HEAD: usize = 384;
+/// The same of frames that say little, as a RECEIPT.
+const SMALL: usize = 128;
+
 /// Writes one frame, header by header.
 #[derive(Debug)]
 pub struct FrameWriter {
@@ -20,16 +25,22 @@ pub struct FrameWriter {
 impl FrameWriter {
     /// A frame of an established connection.
     pub fn new(version: Version, command: &str) -> Self {
-        Self::start(Some(version), command)
+        Self::start(Some(version), command, SMALL)
+    }
+
+    /// A frame of an established connection that ends with that body, with room for it.
+    pub(crate) fn before(version: Version, command: &str, body: &Bytes) -> Self {
+        let room = if body.len() < COPY_BELOW { body.len() } else { 0 };
+        Self::start(Some(version), command, HEAD + room)
     }
 
     /// A frame that every version reads, whatever was agreed: nothing is escaped, line ends become blanks.
     pub fn raw(command: &str) -> Self {
-        Self::start(None, command)
+        Self::start(None, command, HEAD)
     }
 
-    fn start(version: Option<Version>, command: &str) -> Self {
-        let mut out = BytesMut::with_capacity(256);
+    fn start(version: Option<Version>, command: &str, room: usize) -> Self {
+        let mut out = BytesMut::with_capacity(room);
         out.put_slice(command.as_bytes());
         out.put_u8(b'\n');
         Self { version, out }

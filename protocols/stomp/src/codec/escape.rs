@@ -11,6 +11,7 @@
 use crate::frame::Version;
 use bytes::{BufMut, Bytes, BytesMut};
 use bytestring::ByteString;
+use memchr::memchr;
 
 /// Why a name or value is not one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,10 +20,15 @@ pub(crate) enum Fault {
     Utf8,
 }
 
-/// Reads a name or value; `None` is a frame that is never escaped.
+/// Whether a name or value has to be decoded; `None` is a frame that is never escaped.
+pub(super) fn is_escaped(version: Option<Version>, raw: &[u8]) -> bool {
+    matches!(version, Some(Version::V11 | Version::V12)) && memchr(b'\\', raw).is_some()
+}
+
+/// Reads a name or value.
 pub(crate) fn decode(version: Option<Version>, raw: Bytes) -> Result<ByteString, Fault> {
-    match version {
-        Some(Version::V11 | Version::V12) if raw.contains(&b'\\') => {
+    match is_escaped(version, &raw) {
+        true => {
             let mut plain = BytesMut::with_capacity(raw.len());
             let mut rest = raw.iter();
             while let Some(byte) = rest.next() {
@@ -31,7 +37,12 @@ pub(crate) fn decode(version: Option<Version>, raw: Bytes) -> Result<ByteString,
                         Some(b'n') => b'\n',
                         Some(b'c') => b':',
                         Some(b'\\') => b'\\',
-                        Some(b'r') => b'\r', // undefined in 1.1, yet a stock client sends it there
+                        Some(b'r') => {
+                            if version == Some(Version::V11) {
+                                crate::wire::tolerated("cr-escape"); // undefined there, yet a stock client sends it
+                            }
+                            b'\r'
+                        }
                         _ => return Err(Fault::Escape),
                     },
                     other => *other,
@@ -39,7 +50,7 @@ pub(crate) fn decode(version: Option<Version>, raw: Bytes) -> Result<ByteString,
             }
             ByteString::try_from(plain.freeze()).map_err(|_| Fault::Utf8)
         }
-        _ => ByteString::try_from(raw).map_err(|_| Fault::Utf8),
+        false => ByteString::try_from(raw).map_err(|_| Fault::Utf8),
     }
 }
 
@@ -61,6 +72,11 @@ pub(crate) fn encode_value(version: Version, value: &str, out: &mut BytesMut) ->
 }
 
 fn encode(version: Version, text: &str, out: &mut BytesMut) -> bool {
+    // Nearly all texts are plain, and then copied in one go.
+    if !text.bytes().fold(false, |special, byte| special | is_special(byte)) {
+        out.put_slice(text.as_bytes());
+        return true;
+    }
     if text.contains('\0') || (version == Version::V10 && text.contains('\n')) {
         return false;
     }
@@ -75,4 +91,9 @@ fn encode(version: Version, text: &str, out: &mut BytesMut) -> bool {
         }
     }
     true
+}
+
+/// What some version escapes, or cannot say.
+fn is_special(byte: u8) -> bool {
+    matches!(byte, 0 | b'\n' | b'\r' | b':' | b'\\')
 }

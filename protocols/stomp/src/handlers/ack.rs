@@ -8,6 +8,7 @@ use crate::convert;
 use crate::errors::Failure;
 use crate::frame::{Frame, Version};
 use crate::subscription::{AckMode, Claim, Ledger, Refusal, Refused, Settled, refuse};
+use crate::wire::tolerated;
 use sluice_broker::Holder;
 use sluice_model::Error;
 use sluice_net::Outcome;
@@ -107,7 +108,10 @@ fn find(client: &Client, frame: &Frame) -> Result<Option<Named>, Failure> {
     let automatic =
         || client.subscriptions.iter().any(|(_, subscription)| subscription.mode == AckMode::Auto);
     match named {
-        None if client.version == Version::V10 && automatic() => Ok(None),
+        None if client.version == Version::V10 && automatic() => {
+            tolerated("ack-of-auto");
+            Ok(None)
+        }
         None => Err(not_found()),
         named => Ok(named),
     }

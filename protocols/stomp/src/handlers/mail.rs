@@ -21,6 +21,10 @@ pub(super) fn send(client: &mut Client, mut frame: Frame, to: Address) -> Result
     let receipt = frame.get("receipt").cloned();
     let transaction = frame.get("transaction").cloned();
     let message = convert::message(frame, &client.session, client.wire.broker.now())?;
+    if message.headers.get("_AMQ_DUPL_ID").is_some() {
+        let detail = "_AMQ_DUPL_ID: what is sent to a temporary destination is not remembered";
+        return Err(Failure::unsupported(detail));
+    }
     if message.deliver_at.is_some() {
         return Err(Failure::unsupported("what is sent to a temporary destination cannot be delayed"));
     }

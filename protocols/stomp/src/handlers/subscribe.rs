@@ -25,15 +25,17 @@ const REFUSED: [(&str, &str); 2] = [
     ("activemq.priority", "consumer priorities are not supported"),
 ];
 /// The same, when their value is `true`.
-const REFUSED_IF_TRUE: [(&str, &str); 5] = [
-    ("browser", "browsing is not supported"),
-    ("no-local", "no-local is not supported"),
-    ("activemq.noLocal", "no-local is not supported"),
+const REFUSED_IF_TRUE: [(&str, &str); 2] = [
     ("exclusive", "exclusive subscriptions are not supported"),
     ("activemq.exclusive", "exclusive subscriptions are not supported"),
 ];
 /// What a topic in the log offers, and a temporary destination does not.
-const NOT_OF_MAIL: [&str; 13] = [
+const NO_LOCAL: [&str; 2] = ["no-local", "activemq.noLocal"];
+const BROWSER: &str = "browser";
+const NOT_OF_MAIL: [&str; 16] = [
+    BROWSER,
+    "no-local",
+    "activemq.noLocal",
     "selector",
     "tag",
     "tags",
@@ -106,7 +108,7 @@ fn plan(client: &mut Client, frame: &Frame) -> Result<Plan, Failure> {
     let mode = mode(frame)?;
     let source = match Address::parse(destination) {
         Some(address) => Source::Mail(mail(client, frame, &address?)?),
-        None => topic(client, frame, Destination::parse(destination)?)?,
+        None => topic(client, frame, client.destination(destination)?)?,
     };
     Ok(Plan {
         id: id.cloned(),
@@ -121,7 +123,7 @@ fn plan(client: &mut Client, frame: &Frame) -> Result<Plan, Failure> {
 
 fn refuse(frame: &Frame) -> Result<(), Failure> {
     let present = REFUSED.iter().filter(|(name, _)| frame.get(name).is_some());
-    let wanted = REFUSED_IF_TRUE.iter().filter(|(name, _)| frame.get(name).is_some_and(|v| v == "true"));
+    let wanted = REFUSED_IF_TRUE.iter().filter(|(name, _)| is_true(frame, name));
     match present.chain(wanted).next() {
         Some((name, why)) => Err(Failure::unsupported(format!("{name}: {why}"))),
         None => Ok(()),
@@ -145,10 +147,10 @@ fn topic(client: &Client, frame: &Frame, destination: Destination) -> Result<Sou
     destination.refuse_wildcards()?;
     durable::refuse(frame, &destination)?;
     let durable = match destination.role {
-        Role::Topic => durable::group(frame, client.client_id.as_ref())?,
-        Role::Queue { .. } | Role::Group(_) => None, // what is sent there outlives its subscribers anyway
+        Role::Topic => client.durable(frame)?,
+        Role::Queue { .. } | Role::Group(_) | Role::Part => None, // what is sent there outlives its subscribers anyway
     };
-    let (group, durable) = match (group(frame, &destination)?, durable) {
+    let (group, durable) = match (group(client, frame, &destination)?, durable) {
         (None, durable) => (durable.clone(), durable.is_some()),
         (group, _) => (group, false),
     };
@@ -160,16 +162,41 @@ fn topic(client: &Client, frame: &Frame, destination: Destination) -> Result<Sou
             return Err(Failure::protocol("Invalid request", detail));
         }
     };
+    let no_local = NO_LOCAL.iter().any(|name| is_true(frame, name));
+    if no_local && !matches!(destination.role, Role::Topic | Role::Part) {
+        return Err(Failure::unsupported("no-local: only what is sent to a topic comes back to its sender"));
+    }
+    let browse = browse(frame, &destination)?;
     let reading = Reading {
+        no_local,
+        browse,
         filter: filter(client, frame)?,
         start: start(frame, &destination)?,
         create: send::create(client, &destination),
         destination,
     };
-    Ok(match group {
+    Ok(match group.filter(|_| !browse) {
         Some(name) => Source::Group(reading, GroupSource { name, ordered, durable }),
         None => Source::Cursor(reading),
     })
+}
+
+/// Whether this is a look at what waits, of which nothing is taken.
+fn browse(frame: &Frame, destination: &Destination) -> Result<bool, Failure> {
+    if !is_true(frame, BROWSER) {
+        return Ok(false);
+    }
+    if !matches!(destination.role, Role::Queue { .. } | Role::Group(_)) {
+        return Err(Failure::unsupported("browser: what is sent to a topic waits for nobody"));
+    }
+    if frame.get("ack").is_some_and(|mode| mode != "auto") {
+        return Err(Failure::unsupported("browser: what is only looked at cannot be acknowledged"));
+    }
+    Ok(true)
+}
+
+fn is_true(frame: &Frame, name: &str) -> bool {
+    frame.get(name).is_some_and(|value| value == "true")
 }
 
 /// How long the client may keep a message without acknowledging it.
@@ -188,11 +215,11 @@ fn ack_timeout(client: &Client, frame: &Frame, mode: AckMode) -> Result<Option<D
     Ok(Some(time))
 }
 
-fn group(frame: &Frame, destination: &Destination) -> Result<Option<GroupName>, Failure> {
+fn group(client: &Client, frame: &Frame, destination: &Destination) -> Result<Option<GroupName>, Failure> {
     match (frame.first_of(&["group", "consumer-group"]), &destination.role) {
         (None, _) => Ok(destination.group()?),
-        (Some((_, name)), Role::Queue { .. }) => Ok(Some(GroupName::new(name.clone())?)),
-        (Some((name, _)), Role::Topic | Role::Group(_)) => {
+        (Some((_, name)), Role::Queue { .. }) => Ok(Some(client.group(name)?)),
+        (Some((name, _)), Role::Topic | Role::Group(_) | Role::Part) => {
             let detail = format!("{name}: a group is named with /queue/<topic> or /group/<group>/<topic>");
             Err(Failure::protocol("Invalid request", detail))
         }
@@ -249,8 +276,8 @@ fn elsewhere(frame: &Frame, destination: &Destination) -> Result<StartAt, Failur
     let Some(offset) = frame.get("x-stream-offset") else {
         let retroactive = frame.get("activemq.retroactive").is_some_and(|value| value == "true");
         return Ok(match destination.role {
-            Role::Topic if !retroactive => StartAt::Latest,
-            Role::Topic | Role::Queue { .. } | Role::Group(_) => StartAt::Earliest,
+            Role::Topic | Role::Part if !retroactive => StartAt::Latest,
+            Role::Topic | Role::Part | Role::Queue { .. } | Role::Group(_) => StartAt::Earliest,
         });
     };
     let seconds = offset.strip_prefix("timestamp=").and_then(|seconds| seconds.parse::<u64>().ok());

@@ -13,7 +13,7 @@ use sluice_model::GroupName;
 use sluice_net::Outcome;
 
 pub(super) fn unsubscribe(client: &mut Client, frame: &Frame) -> Result<Outcome, Failure> {
-    let durable = durable::group(frame, client.client_id.as_ref())?;
+    let durable = client.durable(frame)?;
     let key = match (find(client, frame), &durable) {
         (Ok(key), _) => Some(key),
         (Err(_), Some(_)) => None, // it may be ended by those who are not subscribed

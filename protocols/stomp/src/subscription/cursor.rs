@@ -5,9 +5,10 @@
 
 use super::ledger::Again;
 use super::{BATCH, Claim, Feed, Handshake, Push, Reading};
-use crate::convert;
+use crate::convert::{self, Place};
 use sluice_broker::Cursor;
-use sluice_model::{ErrorKind, Result, StoredMessage};
+use sluice_model::{ErrorKind, Offset, QueueId, Result, StoredMessage};
+use std::time::Duration;
 
 /// Runs until stopped, refused, or the connection ends.
 pub(super) async fn run(feed: Feed, reading: Reading, handshake: Handshake) {
@@ -15,6 +16,16 @@ pub(super) async fn run(feed: Feed, reading: Reading, handshake: Handshake) {
     let filter = reading.filter.clone();
     let broker = &feed.wire.broker;
     match broker.cursor(&feed.session, topic, filter, reading.start, reading.create).await {
+        Ok(mut cursor) if reading.browse => match view(&feed, &reading, &mut cursor) {
+            Ok(ends) => {
+                if handshake.begin(Ok(())).await {
+                    look(&feed, &reading, &mut cursor, &ends).await;
+                }
+            }
+            Err(error) => {
+                handshake.begin(Err(error)).await;
+            }
+        },
         Ok(mut cursor) => {
             if handshake.begin(Ok(())).await {
                 serve(&feed, &reading, &mut cursor).await;
@@ -24,6 +35,51 @@ pub(super) async fn run(feed: Feed, reading: Reading, handshake: Handshake) {
             handshake.begin(Err(error)).await;
         }
     }
+}
+
+/// Where a look begins, and where each queue ends: what its group has not consumed, of what is there now.
+fn view(feed: &Feed, reading: &Reading, cursor: &mut Cursor) -> Result<Vec<Offset>> {
+    let (broker, session, topic) = (&feed.wire.broker, &feed.session, &reading.destination.topic);
+    let group = reading.destination.group()?;
+    let each = (0..).map(QueueId).zip(&mut cursor.positions);
+    each.map(|(queue, position)| {
+        let (begin, end) = broker.bounds(session, topic, queue)?;
+        if let Some(group) = &group
+            && let Some(committed) = broker.committed(session, group, topic, queue)?
+        {
+            *position = committed.max(begin);
+        }
+        Ok(end)
+    })
+    .collect()
+}
+
+/// Shows what is there, says that this was all, and then does nothing more. `None` when stopped.
+async fn look(feed: &Feed, reading: &Reading, cursor: &mut Cursor, ends: &[Offset]) -> Option<()> {
+    let is_behind = |cursor: &Cursor| cursor.positions.iter().zip(ends).any(|(at, end)| at < end);
+    while is_behind(cursor) {
+        let read = feed.wire.broker.poll(&feed.session, cursor, BATCH, Duration::ZERO);
+        let batch = tokio::select! {
+            biased;
+            () = feed.stop.cancelled() => return None,
+            batch = read => batch,
+        };
+        match batch {
+            Ok(batch) if batch.is_empty() => break, // what is left does not pass the filter
+            Ok(batch) => {
+                for message in batch {
+                    let end = ends.get(message.queue.0 as usize).copied().unwrap_or_default();
+                    if message.offset < end {
+                        push(feed, reading, message, 1).await?;
+                    }
+                }
+            }
+            Err(error) => feed.survives(error).await?,
+        }
+    }
+    feed.out.send(feed.end_of_view()).await.ok()?;
+    feed.stop.cancelled().await;
+    None
 }
 
 /// `None` when stopped.
@@ -85,13 +141,14 @@ async fn read_again(feed: &Feed, again: &Again) -> Result<Vec<(StoredMessage, u3
 }
 
 async fn push(feed: &Feed, reading: &Reading, message: StoredMessage, attempt: u32) -> Option<()> {
-    if reading.skips(&feed.wire, &message.message) {
+    if reading.skips(&feed.wire, &feed.session, &message.message) {
         return Some(());
     }
     let id = convert::message_id(&message);
     let number = feed.enter(&id, attempt, || Claim::Place(message.locator));
     let dead = reading.destination.is_dead_letters();
-    let push = Push { id: &id, message: &message.message, number, redelivered: attempt > 1, dead };
+    let place = Some(Place { queue: message.queue, offset: message.offset, attempt });
+    let push = Push { id: &id, message: &message.message, number, redelivered: attempt > 1, place, dead };
     let frame = match feed.frame(&push) {
         Ok(frame) => frame,
         Err(error) => {

@@ -3,17 +3,20 @@
 //! The one idea to know: whatever the loop waits for, it goes on acknowledging what the socket has taken (`auto`
 //! mode), and it can be stopped or dropped at any await: what was written counts as consumed, the rest goes back.
 
-use super::{AckMode, BATCH, Claim, Feed, GroupSource, Handshake, Push, Reading};
-use crate::convert;
+use super::{AckMode, BATCH, Claim, Feed, GroupSource, Handshake, PAUSE, Push, Reading, is_full};
+use crate::convert::{self, Place};
 use futures_util::FutureExt;
 use sluice_auth::Session;
 use sluice_broker::{Broker, GroupSpec, Holder, Lease, ReceiveRequest};
 use sluice_model::{Delivered, Error, ErrorKind, ReceiptHandle, Result};
 use sluice_net::Written;
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Runs until stopped, refused, or the connection ends.
 pub(super) async fn run(
@@ -29,7 +32,8 @@ pub(super) async fn run(
         broker: feed.wire.broker.clone(),
         session: feed.session.clone(),
     };
-    let mut leased = Leased { acks, share: Share { feed, reading, group, holder } };
+    let mut leased =
+        Leased { acks, share: Share { feed, reading, group, holder, idle: AtomicBool::new(false) } };
     let (started, first) = match leased.share.start().await {
         Ok(first) => (Ok(()), first),
         Err(error) => (Err(error), Vec::new()),
@@ -52,6 +56,8 @@ struct Share {
     reading: Reading,
     group: GroupSource,
     holder: Arc<Holder>,
+    /// The last message had to be waited for: so will the next one, and it is waited for at once.
+    idle: AtomicBool,
 }
 
 impl Leased {
@@ -101,15 +107,16 @@ impl Leased {
         let Delivered { message, receipt, attempt, redelivered, .. } = delivered;
         let Self { acks, share } = self;
         let feed = &share.feed;
-        if share.reading.skips(&feed.wire, &message.message) {
+        if share.reading.skips(&feed.wire, &feed.session, &message.message) {
             acks.settle(&receipt);
             return Some(());
         }
         let id = convert::message_id(&message);
         let number = feed.enter(&id, attempt, || Claim::Lease(receipt.clone()));
         let dead = share.reading.destination.is_dead_letters();
-        let frame = match feed.frame(&Push { id: &id, message: &message.message, number, redelivered, dead })
-        {
+        let place = Some(Place { queue: message.queue, offset: message.offset, attempt });
+        let push = Push { id: &id, message: &message.message, number, redelivered, place, dead };
+        let frame = match feed.frame(&push) {
             Ok(frame) => frame,
             Err(error) => return share.set_aside(&receipt, number, &error).await,
         };
@@ -129,7 +136,18 @@ impl Share {
         if self.group.ordered {
             self.order()?;
         }
-        self.receive(1, Duration::ZERO).await
+        let end = Instant::now() + self.feed.wire.config.throttle_patience.0;
+        loop {
+            match self.receive(1, Duration::ZERO).await {
+                // A quota that is used up is waited for, as later on.
+                Err(error)
+                    if error.kind() == ErrorKind::Throttled && !is_full(&error) && Instant::now() < end =>
+                {
+                    tokio::time::sleep(PAUSE).await;
+                }
+                other => return other,
+            }
+        }
     }
 
     /// Makes the group one that consumes in order, if it is new.
@@ -147,17 +165,28 @@ impl Share {
     /// The next messages: what is there, few if others wait for theirs; else the first to come.
     async fn next(&self, is_wanted: impl Fn() -> bool) -> Result<Vec<Delivered>> {
         let feed = &self.feed;
-        let room = feed.plan.window.saturating_sub(feed.ledger.len()).max(1);
-        let batch = if is_wanted() { 1 } else { room.min(BATCH) };
-        let there = self.receive(batch, Duration::ZERO).await?;
-        if !there.is_empty() {
-            return Ok(there);
+        if !self.idle.load(Ordering::Relaxed) {
+            let room = feed.plan.window.saturating_sub(feed.ledger.len()).max(1);
+            let batch = if is_wanted() { 1 } else { room.min(BATCH) };
+            let there = self.receive(batch, Duration::ZERO).await?;
+            if !there.is_empty() {
+                return Ok(there);
+            }
         }
-        self.receive(1, feed.wire.broker.config().max_wait.0).await
+        let mut first = pin!(self.receive(1, feed.wire.broker.config().max_wait.0));
+        let mut waited = false;
+        let there = poll_fn(|cx| {
+            let there = first.as_mut().poll(cx);
+            waited |= there.is_pending();
+            there
+        });
+        let there = there.await;
+        self.idle.store(waited, Ordering::Relaxed);
+        there
     }
 
     async fn receive(&self, max: usize, wait: Duration) -> Result<Vec<Delivered>> {
-        let Self { feed, reading, group, holder } = self;
+        let Self { feed, reading, group, holder, .. } = self;
         let request = ReceiveRequest {
             group: &group.name,
             topic: &reading.destination.topic,

@@ -64,8 +64,14 @@ async fn next(feed: &Feed, slot: &Slot) -> (Arc<Letter>, u32) {
 
 async fn push(feed: &Feed, slot: &Slot, letter: Arc<Letter>, attempt: u32) -> Option<()> {
     let number = feed.enter(&letter.id, attempt, || Claim::Letter(letter.clone()));
-    let push =
-        Push { id: &letter.id, message: &letter.message, number, redelivered: attempt > 1, dead: false };
+    let push = Push {
+        id: &letter.id,
+        message: &letter.message,
+        number,
+        redelivered: attempt > 1,
+        place: None,
+        dead: false,
+    };
     let frame = match feed.frame(&push) {
         Ok(frame) => frame,
         Err(error) => {

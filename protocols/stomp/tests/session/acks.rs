@@ -141,8 +141,10 @@ async fn a_message_can_be_refused_for_good_or_for_a_while() {
     client.ask(&format!("NACK\nid:{}\ndelay:300", got[1].get("ack")), "").await;
     client.message("busy").await;
     assert!(server.broker.now() >= began + 300);
-    client.say("SUBSCRIBE\nid:dead\ndestination:/amq/queue/%DLQ%STOMP_Q_a\n\n").await;
+    client.say("SUBSCRIBE\nid:dead\ndestination:/queue/%25DLQ%25STOMP_Q_a\n\n").await;
     client.message("bad").await;
+    client.say("SEND\ndestination:/queue/%25DLQ%25STOMP_Q_a\n\nx").await;
+    assert_eq!(client.error().await.get("message"), "Access refused");
     server.stop().await;
 }
 

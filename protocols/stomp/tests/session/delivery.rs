@@ -263,10 +263,16 @@ async fn unsupported_subscriptions_are_refused() {
         ("id:1\ndestination:/queue/x\nack:client\nack-timeout:0", "Invalid request"),
         ("id:1\ndestination:/queue/x\nack:client\nack-timeout:99d", "Invalid request"),
         ("id:1\ndestination:/topic/x.>", "Not supported"),
+        ("id:1\ndestination:/queue/x.*", "Not supported"),
+        ("id:1\ndestination:/topic/*.x.y", "Not supported"),
+        ("id:1\ndestination:/topic/#", "Not supported"),
+        ("id:1\ndestination:/group/g/x.#", "Not supported"),
+        ("id:1\ndestination:/exchange/amq.topic/x.#", "Not supported"),
         ("id:1\ndestination:/temp-queue/x\nselector:a = 1", "Not supported"),
         ("id:1\ndestination:/temp-queue/", "Invalid request"),
         ("id:1\ndestination:/reply-queue/0000000000000000000000000000002a.x", "Access refused"),
-        ("id:1\ndestination:/queue/x\nbrowser:true", "Not supported"),
+        ("id:1\ndestination:/queue/x\nexclusive:true", "Not supported"),
+        ("id:1\ndestination:/queue/x\nx-priority:9", "Not supported"),
         ("id:1\ndestination:/queue/x\nx-stream-offset:offset=5", "Not supported"),
         ("id:1\ndestination:/queue/x\nx-stream-offset:timestamp=18446744073709551615", "Not supported"),
         ("id:1\ndestination:/queue/x\nconsumer-window-size:1024", "Not supported"),
@@ -301,4 +307,25 @@ async fn an_idle_subscription_still_wakes_up() {
     sender.send("/topic/i", "t").await;
     client.message("t").await;
     server.stop().await;
+}
+
+#[tokio::test]
+async fn where_a_message_stands_is_told_when_that_is_wanted() {
+    const METADATA: [&str; 5] =
+        ["rocketmq-queue-id", "rocketmq-offset", "rocketmq-tags", "rocketmq-keys", "delivery-count"];
+    for expose_metadata in [true, false] {
+        let server = Server::with(Config { expose_metadata, ..Config::default() });
+        let mut client = server.connect("1.2").await;
+        client.send("/queue/q", "0").await;
+        client.ask("SEND\ndestination:/queue/q\ntag:red\nkeys:k1\nrocketmq-offset:77", "1").await;
+        client.ask("SUBSCRIBE\nid:1\ndestination:/queue/q\nack:client-individual", "").await;
+        client.message("0").await;
+        let got = client.message("1").await;
+        let told = METADATA.map(|name| got.find(name));
+        match expose_metadata {
+            true => assert_eq!(told, ["0", "1", "red", "k1", "1"].map(Some)),
+            false => assert_eq!(told, [None, Some("77"), None, None, None], "the sender's own header"),
+        }
+        server.stop().await;
+    }
 }

@@ -61,7 +61,7 @@ async fn guarded(tls: &TlsConfig) -> Server {
     guarded_by(ACL, tls).await
 }
 
-async fn guarded_by(acl: &str, tls: &TlsConfig) -> Server {
+pub async fn guarded_by(acl: &str, tls: &TlsConfig) -> Server {
     let rule =
         CertificateRule { from: CertificatePart::Dns, pattern: "*.clients.example".into(), user: "*".into() };
     let config = sluice_auth::Config { jwt: vec![issuer()], certificates: vec![rule], ..Default::default() };

@@ -6,6 +6,7 @@ mod acks;
 mod client;
 mod connecting;
 mod delivery;
+mod dialects;
 mod durable;
 mod endings;
 mod habits;

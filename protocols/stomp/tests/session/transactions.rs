@@ -95,7 +95,10 @@ async fn wrong_transactions_are_errors() {
             "BEGIN\ntransaction:x\n\n\0ABORT\ntransaction:x\n\n\0COMMIT\ntransaction:x\n\n\0",
             "Bad transaction",
         ),
-        ("BEGIN\ntransaction:x\n\n\0SEND\ntransaction:x\ndestination:/nowhere/a\n\nx\0", "Invalid request"),
+        (
+            "BEGIN\ntransaction:x\n\n\0SEND\ntransaction:x\ndestination:/nowhere/a\n\nx\0",
+            "Unknown destination",
+        ),
     ] {
         for version in ["1.0", "1.1", "1.2"] {
             let mut client = server.connect(version).await;

@@ -238,7 +238,7 @@ async fn topic(call: &Call, name: &TopicName, settings: TopicSettings, dry_run: 
         Err(e) if e.kind() == ErrorKind::TopicNotFound => None,
         Err(e) => return Err(e.into()),
     };
-    let spec = settings.spec(before.as_ref(), broker.config().default_queues)?;
+    let spec = settings.spec(before.as_ref(), broker.tuned().default_queues)?;
     if before.as_ref() == Some(&spec) {
         return Ok((Outcome::Unchanged, None));
     }

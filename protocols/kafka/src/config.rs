@@ -28,6 +28,9 @@ pub struct Config {
     pub max_fetch: ByteSize,
     /// Partitions of a topic that a client's first use of its name makes [4, as Kafka's test suites expect].
     pub partitions: u32,
+    /// Make topics for which more than one replica is asked [false]: they get one, and every answer says so. For programs
+    /// that were written for a cluster and insist.
+    pub any_replication_factor: bool,
     /// What groups may cost, and the times they go by.
     pub groups: GroupLimits,
     /// Limits that every framed wire has.
@@ -44,6 +47,7 @@ impl Default for Config {
             max_decompressed: ByteSize::mib(64),
             max_fetch: ByteSize::mib(32),
             partitions: 4,
+            any_replication_factor: false,
             groups: GroupLimits::default(),
             connection: FramedLimits {
                 max_in_flight: 256, // librdkafka pipelines without a limit of its own

@@ -21,7 +21,7 @@ pub(crate) const TAGS: &str = "TAGS";
 const KEYS: &str = "KEYS";
 const MESSAGE_ID: &str = "rocketmq.msgid";
 /// "No time", as producers of long ago have it.
-const NO_TIMESTAMP: i64 = -1;
+pub(crate) const NO_TIMESTAMP: i64 = -1;
 /// The longest key that is a word.
 const MAX_WORD: usize = 255;
 
@@ -30,6 +30,20 @@ const MAX_WORD: usize = 255;
 /// # Errors
 /// `InvalidArgument` for a time before 1970.
 pub(crate) fn to_message(record: Record, session: &Session) -> Result<Message> {
+    let message = message_of(record)?;
+    let provenance = Provenance {
+        principal: session.principal().clone(),
+        peer: Some(session.peer()),
+        ..message.provenance
+    };
+    Ok(Message { provenance, ..message })
+}
+
+/// The same without the sender.
+///
+/// # Errors
+/// As for [`to_message`].
+pub(crate) fn message_of(record: Record) -> Result<Message> {
     let born = match record.timestamp {
         NO_TIMESTAMP => 0, // the broker takes its own time
         time => u64::try_from(time).map_err(|_| Error::invalid("a record's time lies before 1970"))?,
@@ -37,11 +51,7 @@ pub(crate) fn to_message(record: Record, session: &Session) -> Result<Message> {
     let keys =
         record.key.as_deref().and_then(word).map_or_else(Keys::none, |word| Keys::joined(word.to_owned()));
     let tag = record.headers.text(TAGS).filter(|tag| !tag.is_empty()).map(Into::into);
-    let provenance = Provenance {
-        protocol: Protocol::Kafka,
-        principal: session.principal().clone(),
-        peer: Some(session.peer()),
-    };
+    let provenance = Provenance { protocol: Protocol::Kafka, ..Provenance::default() };
     Ok(Message {
         body: record.value,
         key: record.key,
@@ -59,7 +69,7 @@ fn text(text: &str) -> &[u8] {
 }
 
 /// A key that other wires can say: a text without blanks.
-fn word(key: &[u8]) -> Option<&str> {
+pub(crate) fn word(key: &[u8]) -> Option<&str> {
     let is_fine = |text: &&str| {
         !text.is_empty()
             && text.len() <= MAX_WORD

@@ -7,29 +7,40 @@
 //!
 //! - `codec` — bytes to requests and responses to bytes; `shape` — no count is believed before it is counted
 //! - `session` — one connection's state, from its first request to its end; `client` — what a handler sees of it
-//! - `handlers` — one file per request; `groups` — the requests of consumer groups
-//! - `batch` — record batches, our own reader and writer; `convert`, `names`, `errors`, `topic_ids` — to and from the model
+//! - `handlers` — one file per request; `groups` — the requests of consumer groups; `access` — permissions and quotas
+//! - `transactions` — producers with names
+//! - `batch` — record batches, our own reader and writer; `packed` — how they are kept; `taken` — how they are handed out
+//! - `convert`, `names`, `errors`, `topic_ids` — to and from the model
 //! - `config`
 //!
 //! There is no message rule here (broker), no socket and no TLS (net).
 
+mod access;
 mod api;
 mod batch;
 mod client;
 mod codec;
 mod config;
 mod convert;
+mod counts;
 mod errors;
 mod groups;
 mod handlers;
 mod names;
+mod packed;
+mod pieces;
+#[cfg(test)]
+mod real_batches;
 mod session;
 mod shape;
+mod taken;
 mod topic_ids;
+mod transactions;
 
 pub use batch::count_records;
 pub use config::Config;
 pub use groups::GroupLimits;
+pub use packed::KafkaBatches;
 
 use client::Wire;
 use sluice_broker::Broker;
@@ -47,6 +58,7 @@ impl Kafka {
         // The decoder refuses first; the loop's own guard must not come before it.
         let frame = config.max_request.bytes().saturating_add(64 << 10);
         config.connection.max_frame = config.connection.max_frame.max(frame);
+        broker.know_batches(Arc::new(KafkaBatches));
         Self { wire: Arc::new(Wire::new(broker, config, advertised)) }
     }
 }

@@ -24,6 +24,9 @@ pub(crate) fn topic(name: &str) -> Option<TopicName> {
     if name.is_empty() || name.len() > MAX_TOPIC || matches!(name, "." | "..") {
         return None;
     }
+    if name.bytes().all(is_plain) {
+        return TopicName::new(name).ok();
+    }
     let mut ours = String::with_capacity(name.len() + 8);
     let mut rest = name;
     while let Some(first) = rest.chars().next() {
@@ -52,6 +55,9 @@ pub(crate) fn topic(name: &str) -> Option<TopicName> {
 
 /// What Kafka clients call a topic.
 pub(crate) fn topic_name(topic: &TopicName) -> String {
+    if topic.as_str().bytes().all(is_plain) {
+        return topic.as_str().to_owned();
+    }
     // From the end, because whether a dot may stand as it is depends on what follows it.
     let mut parts: Vec<&str> = Vec::new();
     let mut rest = topic.as_str();
@@ -119,7 +125,12 @@ fn is_escape(after: &[u8]) -> Option<u8> {
 }
 
 fn is_legal(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'%' | b'|')
+    is_plain(byte) || matches!(byte, b'%' | b'|')
+}
+
+/// Whether it is legal everywhere, and stands for itself.
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')
 }
 
 #[cfg(test)]

@@ -24,6 +24,9 @@ const BEFORE_LOGIN: [i16; 3] =
 /// What proves an identity.
 const LOGIN: [i16; 2] = [ApiKey::SaslHandshake as i16, ApiKey::SaslAuthenticate as i16];
 
+/// What quotas are about. Who is over one is told so in the response (`throttle_time_ms`) and should wait by itself.
+const PACED: [i16; 2] = [ApiKey::Produce as i16, ApiKey::Fetch as i16];
+
 /// What comes off the wire.
 pub(crate) enum Incoming {
     Call(Call),
@@ -85,16 +88,20 @@ impl KafkaSession {
         if !BEFORE_LOGIN.contains(&call.key) && !self.client.has_session() && !self.come_in() {
             return refuse(&call, "not logged in");
         }
-        metrics::counter!("sluice_kafka_requests_total", "api" => name_of(call.key)).increment(1);
+        self.client.wire.counts.request(call.key);
         let (client, named) = (Arc::clone(&self.client), call.clone());
         let is_login = LOGIN.contains(&call.key);
-        let work = (api.run)(Arc::clone(&client), call, api.shape);
+        let is_early = PACED.contains(&call.key) && client.throttle_ms() > 0;
+        let work = (api.run)(Arc::clone(&client), call, &api.shape);
         let answered = async move {
+            if is_early {
+                client.within_quota().await;
+            }
             let reply = reply(&named, work.await);
             if client.ends_after_answer() { reply.then_close() } else { reply }
         };
-        // What follows a login is for who is there then.
-        if is_login { Outcome::barrier(answered) } else { Outcome::pending(answered) }
+        // What follows a login is for who is there then; what follows a request that is held comes behind it.
+        if is_login || is_early { Outcome::barrier(answered) } else { Outcome::pending(answered) }
     }
 
     fn token(&self, token: Bytes) -> Outcome {
@@ -140,11 +147,6 @@ fn note(call: &Call, why: &'static str) {
         why,
         "kafka connection closes"
     );
-}
-
-/// For people and metrics; a small set, whatever clients send.
-fn name_of(key: i16) -> String {
-    ApiKey::try_from(key).map_or_else(|()| "unknown".to_owned(), |key| format!("{key:?}"))
 }
 
 impl FramedHandler for KafkaSession {

@@ -12,6 +12,7 @@
 //! wire and costs a few dozen in memory, so [`MAX_ELEMENTS`] bounds what a large request can cost.
 
 use bytes::{Buf, Bytes};
+use std::sync::OnceLock;
 
 /// Elements of all arrays of one request together; a fetch of ten thousand partitions has as many.
 const MAX_ELEMENTS: usize = 200_000;
@@ -20,18 +21,46 @@ const STAR: &str = " *";
 /// Tagged fields of one request; Kafka defines three at most.
 const MAX_TAGS: usize = 64;
 
-/// Whether `body` holds what a request of this shape and version must, and nothing behind it. A shape that ends in a star
-/// lets something be there: librdkafka's question for all topics has three bytes too many, and Kafka does not mind.
-pub(crate) fn fits(shape: &str, body: &[u8], version: i16, flexible: bool) -> bool {
-    rest(shape, body, version, flexible).is_some_and(|rest| rest == 0 || shape.ends_with(STAR))
+/// See the module. Its text is read once, when it is first needed.
+pub(crate) struct Shape {
+    text: &'static str,
+    fields: OnceLock<Option<Box<[Field]>>>,
 }
 
-/// How many bytes are behind it.
-pub(crate) fn rest(shape: &str, body: &[u8], version: i16, flexible: bool) -> Option<usize> {
-    let shape = shape.strip_suffix(STAR).unwrap_or(shape);
-    let mut walk = Walk { body, version, flexible, elements: MAX_ELEMENTS, tags: MAX_TAGS };
-    walk.fields(shape)?;
-    Some(walk.body.len())
+struct Field {
+    versions: (i16, i16),
+    kind: Kind,
+}
+
+enum Kind {
+    Fixed(usize),
+    /// Of the plain form's two kinds of lengths.
+    Text,
+    Bytes,
+    /// Elements that are bare.
+    Bare(Box<Self>),
+    Structs(Box<[Field]>),
+}
+
+impl Shape {
+    pub const fn new(text: &'static str) -> Self {
+        Self { text, fields: OnceLock::new() }
+    }
+
+    /// Whether `body` holds what a request of this shape and version must, and nothing behind it. A shape that ends in a
+    /// star lets something be there: librdkafka's question for all topics has three bytes too many, and Kafka does not mind.
+    pub fn fits(&self, body: &[u8], version: i16, flexible: bool) -> bool {
+        self.rest(body, version, flexible).is_some_and(|rest| rest == 0 || self.text.ends_with(STAR))
+    }
+
+    /// How many bytes are behind it.
+    pub fn rest(&self, body: &[u8], version: i16, flexible: bool) -> Option<usize> {
+        let text = self.text.strip_suffix(STAR).unwrap_or(self.text);
+        let fields = self.fields.get_or_init(|| fields_of(text)).as_deref()?;
+        let mut walk = Walk { body, version, flexible, elements: MAX_ELEMENTS, tags: MAX_TAGS };
+        walk.fields(fields)?;
+        Some(walk.body.len())
+    }
 }
 
 /// Takes the tags of a request's header off the front of its body.
@@ -53,43 +82,32 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     /// The fields of a struct, and its tags.
-    fn fields(&mut self, mut shape: &str) -> Option<()> {
-        while let Some((field, rest)) = next_field(shape) {
-            let (range, kind) =
-                field.split_once(':').filter(|(range, _)| !range.contains('[')).unwrap_or(("", field));
-            if contains(range, self.version) {
+    fn fields(&mut self, fields: &[Field]) -> Option<()> {
+        for Field { versions: (from, to), kind } in fields {
+            if (*from..=*to).contains(&self.version) {
                 self.kind(kind)?;
             }
-            shape = rest;
         }
         if self.flexible { self.tag_section() } else { Some(()) }
     }
 
-    fn kind(&mut self, kind: &str) -> Option<()> {
+    fn kind(&mut self, kind: &Kind) -> Option<()> {
         match kind {
-            "b" => self.skip(1),
-            "h" => self.skip(2),
-            "i" => self.skip(4),
-            "l" => self.skip(8),
-            "u" => self.skip(16),
-            "s" | "y" => {
-                let length = self.length(kind == "s")?;
+            Kind::Fixed(bytes) => self.skip(*bytes),
+            Kind::Text | Kind::Bytes => {
+                let length = self.length(matches!(kind, Kind::Text))?;
                 self.skip(length.unwrap_or(0))
             }
-            _ => self.array(kind.strip_prefix('[')?.strip_suffix(']')?),
+            Kind::Bare(kind) => (0..self.count()?).try_for_each(|_| self.kind(kind)),
+            Kind::Structs(fields) => (0..self.count()?).try_for_each(|_| self.fields(fields)),
         }
     }
 
-    fn array(&mut self, element: &str) -> Option<()> {
+    /// Of an array's elements.
+    fn count(&mut self) -> Option<usize> {
         let count = self.length(false)?.unwrap_or(0);
         self.elements = self.elements.checked_sub(count)?;
-        for _ in 0..count {
-            match is_struct(element) {
-                true => self.fields(element)?,
-                false => self.kind(element)?,
-            }
-        }
-        Some(())
+        Some(count)
     }
 
     /// A length or a count; `Some(None)` is null.
@@ -134,6 +152,37 @@ impl Walk<'_> {
     }
 }
 
+/// A shape's fields; nothing when it is none.
+fn fields_of(mut text: &str) -> Option<Box<[Field]>> {
+    let mut fields = Vec::new();
+    while let Some((field, rest)) = next_field(text) {
+        let (range, kind) =
+            field.split_once(':').filter(|(range, _)| !range.contains('[')).unwrap_or(("", field));
+        fields.push(Field { versions: versions(range)?, kind: kind_of(kind)? });
+        text = rest;
+    }
+    Some(fields.into())
+}
+
+fn kind_of(text: &str) -> Option<Kind> {
+    Some(match text {
+        "b" => Kind::Fixed(1),
+        "h" => Kind::Fixed(2),
+        "i" => Kind::Fixed(4),
+        "l" => Kind::Fixed(8),
+        "u" => Kind::Fixed(16),
+        "s" => Kind::Text,
+        "y" => Kind::Bytes,
+        _ => {
+            let element = text.strip_prefix('[')?.strip_suffix(']')?;
+            match is_struct(element) {
+                true => Kind::Structs(fields_of(element)?),
+                false => Kind::Bare(Box::new(kind_of(element)?)),
+            }
+        }
+    })
+}
+
 /// An array of numbers or texts has them bare; a struct with a single such field is written `[s ]`.
 fn is_struct(element: &str) -> bool {
     element.contains([' ', ':', '['])
@@ -154,22 +203,24 @@ fn next_field(shape: &str) -> Option<(&str, &str)> {
     Some((shape, "")).filter(|(field, _)| !field.is_empty())
 }
 
-fn contains(range: &str, version: i16) -> bool {
+fn versions(range: &str) -> Option<(i16, i16)> {
     let number = |text: &str| text.parse::<i16>().ok();
-    match (range.strip_suffix('+'), range.strip_prefix('-'), range.split_once('-')) {
-        _ if range.is_empty() => true,
-        (Some(from), ..) => number(from).is_some_and(|from| version >= from),
-        (_, Some(to), _) => number(to).is_some_and(|to| version <= to),
-        (_, _, Some((from, to))) => {
-            number(from).is_some_and(|from| version >= from) && number(to).is_some_and(|to| version <= to)
-        }
-        _ => false,
-    }
+    Some(match (range.strip_suffix('+'), range.strip_prefix('-'), range.split_once('-')) {
+        _ if range.is_empty() => (i16::MIN, i16::MAX),
+        (Some(from), ..) => (number(from)?, i16::MAX),
+        (_, Some(to), _) => (i16::MIN, number(to)?),
+        (_, _, Some((from, to))) => (number(from)?, number(to)?),
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn fits(text: &'static str, body: &[u8], version: i16, flexible: bool) -> bool {
+        Shape::new(text).fits(body, version, flexible)
+    }
 
     #[test]
     fn an_array_that_claims_gigabytes_is_not_believed() {
@@ -192,8 +243,8 @@ mod tests {
     #[test]
     fn versions_choose_fields() {
         for (version, size) in [(1, 2), (3, 3), (4, 5), (5, 4)] {
-            assert_eq!(rest("-3:h 4+:i 2-4:b", &[0; 7], version, false), Some(7 - size));
-            assert_eq!(rest("-3:h 4+:i 2-4:b", &vec![0; size - 1], version, false), None);
+            assert_eq!(Shape::new("-3:h 4+:i 2-4:b").rest(&[0; 7], version, false), Some(7 - size));
+            assert_eq!(Shape::new("-3:h 4+:i 2-4:b").rest(&vec![0; size - 1], version, false), None);
         }
     }
 }

@@ -16,12 +16,23 @@ const SNAPPY_MOST: usize = 32;
 const ZSTD_WINDOW_LOG: u32 = 27;
 
 /// How many bytes the batches of one request may still become.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Budget(usize);
 
 impl Budget {
     pub fn new(bytes: usize) -> Self {
         Self(bytes)
+    }
+
+    /// A budget of at most so much of this one.
+    pub fn part(&self, bytes: usize) -> Self {
+        Self(self.0.min(bytes))
+    }
+
+    /// Takes off what was spent of a [`Budget::part`] of so much.
+    pub fn spend(&mut self, part: usize, left: &Self) {
+        let had = self.0.min(part);
+        self.0 -= had.saturating_sub(left.0);
     }
 
     fn take(&mut self, bytes: usize) -> Result<(), BadBatch> {

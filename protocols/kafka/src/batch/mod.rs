@@ -10,17 +10,22 @@
 //! The one idea to know: nothing is believed before it is counted. What a batch may become when it is unpacked is taken
 //! from a [`Budget`] that all batches of a request share, so that a few bytes cannot claim gigabytes.
 //!
-//! `reader` and `writer` are the two directions, `compression` the four codecs.
+//! `reader` and `writer` are the two directions, `compression` the four codecs, `walk` a look at records without making any.
 
 mod compression;
 mod reader;
 #[cfg(test)]
 mod tests;
 mod varint;
+mod walk;
 mod writer;
 
 pub(crate) use compression::{Budget, Codec};
 pub(crate) use reader::{Batch, Record};
+#[cfg(test)]
+pub(crate) use tests::repack_for_test;
+pub(crate) use varint::put_unsigned;
+pub(crate) use walk::{View, walk};
 pub(crate) use writer::BatchWriter;
 
 /// The size of the fixed part.
@@ -34,7 +39,7 @@ const MAGIC: u8 = 2;
 const SMALLEST_RECORD: usize = 7;
 
 /// The bits of a batch's attributes.
-mod attribute {
+pub(crate) mod attribute {
     pub const CODEC: i16 = 0x07;
     pub const TRANSACTIONAL: i16 = 0x10;
     pub const CONTROL: i16 = 0x20;

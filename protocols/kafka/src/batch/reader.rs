@@ -17,7 +17,10 @@ pub(crate) struct Batch {
     pub producer_epoch: i16,
     pub base_sequence: i32,
     pub count: i32,
-    packed: Bytes,
+    /// All of it.
+    pub bytes: Bytes,
+    /// Its records, packed.
+    pub packed: Bytes,
 }
 
 /// One record.
@@ -50,11 +53,23 @@ impl Batch {
         if bytes.len() < size {
             return Err(SHORT);
         }
-        let mut head = bytes.split_to(size);
-        let crc = head.get(17..CHECKED).map_or(0, |mut crc| crc.get_u32());
-        if head.get(CHECKED..).map(crc32c) != Some(crc) {
+        let whole = bytes.split_to(size);
+        let crc = whole.get(17..CHECKED).map_or(0, |mut crc| crc.get_u32());
+        if whole.get(CHECKED..).map(crc32c) != Some(crc) {
             return Err(BadBatch::Corrupt("the batch fails its checksum"));
         }
+        Self::stored(&whole)
+    }
+
+    /// The same of bytes that are one batch, which was checked before.
+    ///
+    /// # Errors
+    /// When it is cut short.
+    pub fn stored(whole: &Bytes) -> Result<Self, BadBatch> {
+        if whole.len() < HEADER {
+            return Err(BadBatch::Corrupt("the batch is cut short"));
+        }
+        let mut head = whole.clone();
         let base_offset = head.get_i64();
         head.advance(CHECKED - 8);
         Ok(Self {
@@ -67,6 +82,7 @@ impl Batch {
             producer_epoch: head.get_i16(),
             base_sequence: head.get_i32(),
             count: head.get_i32(),
+            bytes: whole.clone(),
             packed: head,
         })
     }
@@ -89,10 +105,7 @@ impl Batch {
     /// # Errors
     /// `TooLarge` beyond the budget; `Invalid` for records that are not as the batch says.
     pub fn records(&self, budget: &mut Budget) -> Result<Vec<Record>, BadBatch> {
-        let codec = self.codec().ok_or(BadBatch::Invalid("the batch is compressed in an unknown way"))?;
-        let mut plain = codec.unpack(&self.packed, budget)?;
-        let count = usize::try_from(self.count).ok().filter(|n| *n <= plain.len() / SMALLEST_RECORD);
-        let count = count.ok_or(BadBatch::Invalid("the batch claims more records than it has"))?;
+        let (mut plain, count) = self.unpacked(budget)?;
         let mut records = Vec::with_capacity(count);
         for _ in 0..count {
             records.push(self.record(&mut plain)?);
@@ -103,7 +116,28 @@ impl Batch {
         }
     }
 
-    fn record(&self, plain: &mut Bytes) -> Result<Record, BadBatch> {
+    /// The bytes of its records, and how many they are.
+    ///
+    /// # Errors
+    /// As for [`Batch::records`].
+    pub fn unpacked(&self, budget: &mut Budget) -> Result<(Bytes, usize), BadBatch> {
+        let codec = self.codec().ok_or(BadBatch::Invalid("the batch is compressed in an unknown way"))?;
+        let plain = codec.unpack(&self.packed, budget)?;
+        let count = usize::try_from(self.count).ok().filter(|n| *n <= plain.len() / SMALLEST_RECORD);
+        let count = count.ok_or(BadBatch::Invalid("the batch claims more records than it has"))?;
+        Ok((plain, count))
+    }
+
+    /// Whether its records are not packed at all.
+    pub fn is_plain(&self) -> bool {
+        self.codec() == Some(Codec::None)
+    }
+
+    /// Takes a record off the front.
+    ///
+    /// # Errors
+    /// `Invalid` when there is none.
+    pub fn record(&self, plain: &mut Bytes) -> Result<Record, BadBatch> {
         const WRONG: BadBatch = BadBatch::Invalid("a record is not readable");
         let length = length(plain).flatten().ok_or(WRONG)?;
         let mut bytes = plain.split_to(length);

@@ -29,6 +29,11 @@ fn repacked(batch: &Bytes, codec: i16, packed: &[u8]) -> Bytes {
     out.freeze()
 }
 
+/// The same batch with other bytes for its records.
+pub(crate) fn repack_for_test(batch: &Bytes, plain: &[u8]) -> Bytes {
+    repacked(batch, 0, plain)
+}
+
 fn pack(codec: i16, plain: &[u8]) -> Vec<u8> {
     match codec {
         1 => {

@@ -3,13 +3,25 @@
 use bytes::{Buf, BufMut};
 
 /// Reads one; nothing when it is cut short or too long.
+#[inline]
 pub(crate) fn get(bytes: &mut impl Buf) -> Option<i64> {
+    // Most have one byte.
+    if let Some(&byte) = bytes.chunk().first()
+        && byte & 0x80 == 0
+    {
+        bytes.advance(1);
+        return Some(unzigzag(byte.into()));
+    }
+    get_long(bytes)
+}
+
+fn get_long(bytes: &mut impl Buf) -> Option<i64> {
     let mut value = 0_u64;
     for shift in (0..64).step_by(7) {
         let byte = bytes.try_get_u8().ok()?;
         value |= u64::from(byte & 0x7F) << shift;
         if byte & 0x80 == 0 {
-            return Some((value >> 1) as i64 ^ -((value & 1) as i64));
+            return Some(unzigzag(value));
         }
     }
     None
@@ -28,6 +40,20 @@ pub(crate) fn put(out: &mut impl BufMut, value: i64) {
 /// How many bytes it takes.
 pub(crate) fn size(value: i64) -> usize {
     (64 - (zigzag(value) | 1).leading_zeros() as usize).div_ceil(7)
+}
+
+/// Writes a number without a sign.
+pub(crate) fn put_unsigned(out: &mut impl BufMut, value: u32) {
+    let mut rest = value;
+    while rest >= 0x80 {
+        out.put_u8(rest as u8 | 0x80);
+        rest >>= 7;
+    }
+    out.put_u8(rest as u8);
+}
+
+fn unzigzag(value: u64) -> i64 {
+    (value >> 1) as i64 ^ -((value & 1) as i64)
 }
 
 fn zigzag(value: i64) -> u64 {

@@ -6,6 +6,10 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 /// The epoch of a leader that never changes.
 const LEADER_EPOCH: i32 = 0;
+/// No producer, and no epoch.
+const NOBODY: (i64, i16) = (-1, -1);
+/// No sequence.
+const UNNUMBERED: i32 = -1;
 
 /// One batch in the making.
 pub(crate) struct BatchWriter {
@@ -61,13 +65,41 @@ impl BatchWriter {
         self.count += 1;
     }
 
+    /// Takes back what was added since there were so many bytes. Nobody misses the time of what is gone: it only bounds.
+    pub fn take_back(&mut self, len: usize) {
+        if len < self.out.len() {
+            self.out.truncate(len.max(HEADER));
+            self.count -= 1;
+        }
+    }
+
     /// Bytes so far.
     pub fn len(&self) -> usize {
         self.out.len()
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
     /// The batch, which covers the offsets up to `last`: who reads it goes on behind that one.
-    pub fn finish(mut self, last: i64) -> Bytes {
+    pub fn finish(self, last: i64) -> Bytes {
+        self.finish_as(last, 0, NOBODY)
+    }
+
+    /// The same with these attributes, of a producer and its epoch.
+    pub fn finish_as(self, last: i64, attributes: i16, producer: (i64, i16)) -> Bytes {
+        self.finish_numbered(last, attributes, producer, UNNUMBERED)
+    }
+
+    /// The same, numbered by its producer.
+    pub fn finish_numbered(
+        mut self,
+        last: i64,
+        attributes: i16,
+        (producer, epoch): (i64, i16),
+        sequence: i32,
+    ) -> Bytes {
         let length = self.out.len() - PREFIX;
         let mut head = BytesMut::with_capacity(HEADER);
         head.put_i64(self.base_offset);
@@ -75,13 +107,13 @@ impl BatchWriter {
         head.put_i32(LEADER_EPOCH);
         head.put_u8(MAGIC);
         head.put_u32(0);
-        head.put_i16(0);
+        head.put_i16(attributes);
         head.put_i32(last.saturating_sub(self.base_offset) as i32);
         head.put_i64(self.base_timestamp);
         head.put_i64(self.max_timestamp);
-        head.put_i64(-1);
-        head.put_i16(-1);
-        head.put_i32(-1);
+        head.put_i64(producer);
+        head.put_i16(epoch);
+        head.put_i32(sequence);
         head.put_i32(self.count);
         self.out[..HEADER].copy_from_slice(&head);
         let crc = crc32c(&self.out[CHECKED..]);

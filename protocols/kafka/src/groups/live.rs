@@ -166,6 +166,16 @@ impl Groups {
         }
     }
 
+    /// The group with a quota that a client of this name at this host is a member of. A fetch names no group, so this is
+    /// how it counts for one.
+    pub(crate) fn limited_group_of(&self, host: &str, client_id: &str) -> Option<GroupName> {
+        let names = self.broker.auth().limited_groups();
+        names.into_iter().filter_map(|name| GroupName::new(name).ok()).find(|name| {
+            let is_member = |live: &mut Live, _| super::shown::has_member(&live.kind, host, client_id);
+            self.on(name, is_member).unwrap_or(false)
+        })
+    }
+
     /// A step of somebody who would be a member: the group is made, and held at the broker, if nobody is there yet.
     pub(super) fn on_or_new<R>(
         &self,

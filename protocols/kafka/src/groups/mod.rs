@@ -20,6 +20,8 @@ mod shown;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use handlers::commit::{commit_of, may_promise};
+pub(crate) use handlers::host;
 pub use limits::GroupLimits;
 pub(crate) use live::Groups;
 pub(crate) use refusal::Refusal;
@@ -33,7 +35,7 @@ use kafka_protocol::messages::{
 };
 
 /// The rows of the table of APIs that are about groups.
-pub(crate) const APIS: &[Api] = &[
+pub(crate) static APIS: [Api; 13] = [
     api!(OffsetCommitRequest, 2..=9, "s i s 7+:s -4:l [s [i l 6+:i s]]", commit::offset_commit),
     api!(OffsetFetchRequest, 1..=9, "-7:s -7:[s [i]] 8+:[s 9+:s 9+:i [s [i]]] 7+:b", fetch::offset_fetch),
     api!(FindCoordinatorRequest, 0..=6, "-3:s 1+:b 4+:[s]", find::find_coordinator),

@@ -4,7 +4,7 @@ use super::classic::{Classic, Phase};
 use super::live::Kind;
 use super::names_in;
 use bytestring::ByteString;
-use sluice_broker::{Fetching, Member, Subscription};
+use sluice_broker::{Fetching, Member, Sharing, StartAt, Subscription};
 use sluice_model::{Filter, Millis, TopicName};
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -24,6 +24,8 @@ pub(super) fn members(kind: &Kind, now: Millis) -> Vec<Member> {
         client_id: id.into(),
         peer: peer(host),
         fetching: Fetching::Pull,
+        sharing: Sharing::Clustering,
+        start: StartAt::Latest,
         agent: agent.clone(),
         subscriptions: topics
             .into_iter()
@@ -41,6 +43,15 @@ pub(super) fn members(kind: &Kind, now: Millis) -> Vec<Member> {
             .members()
             .map(|m| of(&m.id, &m.host, &m.client_id, m.topics().filter_map(crate::names::topic).collect()))
             .collect(),
+    }
+}
+
+/// Whether a client of this name at this host is a member.
+pub(super) fn has_member(kind: &Kind, host: &str, client_id: &str) -> bool {
+    match kind {
+        Kind::New => false,
+        Kind::Classic(group) => group.members().any(|m| *m.host == *host && *m.client_id == *client_id),
+        Kind::Consumer(group) => group.members().any(|m| *m.host == *host && *m.client_id == *client_id),
     }
 }
 

@@ -66,7 +66,7 @@ where
         Call { key: Q::KEY, version, correlation: 7, client_id: Some("me".into()), rest: rest.freeze() };
     let api = find(Q::KEY).expect("it is offered");
     assert!((api.min..=api.max).contains(&version));
-    let answer = (api.run)(Arc::clone(client), call, api.shape).await;
+    let answer = (api.run)(Arc::clone(client), call, &api.shape).await;
     let Answer::Respond(output) = answer else { panic!("no answer, version {version} of {}", Q::KEY) };
     let mut bytes = output.to_bytes();
     bytes.advance(if Q::Response::header_version(version) >= 1 { 9 } else { 8 });
@@ -315,12 +315,14 @@ async fn commits_of_strangers_are_refused_and_of_nobody_while_somebody_is_there(
     let client = client().await;
     let code = |done: OffsetCommitResponse| done.topics[0].partitions[0].error_code;
     assert_eq!(code(ask(&client, 8, commit(&s(""), -1, 3)).await), 0, "nobody is in the group");
+    assert_eq!(code(ask(&client, 9, commit(&s("of its own making"), -1, 3)).await), 0);
     assert_eq!(code(ask(&client, 8, commit(&s("gone"), 4, 3)).await), 22);
     assert_eq!(code(ask(&client, 9, commit(&s("gone"), 4, 3)).await), 69);
     let (id, generation) = member(&client, 5).await;
     assert_eq!(code(ask(&client, 8, commit(&id, generation, 4)).await), 27, "shares are being given");
     assert_eq!(ask(&client, 3, sync(&id, generation)).await.error_code, 0);
     assert_eq!(code(ask(&client, 8, commit(&s(""), -1, 9)).await), 25);
+    assert_eq!(code(ask(&client, 9, commit(&s("of its own making"), -1, 9)).await), 25);
     assert_eq!(code(ask(&client, 8, commit(&s("gone"), generation, 9)).await), 25);
     assert_eq!(code(ask(&client, 8, commit(&id, generation + 1, 9)).await), 22);
     let mut long = commit(&id, generation, 9);
@@ -506,7 +508,7 @@ async fn a_request_that_claims_more_than_it_holds_is_not_decoded() {
             let rest =
                 Bytes::from_static(&[0, 1, b'g', 0x7F, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF]);
             let call = Call { key, version, correlation: 7, client_id: None, rest };
-            let answer = (api.run)(Arc::clone(&client), call, api.shape).await;
+            let answer = (api.run)(Arc::clone(&client), call, &api.shape).await;
             assert!(matches!(answer, Answer::Close(None, _)), "{key} {version}");
         }
     }

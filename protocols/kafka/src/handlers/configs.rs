@@ -1,11 +1,12 @@
-//! The settings of topics, and of the broker as far as clients ask for them.
+//! The settings of topics, and how settings are told and changed.
 //!
 //! The one idea to know: a setting that would change nothing here is refused when somebody sets it, unless it is set to
-//! what holds anyhow; so nobody relies on what is not done. What holds is listed with each topic.
+//! what holds anyhow; so nobody relies on what is not done. What holds is listed with each topic. The broker's own are `broker_settings`.
 
 use crate::api::{Fatal, Head};
 use crate::client::Client;
 use crate::errors::Code;
+use crate::handlers::broker_settings;
 use crate::names;
 use kafka_protocol::messages::alter_configs_response::AlterConfigsResourceResponse;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
@@ -18,34 +19,51 @@ use kafka_protocol::messages::{
     IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
 };
 use sluice_broker::TopicSpec;
-use sluice_model::units::Span;
+use sluice_model::units::{ByteSize, Span};
 use std::sync::Arc;
 use std::time::Duration;
 
-const TOPIC: i8 = 2;
-const BROKER: i8 = 4;
+pub(crate) const TOPIC: i8 = 2;
+pub(crate) const BROKER: i8 = 4;
 /// Where a value comes from.
-const OF_TOPIC: i8 = 1;
-const OF_BROKER: i8 = 4;
-const DEFAULT: i8 = 5;
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Source {
+    Topic = 1,
+    /// The broker's, changed while it ran.
+    ChangedBroker = 3,
+    Broker = 4,
+    Default = 5,
+}
+
 /// What kind of value it is.
-const BOOLEAN: i8 = 1;
-const STRING: i8 = 2;
-const INT: i8 = 3;
-const LONG: i8 = 5;
-const LIST: i8 = 7;
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Boolean = 1,
+    String = 2,
+    Int = 3,
+    Long = 5,
+    List = 7,
+}
+
 /// What an incremental change does to a value.
 const SET: i8 = 0;
 const DELETE: i8 = 1;
+const APPEND: i8 = 2;
 
 pub(crate) const RETENTION: &str = "retention.ms";
+/// As in Kafka, of each partition.
+const RETENTION_BYTES: &str = "retention.bytes";
+const UNLIMITED: &str = "-1";
+const CLEANUP: &str = "cleanup.policy";
+/// Of what has none.
+const SETTINGS: &str = "settings are those of topics and of the broker";
 
 /// A setting as it is.
 pub(crate) struct Setting {
     pub name: &'static str,
     pub value: String,
-    pub source: i8,
-    kind: i8,
+    pub source: Source,
+    pub kind: Kind,
     pub read_only: bool,
 }
 
@@ -53,42 +71,34 @@ pub(crate) struct Setting {
 pub(crate) fn of_topic(client: &Client, spec: &TopicSpec) -> Vec<Setting> {
     let rules = client.broker().config();
     let own = spec.retention();
-    let retention = own.map_or(rules.retention.as_millis(), |own| own.as_millis());
+    let retention = own.unwrap_or_else(|| client.broker().tuned().retention);
     let fixed = |name, value: &str, kind| Setting {
         name,
         value: value.to_owned(),
-        source: DEFAULT,
+        source: Source::Default,
         kind,
         read_only: true,
     };
     vec![
         Setting {
             name: RETENTION,
-            value: retention.to_string(),
-            source: if own.is_some() { OF_TOPIC } else { OF_BROKER },
-            kind: LONG,
+            value: retention.as_millis().to_string(),
+            source: if own.is_some() { Source::Topic } else { Source::Broker },
+            kind: Kind::Long,
             read_only: false,
         },
-        fixed("cleanup.policy", "delete", LIST),
-        fixed("compression.type", "uncompressed", STRING),
-        fixed("max.message.bytes", &rules.max_message_size.0.to_string(), INT),
-        fixed("message.timestamp.type", "CreateTime", STRING),
-        fixed("min.insync.replicas", "1", INT),
-        fixed("retention.bytes", "-1", LONG),
-    ]
-}
-
-fn of_broker(client: &Client) -> Vec<Setting> {
-    let rules = client.broker().config();
-    let of = |name, value: String, kind| Setting { name, value, source: OF_BROKER, kind, read_only: true };
-    vec![
-        of("auto.create.topics.enable", rules.auto_create.to_string(), BOOLEAN),
-        of("default.replication.factor", "1".to_owned(), INT),
-        of("log.retention.ms", rules.retention.as_millis().to_string(), LONG),
-        of("message.max.bytes", rules.max_message_size.0.to_string(), INT),
-        of("node.id", client.config().node_id.to_string(), INT),
-        of("num.partitions", client.config().partitions.to_string(), INT),
-        of("socket.request.max.bytes", client.config().max_request.0.to_string(), INT),
+        fixed(CLEANUP, "delete", Kind::List),
+        fixed("compression.type", "uncompressed", Kind::String),
+        fixed("max.message.bytes", &rules.max_message_size.0.to_string(), Kind::Int),
+        fixed("message.timestamp.type", "CreateTime", Kind::String),
+        fixed("min.insync.replicas", "1", Kind::Int),
+        Setting {
+            name: RETENTION_BYTES,
+            value: spec.retention_size().map_or_else(|| UNLIMITED.to_owned(), |size| size.0.to_string()),
+            source: if spec.retention_size().is_some() { Source::Topic } else { Source::Default },
+            kind: Kind::Long,
+            read_only: false,
+        },
     ]
 }
 
@@ -102,13 +112,23 @@ pub(crate) fn change(
     let invalid = |why: String| Err((Code::InvalidConfig, why));
     if name == RETENTION {
         let Some(value) = value else { return Ok(spec.retaining(None)) };
-        let most = client.broker().config().retention.as_millis();
+        let usual = client.broker().tuned().retention.as_millis();
+        let most = client.broker().config().longest_retention().as_millis();
         return match value.parse::<u64>() {
-            Ok(millis) if millis == most => Ok(spec.retaining(None)),
-            Ok(millis) if (1..most).contains(&millis) => {
+            Ok(millis) if millis == usual => Ok(spec.retaining(None)),
+            Ok(millis) if (1..=most).contains(&millis) => {
                 Ok(spec.retaining(Some(Span(Duration::from_millis(millis)))))
             }
-            _ => invalid(format!("{RETENTION} must be 1 to {most}, as long as the log keeps everything")),
+            _ => invalid(format!("{RETENTION} must be 1 to {most} (broker.max_retention)")),
+        };
+    }
+    if name == RETENTION_BYTES {
+        return match value.map(|value| (value, value.parse::<u64>())) {
+            None | Some((UNLIMITED, _)) => Ok(spec.keeping(None)),
+            Some((_, Ok(bytes))) if bytes > 0 => Ok(spec.keeping(Some(ByteSize(bytes)))),
+            Some(_) => {
+                invalid(format!("{RETENTION_BYTES} must be {UNLIMITED} or a number of bytes from 1 on"))
+            }
         };
     }
     let known = of_topic(client, &spec).into_iter().find(|setting| setting.name == name);
@@ -117,7 +137,7 @@ pub(crate) fn change(
         (Some(setting), Some(value)) if setting.value == value => Ok(spec),
         // Whatever producers send is stored so that every wire reads it, and given back as it was.
         (Some(setting), Some("producer")) if setting.name == "compression.type" => Ok(spec),
-        (Some(setting), Some("compact")) if setting.name == "cleanup.policy" => {
+        (Some(setting), Some(value)) if setting.name == CLEANUP && value.contains("compact") => {
             invalid("compaction is not offered; cleanup.policy is \"delete\"".to_owned())
         }
         (Some(setting), Some(_)) => invalid(format!("{name} is {} for every topic", setting.value)),
@@ -142,10 +162,11 @@ pub(crate) async fn describe(
                 },
             },
             BROKER => match client.broker().permit_cluster(&session, sluice_auth::Action::Get) {
-                Ok(()) => Ok(of_broker(&client)),
+                Ok(()) => broker_settings::check_name(&client, &resource.resource_name)
+                    .map(|()| broker_settings::all(&client)),
                 Err(error) => Err((Code::of_cluster(&error), error.message().to_owned())),
             },
-            _ => Err((Code::InvalidRequest, "settings are those of topics and of the broker".to_owned())),
+            _ => Err((Code::InvalidRequest, SETTINGS.to_owned())),
         };
         results.push(tell(&head, &resource, request.include_synonyms, found));
     }
@@ -175,16 +196,16 @@ fn tell(
         let synonym = DescribeConfigsSynonym::default()
             .with_name(setting.name.into())
             .with_value(Clone::clone(&value))
-            .with_source(setting.source);
+            .with_source(setting.source as i8);
         let mut one = DescribeConfigsResourceResult::default()
             .with_name(setting.name.into())
             .with_value(value)
             .with_read_only(setting.read_only)
-            .with_config_source(setting.source)
+            .with_config_source(setting.source as i8)
             .with_synonyms(if synonyms { vec![synonym] } else { Vec::new() })
             .with_documentation(None);
         if head.version >= 3 {
-            one.config_type = setting.kind;
+            one.config_type = setting.kind as i8;
         }
         one
     });
@@ -192,7 +213,7 @@ fn tell(
 }
 
 /// One change of one resource: name, value, and whether it goes back to the default.
-type Changes = Vec<(String, Option<String>)>;
+pub(crate) type Changes = Vec<(String, Option<String>)>;
 
 async fn alter(
     client: &Client,
@@ -203,18 +224,19 @@ async fn alter(
     validate_only: bool,
 ) -> (Code, Option<String>) {
     let done = async {
-        if kind != TOPIC {
-            return Err((
-                Code::InvalidConfig,
-                "only topics have settings that can be changed here".to_owned(),
-            ));
-        }
         let session =
             client.session().map_err(|error| (Code::of_topic(&error), error.message().to_owned()))?;
+        if kind == BROKER {
+            return broker_settings::alter(client, &session, name, changes?, from_defaults, validate_only)
+                .await;
+        }
+        if kind != TOPIC {
+            return Err((Code::InvalidRequest, SETTINGS.to_owned()));
+        }
         let topic = names::topic(name).ok_or((Code::InvalidTopic, "not the name of a topic".to_owned()))?;
         let told = |error: sluice_model::Error| (Code::of_topic(&error), error.message().to_owned());
         let view = client.broker().topic(&session, &topic).map_err(told)?;
-        let mut spec = if from_defaults { view.spec.retaining(None) } else { view.spec };
+        let mut spec = if from_defaults { view.spec.retaining(None).keeping(None) } else { view.spec };
         for (name, value) in changes? {
             spec = change(client, spec, &name, value.as_deref())?;
         }
@@ -261,7 +283,8 @@ pub(crate) async fn alter_some(
     let mut responses = Vec::with_capacity(request.resources.len());
     for resource in request.resources {
         let each = resource.configs.iter().map(|c| match c.config_operation {
-            SET => {
+            // What is added to a list of one is the other value that it would have.
+            SET | APPEND if c.config_operation == SET || &*c.name == CLEANUP => {
                 Ok((c.name.to_string(), Some(c.value.as_ref().map(ToString::to_string).unwrap_or_default())))
             }
             DELETE => Ok((c.name.to_string(), None)),

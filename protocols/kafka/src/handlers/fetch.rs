@@ -6,20 +6,24 @@
 //!
 //! Sessions are not kept: every answer says so, and clients then name all partitions each time.
 
-use crate::api::{Fatal, Head};
-use crate::batch::BatchWriter;
+use crate::api::{Answer, Fatal, Head, Work};
 use crate::client::Client;
-use crate::convert;
+use crate::codec::Call;
 use crate::errors::Code;
+use crate::groups::host;
+use crate::handlers::fetched::Fetched;
 use crate::handlers::{partition, same_epoch};
 use crate::names;
-use bytes::{Bytes, BytesMut};
+use crate::pieces::Pieces;
+use crate::shape::Shape;
+use crate::taken::Taken;
+use bytes::Bytes;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
-use kafka_protocol::messages::fetch_response::{FetchableTopicResponse, PartitionData};
-use kafka_protocol::messages::{BrokerId, FetchRequest, FetchResponse};
+use kafka_protocol::messages::fetch_response::{AbortedTransaction, FetchableTopicResponse, PartitionData};
+use kafka_protocol::messages::{BrokerId, FetchRequest, FetchResponse, ProducerId};
 use sluice_auth::Session;
-use sluice_broker::PullRequest;
-use sluice_model::{Filter, Offset, QueueId, TopicName};
+use sluice_broker::{Aborted, LogBounds, PackedBatch, PackedPull, PulledPacked, Reach};
+use sluice_model::{ErrorKind, GroupName, Offset, QueueId, TopicName};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -31,14 +35,24 @@ const NO_SESSION: i32 = 0;
 /// The first version that names topics by their ids.
 const BY_ID: i16 = 13;
 
-pub(crate) async fn fetch(
-    client: Arc<Client>,
-    head: Head,
-    request: FetchRequest,
-) -> Result<FetchResponse, Fatal> {
+/// Unlike others: what is answered is not copied into one piece.
+pub(crate) fn fetch(client: Arc<Client>, call: Call, shape: &'static Shape) -> Work {
+    Box::pin(async move {
+        let Some(request) = call.decode::<FetchRequest>(shape) else {
+            return Answer::Close(None, "a request that is not readable");
+        };
+        match find(client, call.head(), request).await {
+            Ok(fetched) => fetched.respond(&call),
+            Err(Fatal(why)) => Answer::Close(None, why),
+        }
+    })
+}
+
+async fn find(client: Arc<Client>, head: Head, request: FetchRequest) -> Result<Fetched, Fatal> {
     let session = client.session().map_err(|_| Fatal("not logged in"))?;
     if request.session_id != NO_SESSION {
-        return Ok(FetchResponse::default().with_error_code(Code::FetchSessionIdNotFound.number()));
+        let response = FetchResponse::default().with_error_code(Code::FetchSessionIdNotFound.number());
+        return Ok(Fetched { response, records: Vec::new() });
     }
     let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
     let deadline = Instant::now() + wait.min(client.broker().config().max_wait.0);
@@ -48,15 +62,27 @@ pub(crate) async fn fetch(
         client: &client,
         session: &session,
         version: head.version,
-        committed: request.isolation_level == READ_COMMITTED,
+        reach: match request.isolation_level {
+            READ_COMMITTED => Reach::Decided,
+            _ => Reach::Everything,
+        },
+        group: client.wire.groups.limited_group_of(&host(&client), &head.client_id),
     };
     loop {
         let looked = turn.look(&request.topics, max).await;
         let enough = looked.bytes >= min || looked.failed || looked.places.is_empty();
         if enough || Instant::now() >= deadline || client.is_closing() {
-            return Ok(FetchResponse::default().with_responses(looked.topics).with_session_id(NO_SESSION));
+            let told = FetchResponse::default().with_responses(looked.topics).with_session_id(NO_SESSION);
+            let of_group = turn.group.as_ref().map_or(0, |group| client.throttle_ms_of(group));
+            let response = told.with_throttle_time_ms(client.throttle_ms().max(of_group));
+            return Ok(Fetched { response, records: looked.records });
         }
-        let grown = client.broker().grown(&session, &looked.places);
+        if looked.held {
+            let again = (Instant::now() + LOOK_AGAIN).min(deadline);
+            let _ = timeout_at(again, client.closing()).await; // an error means that it is time
+            continue;
+        }
+        let grown = client.broker().grown(&session, &looked.places, turn.reach);
         tokio::select! {
             _ = timeout_at(deadline, grown) => {}
             () = client.closing() => {}
@@ -64,12 +90,22 @@ pub(crate) async fn fetch(
     }
 }
 
+/// While a quota is used up: a raised one, or a place that another request has given back, is noticed after this time.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
 /// One look at all partitions.
+#[derive(Default)]
 struct Looked {
     topics: Vec<FetchableTopicResponse>,
+    /// Those of all partitions, in their order.
+    records: Vec<Pieces>,
     bytes: usize,
+    /// The most that one batch of them has.
+    largest: usize,
     /// A partition cannot be read: the client should know at once.
     failed: bool,
+    /// A partition may not be read yet, because a quota is used up.
+    held: bool,
     /// Where more would come.
     places: Vec<(TopicName, QueueId, Offset)>,
 }
@@ -78,20 +114,21 @@ struct Turn<'a> {
     client: &'a Client,
     session: &'a Session,
     version: i16,
-    committed: bool,
+    reach: Reach,
+    /// For whose quota it counts, too.
+    group: Option<GroupName>,
 }
 
 impl Turn<'_> {
     async fn look(&mut self, topics: &[FetchTopic], max: usize) -> Looked {
-        let mut looked =
-            Looked { topics: Vec::with_capacity(topics.len()), bytes: 0, failed: false, places: Vec::new() };
+        let mut looked = Looked { topics: Vec::with_capacity(topics.len()), ..Looked::default() };
         for topic in topics {
             let name = self.name(topic);
             let mut partitions = Vec::with_capacity(topic.partitions.len());
             for asked in &topic.partitions {
                 let room = max.saturating_sub(looked.bytes);
                 let read = match &name {
-                    Ok(name) => self.read(name, asked, room, looked.bytes == 0).await,
+                    Ok(name) => self.read(name, asked, room, &looked).await,
                     Err(code) => Err((*code, 0)),
                 };
                 partitions.push(self.tell(asked, read, name.as_ref().ok(), &mut looked));
@@ -123,25 +160,31 @@ impl Turn<'_> {
     ) -> PartitionData {
         let mut told = PartitionData::default()
             .with_partition_index(asked.partition)
-            .with_aborted_transactions(self.committed.then(Vec::new))
+            .with_aborted_transactions((self.reach == Reach::Decided).then(Vec::new))
             .with_preferred_read_replica(BrokerId(-1))
             .with_records(Some(Bytes::new()));
         match read {
             Ok(part) => {
                 told.high_watermark = part.end as i64;
-                told.last_stable_offset = part.end as i64;
+                told.last_stable_offset = part.stable as i64;
+                if let Some(told) = &mut told.aborted_transactions {
+                    told.extend(part.aborted.iter().filter_map(aborted));
+                }
                 if self.version >= 5 {
                     told.log_start_offset = part.begin as i64;
                 }
                 looked.bytes += part.records.len();
+                looked.largest = looked.largest.max(part.largest);
+                looked.held |= part.held;
                 if let (Some(name), Ok(queue)) = (name, u32::try_from(asked.partition)) {
                     // Behind all that is there: what does not fit into this answer is no news.
-                    looked.places.push((name.clone(), QueueId(queue), part.end));
+                    looked.places.push((name.clone(), QueueId(queue), part.limit(self.reach)));
                 }
-                told.records = Some(part.records);
+                looked.records.push(part.records);
             }
             Err((code, begin)) => {
                 looked.failed = true;
+                looked.records.push(Pieces::default());
                 told.error_code = code.number();
                 told.high_watermark = -1;
                 told.last_stable_offset = -1;
@@ -153,89 +196,109 @@ impl Turn<'_> {
         told
     }
 
-    /// What a partition has from an offset on. At least one record where `first` says so, whatever its size.
+    /// What a partition has from an offset on. At least one batch where nothing was found yet, whatever its size. Where
+    /// there is not room for another like those before, nothing is read in vain.
     async fn read(
         &self,
         topic: &TopicName,
         asked: &FetchPartition,
         room: usize,
-        first: bool,
+        before: &Looked,
     ) -> Result<ReadPart, (Code, Offset)> {
         let queue = partition(asked.partition).map_err(|code| (code, 0))?;
         same_epoch(asked.current_leader_epoch).map_err(|code| (code, 0))?;
         let broker = self.client.broker();
-        let (begin, end) =
-            broker.bounds(self.session, topic, queue).map_err(|error| (Code::of_partition(&error), 0))?;
+        let bounds = broker.whole_bounds(self.session, topic, queue);
+        let LogBounds { min: begin, stable, end } =
+            bounds.map_err(|error| (Code::of_partition(&error), 0))?;
         let from = u64::try_from(asked.fetch_offset).map_err(|_| (Code::OffsetOutOfRange, begin))?;
         if !(begin..=end).contains(&from) {
             return Err((Code::OffsetOutOfRange, begin));
         }
         let room = room.min(usize::try_from(asked.partition_max_bytes).unwrap_or(0));
-        let mut part = ReadPart { records: Bytes::new(), begin, end, next: from };
-        if from == end || (room == 0 && !first) {
+        let (records, aborted, first) = (Pieces::default(), Vec::new(), before.bytes == 0);
+        let mut part = ReadPart { records, largest: 0, begin, stable, end, aborted, held: false };
+        if from >= part.limit(self.reach) || (!first && room < before.largest) {
             // Whether it may be read at all is said even when there is nothing to read.
-            return self.pull(topic, queue, end, 0).await.map(|_| part).map_err(|code| (code, begin));
+            part.held = self.pull(topic, queue, end, 0).await.map_err(|code| (code, begin))?.is_none();
+            return Ok(part);
         }
-        let mut batches = BytesMut::new();
-        while batches.is_empty() || batches.len() < room {
-            let pulled = self
-                .pull(topic, queue, part.next, room - batches.len().min(room))
-                .await
-                .map_err(|code| (code, begin))?;
-            (part.begin, part.end) = (pulled.min, pulled.max);
-            let Some(head) = pulled.messages.first() else { break };
-            let mut writer = BatchWriter::new(head.offset as i64, head.message.born as i64, 0);
-            let limit = broker.config().max_message_size.bytes();
-            let mut next = part.next;
-            for message in &pulled.messages {
-                convert::push_record(&mut writer, message, limit)
-                    .map_err(|error| (Code::of_partition(&error), begin))?;
-                next = message.offset + 1;
-                if batches.len() + writer.len() >= room {
-                    break;
-                }
-            }
-            let is_all = pulled.messages.last().is_none_or(|last| last.offset + 1 == next);
-            part.next = if is_all { pulled.next.max(next) } else { next };
-            if !batches.is_empty() && batches.len() + writer.len() > room {
-                part.next = head.offset;
+        let mut taken = Taken::new(from, broker.config().max_message_size.bytes(), first);
+        while !taken.is_full(room) {
+            let left = room.saturating_sub(taken.len());
+            let pulled = self.pull(topic, queue, taken.next, left).await.map_err(|code| (code, begin))?;
+            let Some(pulled) = pulled else {
+                part.held = true;
+                break;
+            };
+            (part.begin, part.stable, part.end) = (pulled.min, pulled.stable, pulled.max);
+            // Nothing at all, and not only nothing that this reader is to see.
+            if pulled.parts.is_empty() && pulled.next <= taken.next {
                 break;
             }
-            batches.extend_from_slice(&writer.finish(part.next as i64 - 1));
-            if part.next >= part.end {
+            let has_room = taken.take(pulled, room).map_err(|code| (code, begin))?;
+            if !has_room || taken.next >= part.limit(self.reach) {
                 break;
             }
         }
-        part.records = batches.freeze();
+        part.largest = taken.largest();
+        part.aborted = std::mem::take(&mut taken.aborted);
+        part.records = taken.finish();
         Ok(part)
     }
 
+    /// Nothing while a quota is used up: clients know no error for that in this place, and some end over one.
     async fn pull(
         &self,
         topic: &TopicName,
         queue: QueueId,
         offset: Offset,
         room: usize,
-    ) -> Result<sluice_broker::Pulled, Code> {
-        let request = PullRequest {
+    ) -> Result<Option<PulledPacked>, Code> {
+        let request = PackedPull {
             topic,
             queue,
             offset,
-            max: self.client.broker().config().max_fetch,
+            max: PackedBatch::MAX_COUNT,
             max_bytes: room,
-            filter: &Filter::All,
-            group: None,
-            wait: Duration::ZERO,
+            group: self.group.as_ref(),
+            reach: self.reach,
         };
-        self.client.broker().pull(self.session, &request).await.map_err(|error| Code::of_partition(&error))
+        match self.client.broker().pull_packed(self.session, &request).await {
+            Ok(pulled) => Ok(Some(pulled)),
+            Err(error) if error.kind() == ErrorKind::Throttled => Ok(None),
+            Err(error) => Err(Code::of_partition(&error)),
+        }
     }
 }
 
 /// What was read of one partition.
 struct ReadPart {
-    records: Bytes,
+    records: Pieces,
+    /// The most that one batch of them has.
+    largest: usize,
     begin: Offset,
+    /// The offset behind all that is decided, and the one behind everything.
+    stable: Offset,
     end: Offset,
-    /// The offset behind what was read.
-    next: Offset,
+    /// For readers of what is decided.
+    aborted: Vec<Aborted>,
+    /// A quota keeps the rest back.
+    held: bool,
+}
+
+impl ReadPart {
+    /// Behind everything that a reader is to see.
+    fn limit(&self, reach: Reach) -> Offset {
+        match reach {
+            Reach::Decided => self.stable,
+            Reach::Everything => self.end,
+        }
+    }
+}
+
+fn aborted(aborted: &Aborted) -> Option<AbortedTransaction> {
+    let producer = ProducerId(i64::try_from(aborted.producer).ok()?);
+    let first = i64::try_from(aborted.first).ok()?;
+    Some(AbortedTransaction::default().with_producer_id(producer).with_first_offset(first))
 }

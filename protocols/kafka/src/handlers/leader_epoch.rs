@@ -20,8 +20,8 @@ pub(crate) async fn offset_for_leader_epoch(
     let end = |topic: &str, index, current, asked: i32| {
         same_epoch(current)?;
         let name = names::topic(topic).ok_or(Code::InvalidTopic)?;
-        let bounds = client.broker().bounds(&session, &name, partition(index)?);
-        let (_, end) = bounds.map_err(|error| Code::of_partition(&error))?;
+        let bounds = client.broker().whole_bounds(&session, &name, partition(index)?);
+        let end = bounds.map_err(|error| Code::of_partition(&error))?.end;
         // An epoch that there was not yet, or never was, ended nowhere.
         Ok(if asked == 0 { (0, end as i64) } else { (-1, -1) })
     };

@@ -11,7 +11,7 @@ use kafka_protocol::messages::list_offsets_response::{
 };
 use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
 use sluice_auth::Session;
-use sluice_broker::BornAt;
+use sluice_broker::{BornAt, LogBounds};
 use sluice_model::TopicName;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -24,6 +24,9 @@ const EARLIEST_LOCAL: (i64, i16) = (-4, 8);
 const LATEST_TIERED: (i64, i16) = (-5, 9);
 /// "There is none", of an offset and of a time.
 const NONE: i64 = -1;
+/// The first version that says whether only what is committed counts, and how it says so.
+const WITH_ISOLATION: i16 = 2;
+const READ_COMMITTED: i8 = 1;
 /// The first version that tells the leader's epoch.
 const WITH_EPOCH: i16 = 4;
 
@@ -33,6 +36,7 @@ pub(crate) async fn list_offsets(
     request: ListOffsetsRequest,
 ) -> Result<ListOffsetsResponse, Fatal> {
     let session = client.session().map_err(|_| Fatal("not logged in"))?;
+    let committed = head.version >= WITH_ISOLATION && request.isolation_level == READ_COMMITTED;
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
         let name = names::topic(&topic.name);
@@ -41,7 +45,7 @@ pub(crate) async fn list_offsets(
             let found = match (&name, seen.insert(asked.partition_index)) {
                 (_, false) => Err(Code::InvalidRequest),
                 (None, _) => Err(Code::InvalidTopic),
-                (Some(name), _) => find(&client, &session, &head, name, asked).await,
+                (Some(name), _) => find(&client, &session, &head, (name, committed), asked).await,
             };
             let (code, offset, timestamp) = match found {
                 Ok((offset, timestamp)) => (Code::None, offset, timestamp),
@@ -66,14 +70,15 @@ async fn find(
     client: &Client,
     session: &Session,
     head: &Head,
-    topic: &TopicName,
+    (topic, committed): (&TopicName, bool),
     asked: &ListOffsetsPartition,
 ) -> Result<(i64, i64), Code> {
     same_epoch(asked.current_leader_epoch)?;
     let queue = partition(asked.partition_index)?;
-    let (begin, end) =
-        client.broker().bounds(session, topic, queue).map_err(|error| Code::of_partition(&error))?;
+    let bounds = client.broker().whole_bounds(session, topic, queue);
+    let LogBounds { min: begin, stable, end } = bounds.map_err(|error| Code::of_partition(&error))?;
     let at = match asked.timestamp {
+        LATEST if committed => return Ok((stable as i64, NONE)),
         LATEST => return Ok((end as i64, NONE)),
         EARLIEST => return Ok((begin as i64, NONE)),
         special if special < 0 => {

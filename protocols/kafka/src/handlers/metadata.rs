@@ -1,5 +1,6 @@
 //! Metadata: topics, partitions, and the one broker that leads them all.
 
+use crate::access::operations;
 use crate::api::{Fatal, Head};
 use crate::client::Client;
 use crate::errors::Code;
@@ -10,15 +11,13 @@ use kafka_protocol::messages::metadata_response::{
 };
 use kafka_protocol::messages::{BrokerId, MetadataRequest, MetadataResponse, TopicName as KafkaTopic};
 use kafka_protocol::protocol::StrBytes;
-use sluice_auth::Session;
+use sluice_auth::{Resource, Session};
 use sluice_broker::TopicView;
 use sluice_model::{Error, ErrorKind, TopicName};
 use std::sync::Arc;
 
 /// Topics of one answer to "all".
 const MAX_TOPICS: usize = 100_000;
-/// "Not asked for" in the fields of permitted operations.
-const NOT_ASKED: i32 = i32::MIN;
 /// The epoch of a leader that never changes.
 const LEADER_EPOCH: i32 = 0;
 
@@ -33,6 +32,7 @@ pub(crate) async fn metadata(
         session: &session,
         version: head.version,
         create: request.allow_auto_topic_creation,
+        operations: request.include_topic_authorized_operations,
     };
     let topics = match request.topics.filter(|topics| !(head.version == 0 && topics.is_empty())) {
         None => ask.all(),
@@ -49,6 +49,10 @@ pub(crate) async fn metadata(
     if head.version >= 1 {
         response.controller_id = node;
     }
+    if (8..=10).contains(&head.version) {
+        let asked = request.include_cluster_authorized_operations;
+        response.cluster_authorized_operations = operations::of(&client, Resource::Cluster, asked);
+    }
     response.cluster_id = (head.version >= 2).then(|| client.cluster_id().into());
     Ok(response)
 }
@@ -58,6 +62,8 @@ struct Ask<'a> {
     session: &'a Session,
     version: i16,
     create: bool,
+    /// What the client may do is asked for.
+    operations: bool,
 }
 
 impl Ask<'_> {
@@ -126,7 +132,8 @@ impl Ask<'_> {
             described.topic_id = self.client.wire.topic_ids.id(topic);
         }
         if self.version >= 8 {
-            described.topic_authorized_operations = NOT_ASKED;
+            let resource = Resource::Topic(&topic.name);
+            described.topic_authorized_operations = operations::of(self.client, resource, self.operations);
         }
         described
     }

@@ -4,20 +4,26 @@
 //! the log, in the order of the requests, before the first of them is waited for; so many requests share one sync. One
 //! partition's refusal is not another's.
 
-use crate::api::{Answer, Fatal, Head, Work};
-use crate::batch::{BadBatch, Batch, Budget, Codec};
+use crate::api::{Answer, Fatal, Work};
+use crate::batch::{BadBatch, Batch, Budget, Codec, Record};
 use crate::client::Client;
 use crate::codec::Call;
 use crate::convert;
 use crate::errors::Code;
 use crate::names;
+use crate::packed::{self, Refusal};
+use crate::shape::Shape;
+use crate::transactions;
 use bytes::Bytes;
-use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use kafka_protocol::messages::produce_request::TopicProduceData;
 use kafka_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
 use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
 use sluice_auth::Session;
-use sluice_broker::{Durability, Promise, Sequence, SequenceRefusal, SequencedRequest, SequencedSent};
-use sluice_model::{Error, Message, Offset, QueueId, TopicName};
+use sluice_broker::{
+    Durability, PackedBatch, PartOf, ProducerId, Promise, Sequence, SequenceRefusal, SequencedRequest,
+    SequencedSent, Speaker, TransactionRefusal,
+};
+use sluice_model::{Error, GroupName, Message, Offset, QueueId, TopicName};
 use std::sync::Arc;
 
 /// The first version that carries records of today's format. Older ones are advertised, because librdkafka before 2.11
@@ -25,11 +31,15 @@ use std::sync::Arc;
 const FIRST: i16 = 3;
 /// The first version whose clients know zstd.
 const ZSTD: i16 = 7;
+/// The first version whose clients know that a transaction can only be aborted, and the first by which a partition becomes
+/// part of one.
+const KNOWS_ABORTABLE: i16 = 11;
+const JOINS: i16 = 12;
 /// "Not by the broker's clock."
 const CREATE_TIME: i64 = -1;
 
 /// Unlike others: with `acks=0` there is no answer, and an error closes the connection.
-pub(crate) fn produce(client: Arc<Client>, call: Call, shape: &'static str) -> Work {
+pub(crate) fn produce(client: Arc<Client>, call: Call, shape: &'static Shape) -> Work {
     Box::pin(async move {
         if call.version < FIRST {
             return Answer::Close(None, "a version of produce that is not served");
@@ -38,7 +48,7 @@ pub(crate) fn produce(client: Arc<Client>, call: Call, shape: &'static str) -> W
             return Answer::Close(None, "a request that is not readable");
         };
         let acks = request.acks;
-        match store(client, call.head(), request).await {
+        match store(client, call.version, request).await {
             Err(Fatal(why)) => Answer::Close(None, why),
             Ok(response) if acks == 0 => match response
                 .responses
@@ -54,7 +64,7 @@ pub(crate) fn produce(client: Arc<Client>, call: Call, shape: &'static str) -> W
     })
 }
 
-async fn store(client: Arc<Client>, head: Head, request: ProduceRequest) -> Result<ProduceResponse, Fatal> {
+async fn store(client: Arc<Client>, version: i16, request: ProduceRequest) -> Result<ProduceResponse, Fatal> {
     let session = client.session().map_err(|_| Fatal("not logged in"))?;
     let mut budget = Budget::new(client.config().max_decompressed.bytes());
     let durability = match request.acks {
@@ -62,27 +72,37 @@ async fn store(client: Arc<Client>, head: Head, request: ProduceRequest) -> Resu
         _ => None, // the topic's own level
     };
     let known_acks = matches!(request.acks, -1..=1);
-    let mut asked = Vec::new();
+    let producer = request.transactional_id.as_deref().and_then(|id| transactions::name(id).ok());
+    let is_packed = client.broker().takes_packed();
+    let mut asked = Vec::with_capacity(request.topic_data.len());
+    // Requests are in the log in their order, although what is large is looked at elsewhere.
+    let turn = client.produce_turn.lock().await;
     for topic in request.topic_data {
         let place = place(&client, &session, &topic);
-        let mut partitions = Vec::new();
+        let mut partitions = Vec::with_capacity(topic.partition_data.len());
         for data in topic.partition_data {
-            let mut one = || {
-                if !known_acks {
-                    return Err(Refused::new(Code::InvalidRequiredAcks, "acks must be -1, 0 or 1"));
+            let one = match (known_acks, &place) {
+                (false, _) => Err(Refused::new(Code::InvalidRequiredAcks, "acks must be -1, 0 or 1")),
+                (true, Err(refused)) => Err(refused.clone()),
+                (true, Ok(name)) => {
+                    let records = data.records.unwrap_or_default();
+                    let checked = check(records, version, is_packed, &mut budget).await;
+                    let sender = (version, producer.as_ref());
+                    checked.and_then(|checked| {
+                        append(&client, &session, sender, name.clone(), (data.index, checked), durability)
+                    })
                 }
-                let name = place.clone()?;
-                append(&client, &session, head.version, name, &data, durability, &mut budget)
             };
-            partitions.push((data.index, one()));
+            partitions.push((data.index, one));
         }
         asked.push((topic.name, topic.topic_id, partitions));
     }
+    drop(turn);
     let mut responses = Vec::with_capacity(asked.len());
     for (name, topic_id, partitions) in asked {
         let mut told = Vec::with_capacity(partitions.len());
         for (index, stored) in partitions {
-            told.push(answer(head.version, index, finish(stored).await));
+            told.push(answer(version, index, finish(stored).await));
         }
         responses.push(
             TopicProduceResponse::default()
@@ -91,7 +111,8 @@ async fn store(client: Arc<Client>, head: Head, request: ProduceRequest) -> Resu
                 .with_partition_responses(told),
         );
     }
-    Ok(ProduceResponse::default().with_responses(responses))
+    let throttle = client.throttle_ms();
+    Ok(ProduceResponse::default().with_responses(responses).with_throttle_time_ms(throttle))
 }
 
 /// Why a partition's batch is not stored.
@@ -142,27 +163,113 @@ enum Stored {
     },
 }
 
+/// A batch that was looked at.
+struct Checked {
+    batch: Batch,
+    content: Content,
+}
+
+enum Content {
+    /// To be stored as it is.
+    Packed(Box<PackedBatch>),
+    /// To be stored one by one, because they are more than one entry of the log takes.
+    Records(Vec<Record>),
+}
+
+/// What is looked at in place, without keeping others waiting for more than a fraction of a millisecond.
+const IN_PLACE: usize = 256 << 10;
+
+/// Looks at the batch there must be, elsewhere if it is large.
+async fn check(
+    mut records: Bytes,
+    version: i16,
+    is_packed: bool,
+    budget: &mut Budget,
+) -> Result<Checked, Refused> {
+    let is_packed = move |batch: &Batch| is_packed && batch.count as usize <= PackedBatch::MAX_COUNT;
+    if records.len() <= IN_PLACE {
+        let batch = one_batch(&mut records, version)?;
+        let mut in_place = budget.part(IN_PLACE);
+        match look(&batch, is_packed(&batch), &mut in_place) {
+            // It may be a small batch that becomes large.
+            Err(Refusal::Bad(BadBatch::TooLarge)) => {}
+            looked => {
+                budget.spend(IN_PLACE, &in_place);
+                return Ok(Checked { batch, content: looked? });
+            }
+        }
+        return Box::pin(off_reactor(batch, is_packed, budget)).await; // rare, and not small
+    }
+    let batch = tokio::task::spawn_blocking(move || one_batch(&mut records, version)).await;
+    Box::pin(off_reactor(batch.map_err(|_| unfinished())??, is_packed, budget)).await
+}
+
+async fn off_reactor(
+    batch: Batch,
+    is_packed: impl Fn(&Batch) -> bool + Send + 'static,
+    budget: &mut Budget,
+) -> Result<Checked, Refused> {
+    let mut rest = std::mem::take(budget);
+    let looked = tokio::task::spawn_blocking(move || {
+        let content = look(&batch, is_packed(&batch), &mut rest);
+        (rest, content.map(|content| Checked { batch, content }))
+    });
+    let (rest, checked) = looked.await.map_err(|_| unfinished())?;
+    *budget = rest;
+    Ok(checked?)
+}
+
+fn look(batch: &Batch, is_packed: bool, budget: &mut Budget) -> Result<Content, Refusal> {
+    if is_packed {
+        return packed::check(batch, budget).map(|packed| Content::Packed(Box::new(packed)));
+    }
+    let records = batch.records(budget)?;
+    if records.iter().zip(0..).any(|(record, at)| record.offset_delta != at) {
+        return Err(BadBatch::Invalid("the records of a batch are not numbered from 0").into());
+    }
+    Ok(Content::Records(records))
+}
+
+fn messages(records: Vec<Record>, session: &Session) -> Result<Vec<Message>, Refused> {
+    let messages: Result<Vec<Message>, Error> =
+        records.into_iter().map(|record| convert::to_message(record, session)).collect();
+    messages.map_err(|error| Refused::new(Code::InvalidTimestamp, error.message()))
+}
+
+fn unfinished() -> Refused {
+    Refused::new(Code::Unknown, "the broker is going down")
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Bad(bad) => bad.into(),
+            Refusal::Time => Self::new(Code::InvalidTimestamp, "a record's time lies before 1970"),
+        }
+    }
+}
+
 fn append(
     client: &Client,
     session: &Session,
-    version: i16,
+    (version, producer): (i16, Option<&GroupName>),
     topic: TopicName,
-    data: &PartitionProduceData,
+    (index, checked): (i32, Checked),
     durability: Option<Durability>,
-    budget: &mut Budget,
 ) -> Result<Stored, Refused> {
-    let mut bytes = data.records.clone().unwrap_or_default();
-    let batch = one_batch(&mut bytes, version)?;
-    let records = batch.records(budget)?;
-    if records.iter().zip(0..).any(|(record, at)| record.offset_delta != at) {
-        return Err(Refused::new(Code::InvalidRecord, "the records of a batch are not numbered from 0"));
-    }
-    let messages: Result<Vec<Message>, Error> =
-        records.into_iter().map(|record| convert::to_message(record, session)).collect();
-    let messages = messages.map_err(|error| Refused::new(Code::InvalidTimestamp, error.message()))?;
-    let queue = u32::try_from(data.index).map(QueueId).map_err(|_| unknown_partition())?;
+    let Checked { batch, content } = checked;
+    let queue = u32::try_from(index).map(QueueId).map_err(|_| unknown_partition())?;
+    let sequence = sequence(&batch)?;
+    let transaction = match batch.is_transactional() {
+        true => Some(part_of(client, session, version, sequence, producer)?),
+        false => None,
+    };
+    let (messages, packed) = match content {
+        Content::Packed(packed) => (Vec::new(), Some(*packed)),
+        Content::Records(records) => (messages(records, session)?, None),
+    };
     let request =
-        SequencedRequest { topic: topic.clone(), queue, messages, sequence: sequence(&batch)?, durability };
+        SequencedRequest { topic: topic.clone(), queue, messages, packed, sequence, transaction, durability };
     let begin = client.broker().bounds(session, &topic, queue).map(|(begin, _)| begin);
     let begin = begin.map_err(|error| refused(&error))?;
     match client.broker().send_sequenced(session, request) {
@@ -174,7 +281,35 @@ fn append(
         Ok(SequencedSent::Refused(SequenceRefusal::Gap)) => {
             Err(Refused::new(Code::OutOfOrderSequenceNumber, "a batch before this one is missing"))
         }
-        Err(error) => Err(refused(&error)),
+        Err(error) => match TransactionRefusal::of(&error) {
+            Some(TransactionRefusal::State) if version >= KNOWS_ABORTABLE => {
+                Err(Refused::new(Code::TransactionAbortable, error.message()))
+            }
+            Some(_) => Err(Refused::new(transactions::code_of(&error, false), error.message())),
+            None => Err(refused(&error)),
+        },
+    }
+}
+
+/// Whose transaction a batch is part of: its producer's, if that is the one that it says it is.
+fn part_of(
+    client: &Client,
+    session: &Session,
+    version: i16,
+    sequence: Option<Sequence>,
+    producer: Option<&GroupName>,
+) -> Result<PartOf, Refused> {
+    let Some(producer) = producer else {
+        let text = "a batch of a transaction comes with its producer's name";
+        return Err(Refused::new(Code::TransactionalIdAuthorizationFailed, text));
+    };
+    let Some(Sequence { producer: number, epoch, .. }) = sequence else {
+        return Err(Refused::new(Code::InvalidRecord, "a batch of a transaction has a producer"));
+    };
+    let speaker = Speaker { name: producer, id: ProducerId { number, epoch } };
+    match client.broker().join_transaction(session, &speaker, &[], &[]) {
+        Ok(_) => Ok(PartOf { producer: producer.clone(), joins: version >= JOINS }),
+        Err(error) => Err(Refused::new(transactions::code_of(&error, false), error.message())),
     }
 }
 
@@ -200,9 +335,6 @@ fn one_batch(bytes: &mut Bytes, version: i16) -> Result<Batch, Refused> {
     }
     if batch.is_control() {
         return wrong("clients send no control batches");
-    }
-    if batch.is_transactional() {
-        return Err(Refused::new(Code::InvalidTxnState, "transactions are not offered"));
     }
     Ok(batch)
 }

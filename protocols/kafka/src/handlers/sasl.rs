@@ -61,9 +61,9 @@ pub(crate) async fn authenticate_frame(
             }
             Ok(response)
         }
-        Err(code) => {
+        Err((code, why)) => {
             client.end_after_answer();
-            Ok(response.with_error_code(code.number()).with_error_message(Some(REFUSED.into())))
+            Ok(response.with_error_code(code.number()).with_error_message(Some(why.into())))
         }
     }
 }
@@ -88,8 +88,10 @@ pub(crate) async fn raw_token(client: Arc<Client>, token: Bytes) -> Answer {
 }
 
 /// Takes a token. What is to be sent, and who it is, once that is proven.
-async fn authenticate(client: &Client, token: Bytes) -> Result<(Bytes, Option<Session>), Code> {
-    let Some(exchange) = client.sasl.lock().exchange.take() else { return Err(Code::IllegalSaslState) };
+async fn authenticate(client: &Client, token: Bytes) -> Result<(Bytes, Option<Session>), (Code, String)> {
+    let refused = |code| (code, REFUSED.to_owned());
+    let exchange = client.sasl.lock().exchange.take();
+    let exchange = exchange.ok_or_else(|| refused(Code::IllegalSaslState))?;
     match step(client, exchange, token).await {
         Ok(SaslStep::Challenge(bytes, exchange)) => {
             client.sasl.lock().exchange = Some(exchange);
@@ -98,9 +100,13 @@ async fn authenticate(client: &Client, token: Bytes) -> Result<(Bytes, Option<Se
         Ok(SaslStep::Done { session, last }) => {
             // Who proves itself again on a connection must be who it was.
             let same = client.session().map_or(true, |before| before.principal() == session.principal());
-            if !same || client.follow(&session).is_err() {
-                return Err(Code::SaslAuthenticationFailed);
+            if !same {
+                return Err(refused(Code::SaslAuthenticationFailed));
             }
+            // Whose quota of connections is used up is told to nobody but who has proven to be it.
+            client
+                .follow(&session)
+                .map_err(|over| (Code::SaslAuthenticationFailed, over.message().to_owned()))?;
             tracing::debug!(peer = %client.peer, user = %session.principal(), "kafka client logged in");
             client.sasl.lock().raw = false;
             client.set_session(session.clone());
@@ -109,7 +115,7 @@ async fn authenticate(client: &Client, token: Bytes) -> Result<(Bytes, Option<Se
         Err(error) => {
             tracing::debug!(peer = %client.peer, %error, "kafka login refused");
             tokio::time::sleep(LATE).await;
-            Err(Code::SaslAuthenticationFailed)
+            Err(refused(Code::SaslAuthenticationFailed))
         }
     }
 }

@@ -97,9 +97,10 @@ async fn make(
 fn spec(client: &Client, topic: &CreatableTopic) -> Result<TopicSpec, Refused> {
     let node = client.config().node_id;
     let queues = if topic.assignments.is_empty() {
-        if !matches!(i32::from(topic.replication_factor), DEFAULT | 1) {
-            let why = "the replication factor is 1: there is one broker".to_owned();
-            return Err((Code::InvalidReplicationFactor, why));
+        let more = topic.replication_factor > 1 && client.config().any_replication_factor;
+        if !more && !matches!(i32::from(topic.replication_factor), DEFAULT | 1) {
+            let why = "the replication factor is 1: there is one broker (kafka.any_replication_factor)";
+            return Err((Code::InvalidReplicationFactor, why.to_owned()));
         }
         match topic.num_partitions {
             DEFAULT => client.config().partitions,
@@ -148,7 +149,7 @@ fn tell_created(
                         .with_name(setting.name.into())
                         .with_value(Some(setting.value.into()))
                         .with_read_only(setting.read_only)
-                        .with_config_source(setting.source)
+                        .with_config_source(setting.source as i8)
                 });
                 told.configs = Some(configs.collect());
             }

@@ -183,8 +183,8 @@ impl Classic {
         }
     }
 
-    /// Whether a commit of offsets may be made in this name. Without one (generation below 0, no member id) only a group
-    /// that nobody is in takes it.
+    /// Whether a commit of offsets may be made in this name. Without a generation (below 0) only a group that nobody is in
+    /// takes it, whatever the name: some clients have made themselves one.
     pub(crate) fn check_commit(
         &mut self,
         now: Millis,
@@ -193,8 +193,8 @@ impl Classic {
         generation: i32,
     ) -> Result<(), Refusal> {
         self.tick(now);
-        if generation < 0 && member.is_empty() && instance.is_none() {
-            return if self.members.is_empty() { Ok(()) } else { Err(Refusal::UnknownMember) };
+        if generation < 0 && self.members.is_empty() {
+            return Ok(());
         }
         self.check_member(member, instance)?;
         self.check_generation(generation)?;

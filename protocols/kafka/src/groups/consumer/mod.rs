@@ -117,17 +117,12 @@ impl Consumer {
         self.members.values().map(Member::gone_from).min()
     }
 
-    /// Whether a commit of offsets may be made in this name: by a member, in its epoch.
-    pub(crate) fn check_commit(
-        &mut self,
-        now: Millis,
-        member: &str,
-        instance: Option<&str>,
-        epoch: i32,
-    ) -> Result<(), Refusal> {
+    /// Whether a commit of offsets may be made in this name: by a member, in its epoch, or by anybody without one (below 0)
+    /// while nobody is in the group.
+    pub(crate) fn check_commit(&mut self, now: Millis, member: &str, epoch: i32) -> Result<(), Refusal> {
         self.tick(now);
-        if epoch < 0 && member.is_empty() && instance.is_none() {
-            return if self.members.is_empty() { Ok(()) } else { Err(Refusal::UnknownMember) };
+        if epoch < 0 && self.members.is_empty() {
+            return Ok(());
         }
         let Some(known) = self.members.get(member) else { return Err(Refusal::UnknownMember) };
         if epoch == known.epoch { Ok(()) } else { Err(Refusal::StaleEpoch) }

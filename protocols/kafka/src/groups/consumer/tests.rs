@@ -178,10 +178,10 @@ fn commits_are_taken_in_the_members_epoch_alone() {
     let mut w = World::new(4);
     let a = w.join("a");
     let now = w.now;
-    assert_eq!(w.group.check_commit(now, "a", None, a.epoch), Ok(()));
-    assert_eq!(w.group.check_commit(now, "a", None, a.epoch + 1), Err(Refusal::StaleEpoch));
-    assert_eq!(w.group.check_commit(now, "b", None, a.epoch), Err(Refusal::UnknownMember));
-    assert_eq!(w.group.check_commit(now, "", None, -1), Err(Refusal::UnknownMember));
+    assert_eq!(w.group.check_commit(now, "a", a.epoch), Ok(()));
+    assert_eq!(w.group.check_commit(now, "a", a.epoch + 1), Err(Refusal::StaleEpoch));
+    assert_eq!(w.group.check_commit(now, "b", a.epoch), Err(Refusal::UnknownMember));
+    assert_eq!(w.group.check_commit(now, "", -1), Err(Refusal::UnknownMember));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! DescribeGroups and ListGroups: the groups there are, of every wire.
 
-use super::{NONE, NOT_ASKED, group, session, text};
+use super::{NONE, group, operations, session, text};
 use crate::api::{Fatal, Head};
 use crate::client::Client;
 use crate::errors::Code;
@@ -37,8 +37,9 @@ pub(crate) async fn describe_groups(
                 told.with_error_code(refusal.code())
             }
         };
+        let bits = operations(&client, &id, request.include_authorized_operations);
         let described = described.with_group_id(id).with_error_message(None);
-        if head.version >= 3 { described.with_authorized_operations(NOT_ASKED) } else { described }
+        if head.version >= 3 { described.with_authorized_operations(bits) } else { described }
     });
     Ok(DescribeGroupsResponse::default().with_groups(described.collect()))
 }

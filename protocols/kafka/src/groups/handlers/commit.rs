@@ -13,7 +13,7 @@ use kafka_protocol::messages::offset_commit_request::{
 use kafka_protocol::messages::offset_commit_response::{
     OffsetCommitResponsePartition, OffsetCommitResponseTopic,
 };
-use kafka_protocol::messages::{OffsetCommitRequest, OffsetCommitResponse};
+use kafka_protocol::messages::{GroupId, OffsetCommitRequest, OffsetCommitResponse};
 use sluice_auth::Session;
 use sluice_broker::{Promise, QueueCommit};
 use sluice_model::{Error, ErrorKind, GroupName, QueueId};
@@ -65,14 +65,15 @@ fn may_commit(
     let instance = request.group_instance_id.as_ref().map(|id| id.as_str());
     let checked = client.wire.groups.on(&group, |live, now| match &mut live.kind {
         Kind::Classic(classic) => classic.check_commit(now, member, instance, epoch),
-        Kind::Consumer(consumer) => consumer.check_commit(now, member, instance, epoch),
+        Kind::Consumer(consumer) => consumer.check_commit(now, member, epoch),
         Kind::New => Ok(()),
     });
     match checked {
         // Before there was an error for epochs, it was told as one of generations.
         Some(Err(Refusal::StaleEpoch)) if head.version < 9 => return Err(Refusal::IllegalGeneration),
         Some(checked) => checked?,
-        None if epoch < 0 && member.is_empty() => {
+        // Some clients have made themselves an id although they never joined.
+        None if epoch < 0 => {
             let others = client.broker().members(&session, &group).map_err(|error| Refusal::from(&error))?;
             if !others.is_empty() {
                 return Err(Refusal::UnknownMember);
@@ -82,6 +83,31 @@ fn may_commit(
         None => return Err(Refusal::IllegalGeneration),
     }
     Ok((session, group))
+}
+
+/// Whether the group's offsets may be part of a transaction: as for [`may_commit`], for a member that says which it is
+/// (its id, its instance and its generation). Producers of older days say nothing of that, and are believed.
+pub(crate) fn may_promise(
+    client: &Client,
+    id: &GroupId,
+    member: Option<(&str, Option<&str>, i32)>,
+) -> Result<GroupName, Refusal> {
+    let (_, group) = member_of(client, id)?;
+    let Some((member, instance, epoch)) = member.filter(|(id, _, epoch)| !id.is_empty() || *epoch >= 0)
+    else {
+        return Ok(group);
+    };
+    let checked = client.wire.groups.on(&group, |live, now| match &mut live.kind {
+        Kind::Classic(classic) => classic.check_commit(now, member, instance, epoch),
+        Kind::Consumer(consumer) => consumer.check_commit(now, member, epoch),
+        Kind::New => Ok(()),
+    });
+    match checked {
+        // There is no error for epochs here.
+        Some(Err(Refusal::StaleEpoch)) | None => Err(Refusal::IllegalGeneration),
+        Some(Err(refusal)) => Err(refusal),
+        Some(Ok(())) => Ok(group),
+    }
 }
 
 /// The commits of one topic: those that are refused, and the promise for the rest.
@@ -120,7 +146,7 @@ fn commit_topic(
         Err(error) => return Stored::refused(topic, topic_code(&error)),
     };
     let asked: Vec<Result<QueueCommit, i16>> =
-        topic.partitions.iter().map(|partition| commit_of(partition, queues)).collect();
+        topic.partitions.iter().map(|partition| commit_in(partition, queues)).collect();
     let commits: Vec<QueueCommit> = asked.iter().filter_map(|commit| commit.as_ref().ok().cloned()).collect();
     let codes = asked.iter().map(|commit| commit.as_ref().err().copied().unwrap_or(NONE)).collect();
     if commits.is_empty() {
@@ -132,17 +158,27 @@ fn commit_topic(
     }
 }
 
-fn commit_of(partition: &OffsetCommitRequestPartition, queues: usize) -> Result<QueueCommit, i16> {
-    let queue = u32::try_from(partition.partition_index)
+fn commit_in(partition: &OffsetCommitRequestPartition, queues: usize) -> Result<QueueCommit, i16> {
+    let note = partition.committed_metadata.as_ref().map_or("", |note| note.as_str());
+    let said = (partition.committed_offset, partition.committed_leader_epoch, note);
+    commit_of(partition.partition_index, said, queues)
+}
+
+/// One partition's commit: its number; the offset, the leader's epoch, and what is written beside.
+pub(crate) fn commit_of(
+    partition: i32,
+    (offset, epoch, note): (i64, i32, &str),
+    queues: usize,
+) -> Result<QueueCommit, i16> {
+    let queue = u32::try_from(partition)
         .ok()
         .filter(|queue| (*queue as usize) < queues)
         .ok_or(Code::UnknownTopicOrPartition.number())?;
-    let offset = u64::try_from(partition.committed_offset).map_err(|_| Code::OffsetOutOfRange.number())?;
-    let note = partition.committed_metadata.as_ref().map_or("", |note| note.as_str());
+    let offset = u64::try_from(offset).map_err(|_| Code::OffsetOutOfRange.number())?;
     if note.len() > QueueCommit::MAX_NOTE {
         return Err(OFFSET_METADATA_TOO_LARGE);
     }
-    let epoch = (partition.committed_leader_epoch >= 0).then_some(partition.committed_leader_epoch);
+    let epoch = (epoch >= 0).then_some(epoch);
     Ok(QueueCommit { queue: QueueId(queue), offset, epoch, note: note.into() })
 }
 

@@ -1,6 +1,6 @@
 //! ConsumerGroupHeartbeat and ConsumerGroupDescribe: members whose partitions the broker shares out (KIP-848).
 
-use super::{NONE, NOT_ASKED, code, fresh_id, group, host, member_of, session, text, topic};
+use super::{NONE, code, enter, fresh_id, group, host, member_of, operations, session, text, topic};
 use crate::api::{Fatal, Head};
 use crate::client::Client;
 use crate::groups::Refusal;
@@ -61,6 +61,7 @@ fn beat(client: &Client, head: &Head, request: ConsumerGroupHeartbeatRequest) ->
     }
     let groups = &client.wire.groups;
     if beat.epoch == 0 {
+        enter(client, &session, &group)?;
         let limits = groups.limits.clone();
         return groups
             .on_or_new(&session, &group, |live, now| live.consumer(&limits)?.heartbeat(now, beat, &topics));
@@ -183,7 +184,8 @@ pub(crate) async fn describe(
                 .then(|| text(format!("there is no group {} of this kind with members", id.as_str())));
             DescribedGroup::default().with_error_code(refusal.code()).with_error_message(why)
         });
-        told.with_group_id(id).with_authorized_operations(NOT_ASKED)
+        let bits = operations(&client, &id, request.include_authorized_operations);
+        told.with_group_id(id).with_authorized_operations(bits)
     });
     Ok(ConsumerGroupDescribeResponse::default().with_groups(groups.collect()))
 }

@@ -84,10 +84,12 @@ pub(crate) async fn offset_delete(
     Ok(OffsetDeleteResponse::default().with_error_code(NONE).with_topics(topics))
 }
 
-/// The group must be there.
+/// The group must be there, and its offsets may be deleted.
 fn may_delete(client: &Client, id: &GroupId) -> Result<(Session, GroupName), Refusal> {
     let (session, group) = (session(client)?, group(id)?);
     client.broker().group(&session, &group).map_err(|error| Refusal::from(&error))?;
+    // Asked for by itself, so that who may not is told of the group and not of its topics.
+    drop(client.broker().forget_offsets(&session, &group, &[]).map_err(|error| Refusal::from(&error))?);
     Ok((session, group))
 }
 
@@ -112,7 +114,7 @@ async fn forget(
     let queue =
         |index: i32| u32::try_from(index).ok().filter(|queue| (*queue as usize) < queues).map(QueueId);
     let there: Vec<QueueId> = asked.partitions.iter().filter_map(|p| queue(p.partition_index)).collect();
-    let done = match client.broker().forget_offsets(session, group, &topic, &there) {
+    let done = match client.broker().forget_offsets(session, group, &[(&topic, &there)]) {
         Ok(promise) => promise.await,
         Err(error) => Err(error),
     };

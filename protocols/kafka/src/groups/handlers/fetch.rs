@@ -16,6 +16,7 @@ use kafka_protocol::messages::{GroupId, OffsetFetchRequest, OffsetFetchResponse,
 use sluice_auth::Session;
 use sluice_broker::QueueCommitted;
 use sluice_model::GroupName;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// What is known of a partition, in the fields of either form of the answer.
@@ -42,7 +43,7 @@ pub(crate) async fn offset_fetch(
             });
             let member = (asked.member_epoch >= 0)
                 .then(|| (asked.member_id.as_ref().map_or("", |id| id.as_str()), asked.member_epoch));
-            let known = fetch(&client, &asked.group_id, topics, member);
+            let known = fetch(&client, &asked.group_id, topics, member, request.require_stable);
             told_group(asked.group_id, known)
         });
         return Ok(OffsetFetchResponse::default().with_groups(groups.collect()));
@@ -51,7 +52,7 @@ pub(crate) async fn offset_fetch(
         topics.into_iter().map(|topic| (topic.name, topic.partition_indexes)).collect::<Vec<_>>()
     });
     let named = asked.clone();
-    Ok(match fetch(&client, &request.group_id, asked, None) {
+    Ok(match fetch(&client, &request.group_id, asked, None, request.require_stable) {
         Ok(topics) => OffsetFetchResponse::default().with_topics(topics.into_iter().map(told).collect()),
         // The oldest version has room for errors in partitions alone.
         Err(refusal) if head.version < 2 => {
@@ -69,10 +70,16 @@ fn fetch(
     id: &GroupId,
     topics: Option<Vec<(KafkaTopic, Vec<i32>)>>,
     member: Option<(&str, i32)>,
+    stable: bool,
 ) -> Result<Vec<KnownTopic>, Refusal> {
     let (session, group) = (session(client)?, group(id)?);
     check_member(client, &group, member)?;
-    let Some(topics) = topics else { return all(client, &session, &group) };
+    let unsettled = match stable {
+        true => unsettled(client, &session, &group)?,
+        false => HashSet::new(),
+    };
+    let is_unsettled = |name: &KafkaTopic, partition: i32| unsettled.contains(&(name.to_string(), partition));
+    let Some(topics) = topics else { return all(client, &session, &group, is_unsettled) };
     let known = topics.into_iter().map(|(name, partitions)| {
         let committed = match names::topic(&name) {
             None => Ok(Vec::new()),
@@ -87,6 +94,9 @@ fn fetch(
         };
         let one = |partition: i32| match &committed {
             Err(code) => unknown(partition, *code),
+            Ok(_) if is_unsettled(&name, partition) => {
+                unknown(partition, Code::UnstableOffsetCommit.number())
+            }
             Ok(committed) => committed
                 .iter()
                 .find(|known| i64::from(known.queue.0) == i64::from(partition))
@@ -98,30 +108,50 @@ fn fetch(
     known.collect()
 }
 
+/// What the group's offsets are on, as Kafka names it, where a transaction may change them yet.
+fn unsettled(
+    client: &Client,
+    session: &Session,
+    group: &GroupName,
+) -> Result<HashSet<(String, i32)>, Refusal> {
+    let places = client.broker().unsettled_offsets(session, group).map_err(|error| Refusal::from(&error))?;
+    Ok(places.into_iter().map(|(topic, queue)| (names::topic_name(&topic), queue.0 as i32)).collect())
+}
+
 /// Everything that the group has committed.
-fn all(client: &Client, session: &Session, group: &GroupName) -> Result<Vec<KnownTopic>, Refusal> {
+fn all(
+    client: &Client,
+    session: &Session,
+    group: &GroupName,
+    is_unsettled: impl Fn(&KafkaTopic, i32) -> bool,
+) -> Result<Vec<KnownTopic>, Refusal> {
     let committed =
         client.broker().committed_offsets(session, group, None).map_err(|error| Refusal::from(&error))?;
     let mut topics: Vec<KnownTopic> = Vec::new();
     let is_own = |known: &QueueCommitted| known.topic.retry_group().is_none();
     for known in committed.iter().filter(|known| is_own(known)) {
         let name = topic(names::topic_name(&known.topic));
+        let told = match is_unsettled(&name, known.queue.0 as i32) {
+            true => unknown(known.queue.0 as i32, Code::UnstableOffsetCommit.number()),
+            false => Known::from(known),
+        };
         match topics.last_mut().filter(|(last, _)| *last == name) {
-            Some((_, partitions)) => partitions.push(Known::from(known)),
-            None => topics.push((name, vec![Known::from(known)])),
+            Some((_, partitions)) => partitions.push(told),
+            None => topics.push((name, vec![told])),
         }
     }
     Ok(topics)
 }
 
-/// A member whose partitions the broker shares out asks in its epoch.
+/// A member whose partitions the broker shares out asks in its epoch. Members that share them out themselves ask as
+/// anybody may: franz-go names its member here as well.
 fn check_member(client: &Client, group: &GroupName, member: Option<(&str, i32)>) -> Result<(), Refusal> {
     let Some((member, epoch)) = member else { return Ok(()) };
     let checked = client.wire.groups.on(group, |live, now| match &mut live.kind {
-        Kind::Consumer(consumer) => consumer.check_commit(now, member, None, epoch),
-        _ => Err(Refusal::UnknownMember),
+        Kind::Consumer(consumer) => consumer.check_commit(now, member, epoch),
+        Kind::Classic(_) | Kind::New => Ok(()),
     });
-    checked.unwrap_or(Err(Refusal::UnknownMember))
+    checked.unwrap_or(Ok(()))
 }
 
 impl From<&QueueCommitted> for Known {

@@ -8,18 +8,16 @@ use kafka_protocol::messages::find_coordinator_response::Coordinator;
 use kafka_protocol::messages::{BrokerId, FindCoordinatorRequest, FindCoordinatorResponse};
 use std::sync::Arc;
 
-/// The kind of key that is a group's id.
-const GROUP: i8 = 0;
+/// The kinds of keys: a group's id, and a producer's.
+const KINDS: [i8; 2] = [0, 1];
 
 pub(crate) async fn find_coordinator(
     client: Arc<Client>,
     head: Head,
     request: FindCoordinatorRequest,
 ) -> Result<FindCoordinatorResponse, Fatal> {
-    let error = (request.key_type != GROUP).then_some(match request.key_type {
-        1 => (Code::TransactionalIdAuthorizationFailed, "transactions are not offered"),
-        _ => (Code::InvalidRequest, "only groups have a coordinator"),
-    });
+    let error = (!KINDS.contains(&request.key_type))
+        .then_some((Code::InvalidRequest, "only groups and producers have a coordinator"));
     let (host, port) = client.address.clone();
     let (node, host, port) = match error {
         None => (BrokerId(client.config().node_id), host, i32::from(port)),

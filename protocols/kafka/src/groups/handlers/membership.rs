@@ -1,6 +1,6 @@
 //! JoinGroup, SyncGroup, Heartbeat, LeaveGroup: the life of a member of a classic group.
 
-use super::{NONE, code, fresh_id, host, member_of, text};
+use super::{NONE, code, enter, fresh_id, host, member_of, text};
 use crate::api::{Fatal, Head};
 use crate::client::Client;
 use crate::groups::Refusal;
@@ -52,6 +52,7 @@ async fn join(client: &Arc<Client>, head: &Head, request: JoinGroupRequest) -> R
     let groups = &client.wire.groups;
     let timeout = groups.limits.session(request.session_timeout_ms).ok_or(Refusal::InvalidSessionTimeout)?;
     let asks = joining(client, head, request, timeout)?;
+    enter(client, &session, &group)?;
     let before: String = head.client_id.chars().take(MAX_ID).collect();
     let fresh = format!("{}-{}", asks.instance.as_deref().unwrap_or(&before), fresh_id());
     let (answer, wait) = oneshot::channel();

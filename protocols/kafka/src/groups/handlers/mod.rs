@@ -9,15 +9,14 @@ pub(super) mod find;
 pub(super) mod membership;
 
 use super::Refusal;
+use crate::access::operations;
 use crate::client::Client;
 use crate::names;
 use kafka_protocol::messages::{GroupId, TopicName as KafkaTopic};
 use kafka_protocol::protocol::StrBytes;
-use sluice_auth::Session;
+use sluice_auth::{Resource, Session};
 use sluice_model::GroupName;
 
-/// "Not asked for" in the fields of permitted operations.
-const NOT_ASKED: i32 = i32::MIN;
 /// No error.
 const NONE: i16 = 0;
 
@@ -35,6 +34,19 @@ fn member_of(client: &Client, id: &GroupId) -> Result<(Session, GroupName), Refu
     let (session, group) = (session(client)?, group(id)?);
     client.broker().check_consume(&session, &group).map_err(|error| Refusal::from(&error))?;
     Ok((session, group))
+}
+
+/// Counts the connection among those that consume in the group, which may be limited.
+fn enter(client: &Client, session: &Session, group: &GroupName) -> Result<(), Refusal> {
+    client.broker().auth().consume(session, group).map_err(|_| Refusal::GroupFull)
+}
+
+/// What the client may do to a group, if it asks and may know of the group.
+fn operations(client: &Client, id: &GroupId, asked: bool) -> i32 {
+    match group(id) {
+        Ok(group) => operations::of(client, Resource::Group(&group), asked),
+        Err(_) => operations::of(client, Resource::Cluster, false),
+    }
 }
 
 fn text(text: impl Into<String>) -> StrBytes {
@@ -55,6 +67,6 @@ fn fresh_id() -> String {
 }
 
 /// Where the client is, as it is shown to operators.
-fn host(client: &Client) -> String {
+pub(crate) fn host(client: &Client) -> String {
     format!("/{}", client.peer.ip())
 }

@@ -1,34 +1,51 @@
-//! How fast the broker starts, what it costs when idle, and its throughput beside the limits of this machine.
+//! How fast the broker starts, what it costs when idle, its throughput and latency beside the limits of this machine and
+//! beside other brokers, and what grows.
 //!
-//! Absolute numbers say little on a shared machine, so everything is a ratio to two probes of the same minute: group
-//! commit by threads without any network (`probe`), and a bare server that does nothing but bring a socket's bytes to
-//! the disk before it answers (`bare`). Repeats are interleaved and the median counts.
+//! Absolute numbers say little on a shared machine, so everything is a ratio to a probe or to another broker of the same
+//! minutes. The one idea to know: a run is made by `subject`, with what the server used and what others used of the
+//! machine; runs of one `table` take turns, and the median counts, with the least and the most beside it. `curve` is the
+//! open loop, where latency counts from the intended time. `bench/README.md` says what the numbers mean.
 
 mod access;
 mod bare;
+mod curve;
 mod empty_http;
+mod growth;
 mod http;
 mod idle;
+mod java_client;
+mod kafka;
+mod page;
 mod peers;
+mod plot;
 mod probe;
+mod quiet;
+mod ratios;
+mod read_rate;
+mod results;
+mod rocketmq;
 mod stomp;
+mod subject;
+mod table;
+mod usage;
 mod waiting;
 
-use crate::load::frames::{Bare, Http, Remoting, Stomp, Wire};
-use crate::load::{Broker, Load, Measured, Settings};
+use crate::load::{Broker, Settings, build_generator};
 use crate::shell::{self, Result, target};
-use clap::ValueEnum;
-use std::net::SocketAddr;
-use std::path::Path;
-use std::sync::atomic::{AtomicU32, Ordering};
+use clap::{Args, ValueEnum};
+use quiet::Gate;
+use results::Results;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+use subject::{Plan, Subject};
+use table::{Ratio, Table};
 use tempfile::TempDir;
 
 pub use bare::serve;
 pub use empty_http::serve as serve_empty_http;
 
 /// What to measure.
-#[derive(Debug, Clone, Copy, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum What {
     /// A minute or two: everything once, roughly.
     Smoke,
@@ -38,38 +55,130 @@ pub enum What {
     Access,
     /// HTTP posts beside a server that does nothing but answer, and beside group commit.
     Http,
-    /// STOMP sends, and messages sent, received and acknowledged; beside other brokers when `--peers` is given.
+    /// STOMP sends, and messages sent, received and acknowledged; beside RabbitMQ and ActiveMQ with `--peers`.
     Stomp,
+    /// RocketMQ sends and pulls; beside Apache RocketMQ with `--peers`.
+    Rocketmq,
+    /// Kafka batches and fetches; beside Apache Kafka with `--peers`.
+    Kafka,
     /// What thousands of clients that only wait cost.
     Waiting,
     /// The log and the timers by themselves: how many wait, how late they fire, what a checkpoint and a start cost.
     Log,
+    /// What is promised of the machine's limits, each beside its probe.
+    Ratios,
+    /// Every wire in an open loop: the highest rate that is kept up with, and latencies below it.
+    Open,
+    /// What becomes slower or larger when there is more of something.
+    Growth,
+    /// Ratios, open loop, HTTP, other brokers and growth in one go.
+    Full,
 }
 
-const CONNECTIONS: usize = 64;
-const BODY: usize = 1024;
-const REPEATS: usize = 3;
-const EACH: Duration = Duration::from_secs(3);
+/// How to measure it.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// The folder with the scripts that start other brokers to compare with.
+    #[arg(long)]
+    peers: Option<PathBuf>,
+    /// Seconds of one run.
+    #[arg(long, default_value_t = 10.0)]
+    seconds: f64,
+    /// Runs of each, of which the median counts.
+    #[arg(long, default_value_t = 5)]
+    repeats: usize,
+    /// Runs count although others use the machine: to try the bench itself.
+    #[arg(long)]
+    accept_noise: bool,
+    /// How far growth goes.
+    #[arg(long, value_enum, default_value = "medium")]
+    scale: growth::Scale,
+    /// The name of the result files; without it, nothing is written.
+    #[arg(long)]
+    name: Option<String>,
+    /// Where they are written, if not in bench/results.
+    #[arg(long)]
+    results: Option<PathBuf>,
+}
+
 /// Fills caches, the allocator and the pre-written files.
 const WARM_UP: Duration = Duration::from_secs(1);
+/// How long a run waits for the machine to be quiet.
+const PATIENCE: Duration = Duration::from_secs(60);
 
-pub fn run(what: What, peers: Option<&Path>) -> Result {
+pub fn run(what: What, options: &Options) -> Result {
     shell::build_broker()?;
+    build_generator()?;
     // Beside the build, not in /tmp: that may be memory, where a sync costs nothing.
     std::fs::create_dir_all(target())?;
     let folder = TempDir::with_prefix_in("bench-", target())?;
+    let gate = Gate { accepts_noise: options.accept_noise, patience: PATIENCE };
+    let plan = Plan {
+        each: Duration::try_from_secs_f64(options.seconds)?,
+        warm_up: WARM_UP,
+        repeats: options.repeats.max(1),
+        gate,
+    };
+    let mut results = Results::new();
+    let measured = all(what, folder.path(), &plan, options, &mut results);
+    match &options.name {
+        Some(name) => results.finish(name, options.results.as_deref())?,
+        None => Ratio::print_all(&results.ratios),
+    }
+    measured?;
+    growth::verdict(&results.growth)
+}
+
+/// What was measured before something failed is kept.
+fn all(what: What, folder: &Path, plan: &Plan, options: &Options, results: &mut Results) -> Result {
+    let peers = options.peers.as_deref();
+    let part = |name: &str| -> Result<PathBuf> {
+        let part = folder.join(name);
+        std::fs::create_dir_all(&part)?;
+        Ok(part)
+    };
+    let is = |one: What| what == one || what == What::Full;
     match what {
         What::Smoke => {
-            idle::measure(&folder.path().join("idle"))?;
-            throughput(&folder.path().join("load"))
+            idle::measure(&part("idle")?)?;
+            throughput(&part("load")?, results)?;
         }
-        What::Sends => sends(folder.path()),
-        What::Access => access::measure(folder.path()),
-        What::Http => http::measure(folder.path()),
-        What::Stomp => stomp::measure(folder.path(), peers),
-        What::Waiting => waiting::measure(folder.path()),
-        What::Log => log(folder.path()),
+        What::Sends => sends(folder)?,
+        What::Access => access::measure(folder)?,
+        What::Waiting => waiting::measure(folder)?,
+        What::Log => log(folder)?,
+        _ => {}
     }
+    if is(What::Ratios) {
+        ratios::measure(&part("ratios")?, plan, results)?;
+    }
+    if is(What::Http) {
+        http::measure(&part("http")?, plan, results)?;
+    }
+    if is(What::Rocketmq) {
+        rocketmq::measure(&part("rocketmq-ours")?, peers, plan, results)?;
+    }
+    if is(What::Stomp) {
+        stomp::measure(&part("stomp-ours")?, peers, plan, results)?;
+    }
+    if is(What::Kafka) {
+        kafka::measure(&part("kafka-ours")?, peers, plan, results)?;
+    }
+    if is(What::Open) {
+        open(&part("open")?, plan, results)?;
+    }
+    if is(What::Growth) {
+        results.growth = growth::measure(&part("growth")?, options.scale, plan)?;
+    }
+    Ok(())
+}
+
+/// A broker for long runs: it keeps the newest few gigabytes, and does not mind who else fills the disk.
+fn start(folder: &Path) -> Result<Broker> {
+    let mut settings = Settings::in_folder(folder);
+    settings.set("SLUICE_BROKER__RETENTION_SIZE", "4GiB");
+    settings.set("SLUICE_STORE__DISK_GUARD", "98");
+    Broker::start(&settings)
 }
 
 /// What needs no network: `crates/broker/examples/log_limits.rs`.
@@ -81,144 +190,67 @@ fn log(folder: &Path) -> Result {
     shell::run(run)
 }
 
-/// A wire, whom it reaches, and the processes that serve it.
-struct Target<'a> {
-    name: &'static str,
-    wire: &'a dyn Wire,
-    address: SocketAddr,
-    processes: Vec<u32>,
-}
-
-impl Target<'_> {
-    fn load(&self, depth: usize, duration: Duration) -> Result<Row> {
-        // What an earlier run left on its topics is not for this one.
-        static RUN: AtomicU32 = AtomicU32::new(0);
-        let private = format!("bench-{}", RUN.fetch_add(1, Ordering::Relaxed));
-        let load = Load {
-            address: self.address,
-            wire: self.wire,
-            topic: if self.wire.is_private() { &private } else { "bench" },
-            connections: CONNECTIONS,
-            depth,
-            body: BODY,
-            duration,
-        };
-        let before = self.cpu()?;
-        let measured = load.run().map_err(|error| format!("{}: {error}", self.name))?;
-        let used = self.cpu()?.saturating_sub(before);
-        let messages = measured.per_second * duration.as_secs_f64();
-        Ok(Row { measured, cpu: Some(used.div_f64(messages.max(1.0))) })
-    }
-
-    fn cpu(&self) -> Result<Duration> {
-        self.processes.iter().map(|process| cpu(*process)).sum()
-    }
-}
-
-/// One run, and what the server used of the processor for each message.
-struct Row {
-    measured: Measured,
-    cpu: Option<Duration>,
-}
-
-/// The time on a processor that a process has used.
-fn cpu(process: u32) -> Result<Duration> {
-    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
-    // The name, in brackets, may hold spaces; user and system time are the 12th and 13th field behind it.
-    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
-    let ticks: u64 = fields.skip(11).take(2).map(|ticks| ticks.parse().unwrap_or(0)).sum();
-    Ok(Duration::from_millis(10 * ticks))
-}
-
 fn sends(folder: &Path) -> Result {
-    let broker = Broker::start(&Settings::in_folder(folder))?;
+    let broker = start(folder)?;
     println!("the broker is process {}", broker.id());
-    let address = broker.address("remoting")?;
-    let target = Target { name: "remoting sends", wire: &Remoting, address, processes: vec![broker.id()] };
-    for (depth, duration) in [(1, WARM_UP), (1, 4 * EACH), (32, 2 * EACH)] {
-        let mut run = [(target.name, vec![target.load(depth, duration)?])];
-        println!("\n{depth} in flight on each of {CONNECTIONS} connections");
-        print(&mut run, &[]);
+    let gate = Gate { accepts_noise: true, patience: Duration::ZERO };
+    let plan = Plan { each: Duration::from_secs(10), warm_up: WARM_UP, repeats: 1, gate };
+    for depth in [1, 32] {
+        let subject = Subject::of(&broker, "remoting sends", "remoting", "remoting")?;
+        let subject = subject.shaped(|shape| shape.depth = depth);
+        Table::measure(&format!("{depth} in flight on each of 64 connections"), &[subject], &plan)?;
     }
     Ok(())
 }
 
-fn throughput(folder: &Path) -> Result {
-    std::fs::create_dir_all(folder)?;
-    let broker = Broker::start(&Settings::in_folder(folder))?;
+/// Every wire once in a closed loop, whatever else the machine does.
+fn throughput(folder: &Path, results: &mut Results) -> Result {
+    let gate = Gate { accepts_noise: true, patience: Duration::ZERO };
+    let plan = Plan { each: Duration::from_secs(3), warm_up: WARM_UP, repeats: 3, gate };
+    let broker = start(folder)?;
     let bare = bare::Server::start(&folder.join("bare"))?;
-    let mut probe = probe::Probe::new(&folder.join("probe"))?;
-
-    let targets = [
-        Target {
-            name: "socket to disk, bare",
-            wire: &Bare,
-            address: bare.address(),
-            processes: vec![bare.id()],
-        },
-        of(&broker, "remoting sends", &Remoting, "remoting")?,
-        of(&broker, "HTTP posts", &Http, "http")?,
-        of(&broker, "STOMP sends", &Stomp, "stomp")?,
+    const BARE: &str = "socket to disk, bare";
+    const SENDS: &str = "remoting sends";
+    let subjects = [
+        Subject::at(BARE, "bare", bare.address(), vec![bare.id()]),
+        Subject::of(&broker, SENDS, "remoting", "remoting")?,
+        Subject::of(&broker, "HTTP posts", "http", "http")?,
+        Subject::of(&broker, "STOMP sends", "stomp", "stomp")?,
+        Subject::of(&broker, "Kafka, batches of one", "kafka", "kafka")?,
     ];
-    let mut rows = rounds(Some(&mut probe), &targets)?;
-    println!("\n{CONNECTIONS} connections x 1 in flight, {BODY} B, synced; medians of {REPEATS} x {EACH:?}");
-    print(&mut rows, &[(0, "of the probe"), (1, "of bare")]);
+    let table = Table::measure("64 connections x 1 in flight, 1 KiB, synced", &subjects, &plan)?;
+    let threads = probe::Probe::new(&folder.join("probe"))?.run(64, 1, 1024, plan.each)?.per_second;
+    let rate = |what| -> Result<f64> { Ok(table.row(what)?.spread(table::rate).median) };
+    let (sends, limit) = (rate(SENDS)?, rate(BARE)?);
     println!(
-        "first target: remoting sends reach 50 % of the probe; the bare server is what a network leaves of it"
+        "group commit by threads, without a network: {threads:.0}/s; the bare server is what a network leaves of it"
     );
+    println!("remoting sends, of group commit by threads: {:.3}", sends / threads);
+    results.ratios.push(Ratio::at_least(
+        "remoting sends, of the bare server's group commit",
+        sends / limit,
+        0.5,
+    ));
+    results.tables.push(table);
     Ok(())
 }
 
-/// All targets in turn, again and again, behind the probe when there is one.
-fn rounds(
-    mut probe: Option<&mut probe::Probe>,
-    targets: &[Target<'_>],
-) -> Result<Vec<(&'static str, Vec<Row>)>> {
-    for target in targets {
-        target.load(1, WARM_UP)?;
-    }
-    let mut rows = Vec::from_iter(probe.is_some().then(|| ("group commit, threads", Vec::new())));
-    rows.extend(targets.iter().map(|target| (target.name, Vec::new())));
-    for _ in 0..REPEATS {
-        let mut round = Vec::new();
-        if let Some(probe) = &mut probe {
-            round.push(Row { measured: probe.run(CONNECTIONS, BODY, EACH)?, cpu: None });
-        }
-        for target in targets {
-            round.push(target.load(1, EACH)?);
-        }
-        rows.iter_mut().zip(round).for_each(|((_, runs), run)| runs.push(run));
-    }
-    Ok(rows)
-}
-
-fn of<'a>(broker: &Broker, name: &'static str, wire: &'a dyn Wire, listener: &str) -> Result<Target<'a>> {
-    Ok(Target { name, wire, address: broker.address(listener)?, processes: vec![broker.id()] })
-}
-
-/// The median run of each row, and what it is of some other rows.
-fn print(rows: &mut [(&str, Vec<Row>)], compared: &[(usize, &str)]) {
-    for (_, runs) in rows.iter_mut() {
-        runs.sort_by(|a, b| a.measured.per_second.total_cmp(&b.measured.per_second));
-    }
-    let median = |row: usize| {
-        let runs = rows.get(row).map_or(&[][..], |(_, runs)| runs);
-        runs.get(runs.len() / 2).map_or(f64::NAN, |run| run.measured.per_second)
-    };
-    print!("{:<32}{:>10}{:>11}{:>11}{:>15}", "", "msg/s", "p50", "p99", "server CPU");
-    compared.iter().for_each(|(_, name)| print!("{name:>16}"));
-    println!();
-    for (name, runs) in rows.iter() {
-        let Some(Row { measured, cpu }) = runs.get(runs.len() / 2) else { continue };
-        print!(
-            "{:<32}{:>10.0}{:>11}{:>11}{:>15}",
-            name,
-            measured.per_second,
-            format!("{:.2} ms", measured.p50.as_secs_f64() * 1000.0),
-            format!("{:.2} ms", measured.p99.as_secs_f64() * 1000.0),
-            cpu.map_or("".to_owned(), |cpu| format!("{:.1} us each", cpu.as_secs_f64() * 1e6)),
-        );
-        compared.iter().for_each(|(row, _)| print!("{:>16.2}", measured.per_second / median(*row)));
-        println!();
-    }
+/// 64 connections, on wires that answer one after the other with one in flight, else with 32.
+fn open(folder: &Path, plan: &Plan, results: &mut Results) -> Result {
+    let broker = start(folder)?;
+    let bare = bare::Server::start(&folder.join("bare"))?;
+    let subjects = [
+        Subject::at("socket to disk, bare", "bare", bare.address(), vec![bare.id()]),
+        Subject::of(&broker, "remoting sends, 64x1", "remoting", "remoting")?,
+        Subject::of(&broker, "remoting sends, 64x32", "remoting", "remoting")?.shaped(|s| s.depth = 32),
+        Subject::of(&broker, "HTTP posts, 64x1", "http", "http")?,
+        Subject::of(&broker, "STOMP sends, 64x1", "stomp", "stomp")?,
+        Subject::of(&broker, "Kafka, batches of 64, 4x5", "kafka", "kafka")?.shaped(|shape| {
+            shape.connections = 4;
+            shape.depth = 5;
+            shape.batch = 64;
+        }),
+    ];
+    results.curves.extend(curve::measure(&subjects, plan)?);
+    Ok(())
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 /// What LLVM adds to the code so that libFuzzer sees which branches an input takes.
 const INSTRUMENTED: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
-    -Clink-dead-code --cfg fuzzing";
+    --cfg fuzzing";
 /// The machine has two cores, and a target uses one.
 const SIDE_BY_SIDE: usize = 2;
 /// What a target may use in all, in MiB; and in one allocation: more than the largest frame, less than a length field
@@ -68,7 +68,7 @@ fn targets() -> Result<Vec<String>> {
     Ok(names)
 }
 
-fn build() -> Result {
+pub fn build() -> Result {
     let mut command = cargo(&["build", "--quiet", "--release", "--manifest-path", "fuzz/Cargo.toml"]);
     // Naming the host as target keeps the flags away from build scripts and macros.
     let host = host()?;

@@ -1,13 +1,13 @@
-//! A broker as a child process, and the smallest clients that can put load on it.
+//! A broker as a child process, clients for it, and the load generator as a process of its own.
 //!
 //! The clients here speak just enough of each wire to send and to be answered: they measure and they crash. That the
-//! wires are right is proven elsewhere, by stock clients.
+//! wires are right is proven elsewhere, by stock clients. The wires themselves are in `crates/load`.
 
 mod broker;
 mod client;
-pub mod frames;
-mod generator;
+mod process;
 
 pub use broker::{Broker, Settings};
 pub use client::{HttpClient, Line};
-pub use generator::{Load, Measured};
+pub use process::{Order, Shape, build as build_generator};
+pub use sluice_load::{Wire, wires};

@@ -1,4 +1,4 @@
-//! The tasks of this repository: `cargo xtask verify`, `fix`, `test`, `fuzz`, `sim`, `crash`, `power`, `bench`.
+//! The tasks of this repository: `cargo xtask verify`, `fix`, `test`, `fuzz`, `sim`, `crash`, `power`, `bench`, `counts`.
 //!
 //! It exists so that the README, the continuous integration and everyone's terminal run the same code, and so that a
 //! rule worth having is a check that names the better way.
@@ -7,9 +7,11 @@
 //! - `suite` — the one command that installs what the tests need and runs every test
 //! - `fuzz`, `sim`, `crash`, `power`, `bench` — decoders under random bytes, a node on a simulated disk, the broker under
 //!   `kill -9` and under power cuts, and how fast it is
+//! - `counts` — what a message costs in instructions, allocations and system calls, without a clock
 //! - `load` — a broker as a child process, and the smallest clients that can put load on it
 
 mod bench;
+mod counts;
 mod crash;
 mod fuzz;
 mod load;
@@ -39,7 +41,7 @@ enum Task {
     },
     /// Format, and apply what clippy can repair.
     Fix,
-    /// Install what the tests need and run them: all, unit, interop, examples, fuzz, sim or crash.
+    /// Install what the tests need and run them: all, unit, interop, examples, fuzz, sim, crash or counts.
     Test {
         /// Which part.
         #[arg(default_value = "all")]
@@ -52,6 +54,9 @@ enum Task {
         /// How long each target runs; 0 only replays the corpus.
         #[arg(long, default_value_t = 60)]
         seconds: u64,
+        /// Only build them.
+        #[arg(long)]
+        build: bool,
     },
     /// Crash a simulated node in every way a disk can fail, and look whether it keeps its promises. SEED=n replays a seed.
     Sim {
@@ -61,6 +66,9 @@ enum Task {
         /// How many fixed seeds are run first.
         #[arg(long, default_value_t = 500)]
         fixed: u64,
+        /// Only build it.
+        #[arg(long)]
+        build: bool,
     },
     /// Kill the broker under load, again and again, and look for what was lost.
     Crash {
@@ -88,9 +96,17 @@ enum Task {
         /// What to measure.
         #[arg(default_value = "smoke")]
         what: bench::What,
-        /// The folder with the scripts that start other brokers to compare with.
+        #[command(flatten)]
+        options: bench::Options,
+    },
+    /// Count instructions, allocations, system calls and bytes for a message, and compare them with those that are kept.
+    Counts {
+        /// Which of them.
+        #[arg(default_value = "all")]
+        what: counts::What,
+        /// Keep these from now on.
         #[arg(long)]
-        peers: Option<PathBuf>,
+        renew: bool,
     },
     /// The HTTP server that the broker is compared with; `bench` starts it.
     #[command(hide = true)]
@@ -98,8 +114,8 @@ enum Task {
     /// The server that the broker is compared with; `bench` starts it.
     #[command(hide = true)]
     BareServer {
-        /// The file it writes.
-        file: PathBuf,
+        /// The file it writes; without one it answers at once.
+        file: Option<PathBuf>,
     },
 }
 
@@ -108,13 +124,16 @@ fn main() -> ExitCode {
         Task::Verify { checks } => verify::verify(&checks),
         Task::Fix => verify::fix(),
         Task::Test { part } => suite::run(part),
-        Task::Fuzz { targets, seconds } => fuzz::run(&targets, seconds),
-        Task::Sim { minutes, fixed } => sim::run(minutes, fixed),
+        Task::Fuzz { build: true, .. } => fuzz::build(),
+        Task::Fuzz { targets, seconds, .. } => fuzz::run(&targets, seconds),
+        Task::Sim { build: true, .. } => sim::build(),
+        Task::Sim { minutes, fixed, .. } => sim::run(minutes, fixed),
         Task::Crash { rounds, minutes, seed } => crash::run(rounds, minutes, seed),
         Task::Power { rounds, seed } => power::run(rounds, seed),
-        Task::Bench { what, peers } => bench::run(what, peers.as_deref()),
+        Task::Bench { what, options } => bench::run(what, &options),
+        Task::Counts { what, renew } => counts::run(what, renew),
         Task::EmptyHttpServer => bench::serve_empty_http(),
-        Task::BareServer { file } => bench::serve(&file),
+        Task::BareServer { file } => bench::serve(file.as_deref()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

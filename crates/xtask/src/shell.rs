@@ -59,7 +59,11 @@ pub fn build_broker() -> Result {
     if broker_is_named() {
         return Ok(());
     }
-    run(cargo(&["build", "--release", "--quiet", "--package", "sluice-server"]))
+    run(broker_build())
+}
+
+pub fn broker_build() -> Command {
+    cargo(&["build", "--release", "--quiet", "--package", "sluice-server"])
 }
 
 /// Lets this process have as many files and sockets as the machine allows it.

@@ -1,8 +1,9 @@
 //! The one command that installs what the tests need and runs every test.
 //!
 //! It exists so that a stranger, the continuous integration and we mean the same by "the tests pass". The steps run
-//! in the order of what is quickest to know; what compiles runs alone, what mostly waits (stock clients, examples)
-//! runs side by side. The output of a step goes to a file and is shown when it fails.
+//! in the order of what is quickest to know. The one idea to know: what mostly waits (stock clients, examples) runs
+//! side by side, and beside it, at the lowest priority, what only needs a processor (builds, counted instructions);
+//! what is measured by time runs alone. The output of a step goes to a file and is shown when it fails.
 
 mod interop;
 mod step;
@@ -10,6 +11,7 @@ mod step;
 use crate::shell::{self, Result, cargo, command, root, target};
 use clap::ValueEnum;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 use step::{Report, Step};
 
@@ -30,6 +32,8 @@ pub enum Part {
     Sim,
     /// Twenty rounds of `kill -9` under load, ten power cuts.
     Crash,
+    /// Instructions, allocations, system calls and bytes for a message beside those that are kept.
+    Counts,
 }
 
 /// From empty caches, downloads included.
@@ -40,32 +44,31 @@ const COMPILE: Duration = Duration::from_secs(30 * 60);
 const CLIENTS: Duration = Duration::from_secs(10 * 60);
 /// Two cores: more side by side only makes each slower, and time-outs in clients likelier.
 const SIDE_BY_SIDE: usize = 3;
+/// The clients that take longest, most of it by waiting.
+const LONG: [&str; 6] = [
+    "interop/schemathesis acl",
+    "interop/curl documents",
+    "interop/kafka-groups",
+    "interop/kafka-librdkafka",
+    "interop/kafka-transactions",
+    "examples/spring",
+];
+
+/// Whose clients speak the remoting protocol.
+const REMOTING: [&str; 6] = [
+    "interop/java",
+    "interop/go",
+    "interop/mqadmin",
+    "interop/rocketmq-python",
+    "examples/java",
+    "examples/spring",
+];
 
 pub fn run(part: Part) -> Result {
     let has = |wanted: Part| part == Part::All || part == wanted;
     let report = Report::new(target().join("test-logs"))?;
-
-    // Downloads wait for the network while the checks compile.
-    let setup = Step::new("setup", command(root().join("tests/interop/setup.sh"), &[]), SETUP);
-    let mut first = Vec::new();
-    if !matches!(part, Part::Crash | Part::Sim) {
-        first.push(setup);
-    }
-    if has(Part::Unit) {
-        first.push(Step::new("verify", own(&["verify"]), COMPILE));
-    }
-    report.run_together(first, 2);
-
-    if has(Part::Unit) {
-        report.run(Step::new("cargo test", cargo(&["test", "--workspace", "--no-fail-fast"]), COMPILE));
-    }
-    let needs_broker = has(Part::Interop) || has(Part::Examples) || has(Part::Crash);
-    if needs_broker && !shell::broker_is_named() {
-        let build = cargo(&["build", "--release", "--package", "sluice-server"]);
-        if !report.run(Step::new("cargo build --release", build, COMPILE)) {
-            return report.finish();
-        }
-    }
+    let needs_broker = has(Part::Interop) || has(Part::Examples) || has(Part::Crash) || has(Part::Counts);
+    let builds_broker = needs_broker && !shell::broker_is_named();
     let mut clients = Vec::new();
     if has(Part::Interop) {
         clients.extend(interop::steps(CLIENTS)?);
@@ -73,22 +76,107 @@ pub fn run(part: Part) -> Result {
     if has(Part::Examples) {
         clients.extend(examples()?);
     }
-    report.run_together(clients, SIDE_BY_SIDE);
-    if has(Part::Crash) {
-        report.run(Step::new("crash", own(&["crash", "--rounds", "20"]), CLIENTS));
-        report.run(Step::new("power", own(&["power", "--rounds", "10"]), CLIENTS));
+    begin_with(&mut clients, &LONG);
+
+    let is_built = std::thread::scope(|scope| {
+        let built = scope.spawn(|| !builds_broker || report.run(build_broker()));
+        let setup = scope.spawn(|| matches!(part, Part::Crash | Part::Sim) || report.run(setup()));
+        if has(Part::Unit) {
+            report.run(Step::new("verify", own(&["verify"]), COMPILE));
+        }
+        // The tests use some of the tools. What is missing they will say; that is no reason to leave them out.
+        let _ = setup.join();
+        if !clients.is_empty() {
+            scope.spawn(|| report.run(compile_clients()));
+        }
+        if has(Part::Unit) {
+            report.run(Step::new("cargo test", unit_tests(), COMPILE));
+        }
+        built.join().unwrap_or(false)
+    });
+    if !is_built {
+        return report.finish();
     }
-    if has(Part::Sim) {
-        report.run(Step::new("sim", own(&["sim", "--minutes", "3"]), COMPILE));
+    // Clients wait most of their time, for each other and for timers; what only needs a processor gets it meanwhile.
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let steps = meanwhile(part).into_iter().map(Step::yielding);
+            report.run_together(steps.collect(), 1);
+        });
+        report.run_together(clients, SIDE_BY_SIDE);
+    });
+    for step in alone(part) {
+        report.run(step);
     }
-    if has(Part::Fuzz) {
-        report.run(Step::new("fuzz", own(&["fuzz", "--seconds", "60"]), COMPILE));
+    if has(Part::Interop) {
+        println!("RocketMQ's clients: {}", report.sum(&REMOTING));
     }
     report.finish()
 }
 
+fn setup() -> Step {
+    Step::new("setup", command(root().join("tests/interop/setup.sh"), &[]), SETUP)
+}
+
+fn compile_clients() -> Step {
+    let compile = command(root().join("tests/interop/setup.sh"), &["compiled"]);
+    Step::new("setup compiled", compile, COMPILE).yielding()
+}
+
+/// Every test there is. What else cargo would do: build examples, which `verify` has checked, and look for tests in
+/// comments, where it has seen that there are none.
+fn unit_tests() -> Command {
+    cargo(&["test", "--workspace", "--no-fail-fast", "--lib", "--bins", "--tests"])
+}
+
+/// Beside the checks and tests, whose processors are not all busy all the time; they are not to notice.
+fn build_broker() -> Step {
+    Step::new("build release", shell::broker_build(), COMPILE).yielding()
+}
+
+/// What takes its time and is the same however long it takes.
+fn meanwhile(part: Part) -> Vec<Step> {
+    let has = |wanted: Part| part == Part::All || part == wanted;
+    let mut steps = Vec::new();
+    if has(Part::Fuzz) {
+        steps.push(Step::new("build fuzz", own(&["fuzz", "--build"]), COMPILE));
+    }
+    if has(Part::Sim) {
+        steps.push(Step::new("build sim", own(&["sim", "--build"]), COMPILE));
+    }
+    if has(Part::Counts) {
+        steps.push(Step::new("counts traces", own(&["counts", "traces"]), COMPILE));
+    }
+    steps
+}
+
+/// What is measured by time, or wants to know what a process does by itself.
+fn alone(part: Part) -> Vec<Step> {
+    let has = |wanted: Part| part == Part::All || part == wanted;
+    let mut steps = Vec::new();
+    if has(Part::Counts) {
+        steps.push(Step::new("counts server", own(&["counts", "server"]), CLIENTS));
+    }
+    if has(Part::Crash) {
+        steps.push(Step::new("crash", own(&["crash", "--rounds", "20"]), CLIENTS));
+        steps.push(Step::new("power", own(&["power", "--rounds", "10"]), CLIENTS));
+    }
+    if has(Part::Sim) {
+        steps.push(Step::new("sim", own(&["sim", "--minutes", "3"]), COMPILE));
+    }
+    if has(Part::Fuzz) {
+        steps.push(Step::new("fuzz", own(&["fuzz", "--seconds", "60"]), COMPILE));
+    }
+    steps
+}
+
+/// Puts these first: a long step that begins last is waited for alone.
+fn begin_with(steps: &mut [Step], first: &[&str]) {
+    steps.sort_by_key(|step| first.iter().position(|name| *name == step.name()).unwrap_or(first.len()));
+}
+
 /// This program again, as a step of its own with its own log.
-fn own(arguments: &[&str]) -> std::process::Command {
+fn own(arguments: &[&str]) -> Command {
     match std::env::current_exe() {
         Ok(program) => command(program, arguments),
         Err(_) => cargo(&[&["run", "--quiet", "--package", "xtask", "--"], arguments].concat()),
@@ -118,4 +206,20 @@ fn scripts(parent: &Path) -> Result<Vec<(String, std::path::PathBuf)>> {
     }
     found.sort();
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_long_steps_are_there_and_begin() {
+        let mut steps = interop::steps(CLIENTS).unwrap();
+        steps.extend(examples().unwrap());
+        let many = steps.len();
+        begin_with(&mut steps, &LONG);
+        let names: Vec<&str> = steps.iter().map(Step::name).collect();
+        assert_eq!(names[..LONG.len()], LONG);
+        assert!(many > LONG.len());
+    }
 }

@@ -14,12 +14,13 @@ use std::path::{Path, PathBuf};
 /// A check gives what is wrong, one sentence each; an error means that it could not look.
 type Check = fn(&Tree) -> Result<Vec<String>>;
 
-const CHECKS: [(&str, Check); 9] = [
+const CHECKS: [(&str, Check); 10] = [
     ("format", format),
     ("dependencies", dependencies::check),
     ("words", words::check),
     ("reasons", reasons::check),
     ("examples", examples::check),
+    ("comments", examples::check_comments),
     ("paths", paths::check),
     ("sizes", sizes::check),
     ("clippy", clippy),
@@ -126,7 +127,8 @@ impl Tree {
 
 /// The reference is compared by the crate that knows every setting.
 fn reference(_: &Tree) -> Result<Vec<String>> {
-    let test = ["test", "--quiet", "--package", "sluice-server", "--test", "config", "the_reference"];
+    // Of the whole workspace: with the features that one package asks for, everything below it would be built once more.
+    let test = ["test", "--quiet", "--workspace", "--test", "config", "the_reference"];
     let output = cargo(&test).output()?;
     if output.status.success() {
         return Ok(vec![]);

@@ -2,9 +2,9 @@
 //! pre-written file, syncs at the end of its turn, and answers. No protocol, no rules, no index.
 
 use super::probe::{HEADER, Prewritten, RUN};
-use crate::load::frames::length_prefixed;
 use crate::shell::Result;
 use rustix::event::{PollFd, PollFlags, poll};
+use sluice_load::length_prefixed;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
@@ -20,6 +20,11 @@ impl Server {
     /// The bare server, which writes to this file.
     pub fn start(file: &Path) -> Result<Self> {
         Self::run(Command::new(std::env::current_exe()?).arg("bare-server").arg(file))
+    }
+
+    /// The same without a file: it answers at once.
+    pub fn echo() -> Result<Self> {
+        Self::run(Command::new(std::env::current_exe()?).arg("bare-server"))
     }
 
     /// Starts a server that says its address in its first line.
@@ -56,14 +61,14 @@ struct Client {
 }
 
 /// Serves until it is killed.
-pub fn serve(path: &Path) -> Result {
-    let file = Prewritten::new(path, RUN)?;
+pub fn serve(path: Option<&Path>) -> Result {
+    let file = path.map(|path| Prewritten::new(path, RUN)).transpose()?;
     let listener = TcpListener::bind("127.0.0.1:0")?;
     println!("{}", listener.local_addr()?);
     serve_on(&listener, file)
 }
 
-fn serve_on(listener: &TcpListener, mut file: Prewritten) -> Result {
+fn serve_on(listener: &TcpListener, mut file: Option<Prewritten>) -> Result {
     listener.set_nonblocking(true)?;
     let mut clients: Vec<Client> = Vec::new();
     let mut turn = Vec::new();
@@ -76,7 +81,9 @@ fn serve_on(listener: &TcpListener, mut file: Prewritten) -> Result {
             }
         }
         if !turn.is_empty() {
-            file.commit(&turn)?;
+            if let Some(file) = &mut file {
+                file.commit(&turn)?;
+            }
             turn.clear();
             clients.iter_mut().for_each(Client::answer);
         }
@@ -128,8 +135,8 @@ impl Client {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::Load;
-    use crate::load::frames::Bare;
+    use sluice_load::wires::Bare;
+    use sluice_load::{Load, Pace};
     use std::time::Duration;
 
     #[test]
@@ -139,11 +146,27 @@ mod tests {
         let file = Prewritten::new(&path, 1 << 20).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        std::thread::spawn(move || serve_on(&listener, file));
-        let duration = Duration::from_millis(100);
-        let load = Load { address, wire: &Bare, topic: "", connections: 4, depth: 2, body: 100, duration };
-        let measured = load.run().unwrap();
-        assert!(measured.per_second > 10.0 && measured.p50 <= measured.p99);
+        std::thread::spawn(move || serve_on(&listener, Some(file)));
+        let run = |pace, millis| {
+            let load = Load {
+                address,
+                wire: &Bare,
+                topic: "",
+                connections: 4,
+                depth: 2,
+                body: 100,
+                warm_up: Duration::from_millis(50),
+                duration: Duration::from_millis(millis),
+                pace,
+            };
+            load.run().unwrap()
+        };
+        for pace in [Pace::Closed, Pace::Open(500.0)] {
+            // On a machine that has other things to do it may take longer to be answered ten times.
+            let mut reports = [200, 2_000, 20_000].into_iter().map(|millis| run(pace, millis));
+            let report = reports.find(|report| report.count > 10).expect("answers");
+            assert!(report.p50 <= report.p99, "{report:?}");
+        }
         let written = std::fs::read(&path).unwrap();
         assert!(written.starts_with(&[[0; HEADER].as_slice(), &[b'x'; 100]].concat()));
     }

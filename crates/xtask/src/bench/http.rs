@@ -1,28 +1,41 @@
 //! What HTTP posts reach of what the HTTP library reaches without a broker behind it, and of group commit.
 
-use super::{BODY, CONNECTIONS, EACH, REPEATS, Target, bare, of, print, probe, rounds};
-use crate::load::frames::Http;
-use crate::load::{Broker, Settings};
+use super::bare::Server;
+use super::probe::Probe;
+use super::results::Results;
+use super::subject::{Plan, Subject};
+use super::table::{self, Ratio, Table};
 use crate::shell::Result;
 use std::path::Path;
 use std::process::Command;
 
-pub fn measure(folder: &Path) -> Result {
-    let broker = Broker::start(&Settings::in_folder(folder))?;
-    let empty = bare::Server::run(Command::new(std::env::current_exe()?).arg("empty-http-server"))?;
-    let mut probe = probe::Probe::new(&folder.join("probe"))?;
-    let targets = [
-        Target {
-            name: "HTTP library, empty answer",
-            wire: &Http,
-            address: empty.address(),
-            processes: vec![empty.id()],
-        },
-        of(&broker, "HTTP posts", &Http, "http")?,
+const EMPTY: &str = "HTTP library, empty answer";
+const POSTS: &str = "HTTP posts";
+
+pub fn measure(folder: &Path, plan: &Plan, results: &mut Results) -> Result {
+    let broker = super::start(folder)?;
+    let empty = Server::run(Command::new(std::env::current_exe()?).arg("empty-http-server"))?;
+    let mut probe = Probe::new(&folder.join("probe"))?;
+    let subjects = [
+        Subject::at(EMPTY, "http", empty.address(), vec![empty.id()]),
+        Subject::of(&broker, POSTS, "http", "http")?,
     ];
-    let mut rows = rounds(Some(&mut probe), &targets)?;
-    println!("\n{CONNECTIONS} kept connections, {BODY} B, synced; medians of {REPEATS} x {EACH:?}");
-    print(&mut rows, &[(0, "of the probe"), (1, "of empty")]);
-    println!("target: half of the empty answers, as far as group commit allows");
+    let table = Table::measure("HTTP, 64 kept connections x 1, 1 KiB, synced", &subjects, plan)?;
+    let limit = probe.run(64, 1, 1024, plan.each)?.per_second;
+    let posts = table.row(POSTS)?.spread(table::rate).median;
+    println!("group commit, 64 x 1: {limit:.0}/s");
+    // Whichever is lower is what could be reached at all.
+    let reachable = table.row(EMPTY)?.spread(table::rate).median.min(limit);
+    results.ratios.push(Ratio::at_least(
+        "HTTP posts, of empty answers",
+        table.ratio(POSTS, EMPTY, table::rate)?,
+        0.5,
+    ));
+    results.ratios.push(Ratio::at_least(
+        "HTTP posts, of the lower of empty answers and group commit",
+        posts / reachable,
+        0.5,
+    ));
+    results.tables.push(table);
     Ok(())
 }

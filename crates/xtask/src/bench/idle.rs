@@ -1,5 +1,6 @@
 //! What the broker costs while nobody uses it.
 
+use super::usage::{resident_kib, voluntary_switches as switches};
 use crate::load::{Broker, Settings};
 use crate::shell::Result;
 use std::fs;
@@ -34,22 +35,4 @@ pub fn measure(folder: &Path) -> Result {
     );
     println!("wake-ups per second, idle     {wake_ups:>8.1}      (target <= 1)");
     Ok(())
-}
-
-/// Every time a thread went to sleep it had been awake.
-fn switches(process: u32) -> Result<u64> {
-    let mut sum = 0;
-    for task in fs::read_dir(format!("/proc/{process}/task"))? {
-        sum += number(&fs::read_to_string(task?.path().join("status"))?, "voluntary_ctxt_switches:")?;
-    }
-    Ok(sum)
-}
-
-pub fn resident_kib(process: u32) -> Result<u64> {
-    number(&fs::read_to_string(format!("/proc/{process}/status"))?, "VmRSS:")
-}
-
-fn number(status: &str, field: &str) -> Result<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix(field)).ok_or("no such field")?;
-    Ok(line.split_whitespace().next().ok_or("no value")?.parse()?)
 }

@@ -1,14 +1,15 @@
-//! Group commit without a broker: threads hand records to one writer, which drains, writes, syncs and wakes.
+//! What the machine can do without a broker: group commit, where threads hand records to one writer, which drains, writes,
+//! syncs and wakes; one append and its sync; bytes through the loopback; a file read from the disk.
 //!
 //! The file is written once beforehand, as the broker's segments are, so that a sync has no metadata to flush.
 
-use crate::load::Measured;
 use crate::shell::Result;
 use hdrhistogram::Histogram;
 use parking_lot::{Condvar, Mutex};
 use rustix::fs::fdatasync;
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -47,6 +48,13 @@ impl Prewritten {
     }
 }
 
+/// What came of a run.
+pub struct Measured {
+    pub per_second: f64,
+    pub p50: Duration,
+    pub p99: Duration,
+}
+
 pub struct Probe(Prewritten);
 
 #[derive(Default)]
@@ -66,7 +74,14 @@ impl Probe {
         Ok(Self(Prewritten::new(path, RUN)?))
     }
 
-    pub fn run(&mut self, producers: usize, record: usize, duration: Duration) -> Result<Measured> {
+    /// Each producer hands over `depth` records at a time, and waits for all of them.
+    pub fn run(
+        &mut self,
+        producers: usize,
+        depth: usize,
+        record: usize,
+        duration: Duration,
+    ) -> Result<Measured> {
         let queue = Queue::default();
         let states: Vec<Producer> = (0..producers).map(|_| Producer::default()).collect();
         let stop = AtomicBool::new(false);
@@ -85,7 +100,7 @@ impl Probe {
                     own.iter().for_each(|took| all.record(took.as_nanos() as u64).unwrap_or_default());
                 });
             }
-            let written = self.write(&queue, &states, record, started, duration);
+            let written = self.write(&queue, &states, depth * (record + HEADER), started, duration);
             stop.store(true, Ordering::Relaxed);
             // Whoever still waits must see the end.
             states.iter().for_each(Producer::wake);
@@ -93,7 +108,7 @@ impl Probe {
         })?;
         let latencies = latencies.into_inner();
         let at = |quantile| Duration::from_nanos(latencies.value_at_quantile(quantile));
-        let per_second = latencies.len() as f64 / started.elapsed().as_secs_f64();
+        let per_second = (depth as u64 * latencies.len()) as f64 / started.elapsed().as_secs_f64();
         Ok(Measured { per_second, p50: at(0.5), p99: at(0.99) })
     }
 
@@ -101,7 +116,7 @@ impl Probe {
         &mut self,
         queue: &Queue,
         states: &[Producer],
-        record: usize,
+        bytes: usize,
         started: Instant,
         duration: Duration,
     ) -> Result {
@@ -117,7 +132,7 @@ impl Probe {
             if batch.is_empty() {
                 continue;
             }
-            self.0.commit(&vec![b'x'; batch.len() * (record + HEADER)])?;
+            self.0.commit(&vec![b'x'; batch.len() * bytes])?;
             batch.drain(..).filter_map(|at| states.get(at)).for_each(Producer::wake);
         }
         Ok(())
@@ -147,4 +162,66 @@ impl Producer {
         *self.committed.lock() = true;
         self.woken.notify_one();
     }
+}
+
+/// One thread that appends a record and syncs, again and again.
+pub fn append_and_sync(path: &Path, record: usize, duration: Duration) -> Result<Measured> {
+    let mut file = Prewritten::new(path, RUN)?;
+    let mut latencies = Histogram::<u64>::new(3)?;
+    let bytes = vec![b'x'; record + HEADER];
+    let started = Instant::now();
+    while started.elapsed() < duration {
+        let began = Instant::now();
+        file.commit(&bytes)?;
+        latencies.record(began.elapsed().as_nanos() as u64)?;
+    }
+    let at = |quantile| Duration::from_nanos(latencies.value_at_quantile(quantile));
+    Ok(Measured {
+        per_second: latencies.len() as f64 / started.elapsed().as_secs_f64(),
+        p50: at(0.5),
+        p99: at(0.99),
+    })
+}
+
+/// What is written and read at once.
+const CHUNK: usize = 256 << 10;
+
+/// Bytes a second from one thread to another through the loopback.
+pub fn loopback(duration: Duration) -> Result<f64> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let mut sender = TcpStream::connect(listener.local_addr()?)?;
+    let (mut receiver, _) = listener.accept()?;
+    let sends = std::thread::spawn(move || {
+        let (chunk, started) = (vec![b'x'; CHUNK], Instant::now());
+        while started.elapsed() < duration {
+            // The other side is there until this one ends.
+            if sender.write_all(&chunk).is_err() {
+                return;
+            }
+        }
+    });
+    let (mut chunk, mut bytes, started) = (vec![0; CHUNK], 0, Instant::now());
+    loop {
+        match receiver.read(&mut chunk)? {
+            0 => break,
+            n => bytes += n,
+        }
+    }
+    let rate = bytes as f64 / started.elapsed().as_secs_f64();
+    sends.join().map_err(|_| "the sender panicked")?;
+    Ok(rate)
+}
+
+/// Bytes a second of a file that only the disk has, read from its beginning to its end.
+pub fn sequential_read(folder: &Path) -> Result<f64> {
+    const BYTES: u64 = 1 << 30;
+    std::fs::create_dir_all(folder)?;
+    let path = folder.join("file");
+    drop(Prewritten::new(&path, BYTES)?);
+    super::read_rate::let_go(folder)?;
+    let (mut file, mut chunk, started) = (File::open(&path)?, vec![0; CHUNK], Instant::now());
+    while file.read(&mut chunk)? > 0 {}
+    let rate = BYTES as f64 / started.elapsed().as_secs_f64();
+    std::fs::remove_file(path)?;
+    Ok(rate)
 }

@@ -1,42 +1,42 @@
 //! STOMP beside the brokers that STOMP users come from: the same bytes, the same durability, the same minute.
 
 use super::peers::Peer;
-use super::{BODY, CONNECTIONS, EACH, REPEATS, Target, of, print, rounds};
-use crate::load::frames::{Stomp, StompCycle};
-use crate::load::{Broker, Settings};
+use super::results::Results;
+use super::subject::{Plan, Subject};
+use super::table::{self, Ratio, Table};
 use crate::shell::Result;
 use std::path::Path;
 
-pub fn measure(folder: &Path, peers: Option<&Path>) -> Result {
-    let broker = Broker::start(&Settings::in_folder(folder))?;
-    let peers = match peers {
-        Some(peers) => vec![
-            Peer::start(&peers.join("rabbitmq"), &folder.join("rabbitmq"))?,
-            Peer::start(&peers.join("activemq"), &folder.join("activemq"))?,
-        ],
-        None => {
-            println!("no other brokers: give the folder of their start scripts with --peers");
-            Vec::new()
+/// Both are to be reached against each of the others.
+const TIMES: f64 = 3.0;
+
+pub fn measure(folder: &Path, peers: Option<&Path>, plan: &Plan, results: &mut Results) -> Result {
+    let broker = super::start(folder)?;
+    let mut sends = vec![Subject::of(&broker, "Sluice", "stomp", "stomp")?];
+    let mut cycles = vec![Subject::of(&broker, "Sluice", "stomp-cycle", "stomp")?];
+    // All of them live as long as they are measured.
+    let mut running = Vec::new();
+    match peers {
+        None => println!("no other brokers: give the folder of their start scripts with --peers"),
+        Some(peers) => {
+            for (name, scripts) in [("RabbitMQ", "rabbitmq"), ("ActiveMQ", "activemq")] {
+                let peer = Peer::start(peers, scripts, &folder.join(scripts), &[])?;
+                let (address, processes) = (peer.address("STOMP")?, peer.processes()?);
+                sends.push(Subject::at(name, "stomp", address, processes.clone()));
+                cycles.push(Subject::at(name, "stomp-cycle", address, processes));
+                results.machine.peers.push(peer.described(name)?);
+                running.push((name, peer));
+            }
         }
-    };
-    let mut sends = vec![of(&broker, "send with receipt", &Stomp, "stomp")?];
-    let mut cycles = vec![of(&broker, "send, receive, ack", &StompCycle, "stomp")?];
-    for (peer, names) in peers.iter().zip([
-        ["RabbitMQ: send with receipt", "RabbitMQ: send, receive, ack"],
-        ["ActiveMQ: send with receipt", "ActiveMQ: send, receive, ack"],
-    ]) {
-        let [send, cycle] = names;
-        let (address, processes) = (peer.address(), peer.processes()?);
-        sends.push(Target { name: send, wire: &Stomp, address, processes: processes.clone() });
-        cycles.push(Target { name: cycle, wire: &StompCycle, address, processes });
     }
-    for targets in [sends, cycles] {
-        let mut rows = rounds(None, &targets)?;
-        println!(
-            "\n{CONNECTIONS} connections x 1 in flight, {BODY} B, synced; medians of {REPEATS} x {EACH:?}"
-        );
-        print(&mut rows, &[(0, "of Sluice")]);
+    for (what, subjects) in [("send with receipt", sends), ("send, receive, ack", cycles)] {
+        let title = format!("STOMP, {what}, 64 connections x 1, 1 KiB, on the disk before the receipt");
+        let table = Table::measure(&title, &subjects, plan)?;
+        for (peer, _) in &running {
+            let ratio = table.ratio("Sluice", peer, table::rate)?;
+            results.ratios.push(Ratio::at_least(format!("STOMP {what}, times {peer}"), ratio, TIMES));
+        }
+        results.tables.push(table);
     }
-    println!("target: three times what the others reach");
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! What a client costs that has asked over HTTP and waits: a stream of events, or a long poll.
 
-use super::idle::resident_kib;
+use super::growth::IDLE_KIB;
+use super::usage::resident_kib;
 use crate::load::{Broker, Settings};
 use crate::shell::{self, Result};
 use std::io::{Read, Write};
@@ -9,7 +10,6 @@ use std::path::Path;
 use std::time::Duration;
 
 const CLIENTS: usize = 10_000;
-const TARGET_KIB: f64 = 16.0;
 /// What the last ones set free, and what the log prepares, is behind it.
 const SETTLE: Duration = Duration::from_secs(5);
 
@@ -50,7 +50,7 @@ pub fn measure(folder: &Path) -> Result {
         }
         std::thread::sleep(SETTLE);
         let each = resident_kib(broker.id())?.saturating_sub(before) as f64 / CLIENTS as f64;
-        println!("{CLIENTS} {name:<20} {each:>6.1} KiB each   (target <= {TARGET_KIB})");
+        println!("{CLIENTS} {name:<20} {each:>6.1} KiB each   (target <= {IDLE_KIB})");
     }
     Ok(())
 }

@@ -5,7 +5,8 @@
 //! after the answer: whatever happens in between, the ledger is on the safe side.
 
 use super::ledger::{Ledger, body};
-use crate::load::frames::{Http, Remoting, Stomp, Wire};
+use crate::load::Wire;
+use crate::load::wires::{Http, Remoting, Stomp};
 use crate::load::{Broker, HttpClient, Line};
 use crate::shell::Result;
 use rand::rngs::SmallRng;

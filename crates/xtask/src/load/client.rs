@@ -1,6 +1,7 @@
 //! Blocking connections: bytes out, one whole answer in.
 
-use super::frames::{Wire, http_length};
+use super::Wire;
+use super::wires::http_length;
 use crate::shell::Result;
 use serde_json::Value;
 use std::io::{Read, Write};

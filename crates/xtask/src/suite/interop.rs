@@ -6,7 +6,7 @@
 use super::step::{Prepared, Step};
 use crate::load::{Broker, Settings};
 use crate::shell::{Result, broker, command, output, root};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -37,10 +37,13 @@ impl Variant {
 
 /// What TLS and users could spoil only together: coming in, being kept out, and some of everything else.
 const SECURE: &str =
-    "passcode|may-not|^1.2/|knows|refuses|publishes|receives|^acl-|^tls-stranger|^page-|^relay-";
+    "passcode|may-not|^1.2/|knows|refuses|publishes|receives|^acl-|^tls-stranger|^page-|^relay-|^secure";
 
 /// The two lines of Java clients in use, which speak differently.
 const JAVA_VERSIONS: [&str; 2] = ["5.5.0", "4.9.8"];
+
+/// Kafka's Java client, and an old one that is still in use.
+const KAFKA_JAVA_VERSIONS: [&str; 2] = ["4.4.0", "2.8.2"];
 
 /// More versions of a suite's client than its own, against a plain broker and one with TLS and users.
 const MORE_VERSIONS: [(&str, &str); 2] = [("python", "8.1.0"), ("python", "9.0.0")];
@@ -49,8 +52,11 @@ const MORE_VERSIONS: [(&str, &str); 2] = [("python", "8.1.0"), ("python", "9.0.0
 const CLOUD: &str = "mqhttp-";
 const PLAIN_ONLY: &str = "mqhttp-python";
 
+/// The suites of Kafka's clients, which come with certificates of their own, too.
+const KAFKA: &str = "kafka-";
+
 /// How long their deliveries are leased, in seconds: they cannot say, and the cloud's five minutes are too long to wait.
-const MQ_LEASE_SECONDS: &str = "3";
+const MQ_LEASE_SECONDS: &str = "6";
 
 /// An origin whose pages the broker lets open a WebSocket.
 const WEBSOCKET_ORIGIN: &str = "http://pages.test";
@@ -90,12 +96,19 @@ const BEARER: &str = concat!(
 pub fn steps(limit: Duration) -> Result<Vec<Step>> {
     let mut steps = Vec::new();
     for (suite, script) in super::scripts(&root().join("tests/interop"))? {
-        let versions = if suite == "java" { JAVA_VERSIONS.as_slice() } else { &[""] };
+        let versions = match suite.as_str() {
+            "java" => JAVA_VERSIONS.as_slice(),
+            "kafka-java" => KAFKA_JAVA_VERSIONS.as_slice(),
+            _ => &[""],
+        };
         for version in versions {
             // The description is the same in every variant, and with users there is something behind all of it.
             let is_meant = |variant: Variant| match suite.as_str() {
                 "schemathesis" => matches!(variant, Variant::Acl),
-                "kafka-python" => matches!(variant, Variant::Plain),
+                "kafka-streams" | "kafka-connect" => matches!(variant, Variant::Plain),
+                // Everything in plain text, and every way of logging in over TLS.
+                kafka if kafka.starts_with(KAFKA) => matches!(variant, Variant::Plain | Variant::Secure),
+                "rocketmq-python" => !variant.has_tls(), // it speaks none
                 // All of a suite runs over TLS, and all of it for users; what the two could spoil together is HTTP's.
                 cloud if cloud.starts_with(CLOUD) => match variant {
                     Variant::Tls => cloud != PLAIN_ONLY,
@@ -112,12 +125,18 @@ pub fn steps(limit: Duration) -> Result<Vec<Step>> {
     }
     steps.extend(more_versions(limit));
     steps.extend(java_alone(limit));
+    steps.push(Step::prepared("interop/kafka-librdkafka no-create", limit, || {
+        prepare(&librdkafka(), "", Variant::NoCreate, &[])
+    }));
     let mut documents = command(root().join("tests/interop/curl/docs.sh"), &[]);
     documents.env("SLUICE_BIN", broker());
     steps.push(Step::new("interop/curl documents", documents, limit));
     let mut groups = command(root().join("tests/interop/kafka-groups/groups.sh"), &[]);
     groups.env("SLUICE_BIN", broker());
     steps.push(Step::new("interop/kafka-groups", groups, limit));
+    let mut transactions = command(root().join("tests/interop/kafka-transactions/transactions.sh"), &[]);
+    transactions.env("SLUICE_BIN", broker());
+    steps.push(Step::new("interop/kafka-transactions", transactions, limit));
     Ok(steps)
 }
 
@@ -145,6 +164,11 @@ fn java_alone(limit: Duration) -> [Step; 2] {
     ]
 }
 
+/// Its programs were written for a cluster, and some ask for three replicas.
+fn librdkafka() -> PathBuf {
+    root().join("tests/interop/kafka-librdkafka/run.sh")
+}
+
 fn prepare(script: &Path, version: &str, variant: Variant, scenarios: &[&str]) -> Result<Prepared> {
     let folder = TempDir::new()?;
     let mut settings = Settings::in_folder(folder.path());
@@ -155,6 +179,9 @@ fn prepare(script: &Path, version: &str, variant: Variant, scenarios: &[&str]) -
         settings.set(&format!("SLUICE_HTTP__MQ__{key}"), format!("{MQ_LEASE_SECONDS}s"));
     }
     run.env("MQ_LEASE_SECONDS", MQ_LEASE_SECONDS);
+    if script == librdkafka() {
+        settings.set("SLUICE_KAFKA__ANY_REPLICATION_FACTOR", "true");
+    }
     if matches!(variant, Variant::NoCreate) {
         settings.set("SLUICE_TOPICS__AUTO_CREATE", "false");
         run.env("AUTO_CREATE", "off");
@@ -164,6 +191,16 @@ fn prepare(script: &Path, version: &str, variant: Variant, scenarios: &[&str]) -
         settings.set("SLUICE_TLS__CERT", folder.path().join("server.pem"));
         settings.set("SLUICE_TLS__KEY", folder.path().join("server.key"));
         run.env("TLS", "1").env("TLS_CA", folder.path().join("ca.pem"));
+        if script
+            .parent()
+            .and_then(Path::file_name)
+            .is_some_and(|suite| suite.to_string_lossy().starts_with(KAFKA))
+        {
+            settings.set("SLUICE_TLS__CLIENT_CA", folder.path().join("ca.pem"));
+            settings.set("SLUICE_TLS__CLIENT_AUTH", "optional");
+            run.env("TLS_CLIENT_CERT", folder.path().join("interop-user.pem"));
+            run.env("TLS_CLIENT_KEY", folder.path().join("interop-user.key"));
+        }
     }
     if variant.has_users() {
         let file = folder.path().join("acl.toml");
@@ -193,7 +230,7 @@ fn prepare(script: &Path, version: &str, variant: Variant, scenarios: &[&str]) -
 
 /// Makes an authority and certificates as people do for a first try.
 fn make_certificates(folder: &Path) -> Result {
-    let mut make = command(broker(), &["cert", "dev", "--dir"]);
+    let mut make = command(broker(), &["cert", "dev", "--client", "interop-user", "--dir"]);
     make.arg(folder);
     output(make).map(drop)
 }

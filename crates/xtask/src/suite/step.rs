@@ -1,22 +1,35 @@
 //! One step: a program, a time limit, a log file, and what became of it.
+//!
+//! A program that could not get what it needs from somewhere else ends with 75, as `sysexits.h` has it, and the report
+//! says so: that is not a test that failed.
 
 use crate::shell::Result;
 use parking_lot::Mutex;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, setpriority_pgrp, waitid};
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// How often a running program is looked at.
 const LOOK: Duration = Duration::from_millis(50);
 /// How much of a failed step's log is shown.
 const SHOWN_LINES: usize = 200;
+/// How much of it is said again at the end, and of each line.
+const TOLD_LINES: usize = 20;
+const TOLD_CHARS: usize = 240;
+/// The lowest priority that a process can give itself.
+const LAST: i32 = 19;
+/// How a script ends when a download has failed three times; see `tests/interop/lib.sh`.
+const NOT_TO_BE_HAD: i32 = 75;
+/// In which `/proc` counts processor time, a second.
+const TICKS: u64 = 100;
 
 pub struct Step {
     name: String,
     limit: Duration,
+    yields: bool,
     prepare: Box<dyn FnOnce() -> Result<Prepared> + Send>,
 }
 
@@ -37,14 +50,31 @@ impl Step {
         limit: Duration,
         prepare: impl FnOnce() -> Result<Prepared> + Send + 'static,
     ) -> Self {
-        Self { name: name.into(), limit, prepare: Box::new(prepare) }
+        Self { name: name.into(), limit, yields: false, prepare: Box::new(prepare) }
+    }
+
+    /// The same at the lowest priority: it takes what processor time the others leave.
+    pub fn yielding(self) -> Self {
+        Self { yields: true, ..self }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
     }
 }
 
 struct Outcome {
     name: String,
     took: Duration,
-    failure: Option<String>,
+    worked: Duration,
+    failure: Option<Failure>,
+}
+
+struct Failure {
+    /// How the program ended.
+    end: String,
+    /// What its log says about why, in a few lines: all of it may be thousands.
+    told: Vec<String>,
 }
 
 /// What became of each step.
@@ -86,25 +116,38 @@ impl Report {
         let log = self.logs.join(format!("{}.log", step.name.replace(['/', ' '], "-")));
         let attempted = File::create(&log).map_err(Into::into).and_then(|out| {
             let prepared = (step.prepare)()?;
-            let ended = attempt(prepared.command, out, step.limit);
+            let ended = attempt(prepared.command, out, step.limit, step.yields);
             drop(prepared.guard);
             ended
         });
-        let failure = attempted.err().map(|error| error.to_string());
-        let outcome = Outcome { name: step.name, took: started.elapsed(), failure };
+        let took = started.elapsed();
+        let (worked, ended) = match attempted {
+            Ok(worked) => (worked, None),
+            Err(error) => (Duration::ZERO, Some(error.to_string())),
+        };
+        let text = if ended.is_some() { fs::read_to_string(&log).unwrap_or_default() } else { String::new() };
+        let failure = ended.map(|end| Failure { end, told: telling(&text) });
+        let outcome = Outcome { name: step.name, took, worked, failure };
         let passed = outcome.failure.is_none();
         let mark = if passed { "ok" } else { "FAILED" };
         // One lock around all lines, so that steps side by side do not mix theirs.
         let mut outcomes = self.outcomes.lock();
         println!("{mark:>6} {} ({})", outcome.name, seconds(outcome.took));
         if let Some(failure) = &outcome.failure {
-            let text = fs::read_to_string(&log).unwrap_or_default();
             let skip = text.lines().count().saturating_sub(SHOWN_LINES);
             text.lines().skip(skip).for_each(|line| println!("       | {line}"));
-            println!("       {failure}; all of it is in {}", log.display());
+            println!("       {}; all of it is in {}", failure.end, log.display());
         }
         outcomes.push(outcome);
         passed
+    }
+
+    /// How many steps there were whose names begin like one of these, and how long they took one after the other.
+    pub fn sum(&self, beginnings: &[&str]) -> String {
+        let is_one = |outcome: &&Outcome| beginnings.iter().any(|begins| outcome.name.starts_with(begins));
+        let outcomes = self.outcomes.lock();
+        let took: Vec<Duration> = outcomes.iter().filter(is_one).map(|outcome| outcome.took).collect();
+        format!("{} steps, {} one after the other", took.len(), seconds(took.iter().sum()))
     }
 
     /// Prints the table; an error when any step failed.
@@ -113,34 +156,81 @@ impl Report {
         println!();
         for outcome in &outcomes {
             let mark = if outcome.failure.is_none() { "ok" } else { "FAILED" };
-            println!("{mark:>6}  {:>8}  {}", seconds(outcome.took), outcome.name);
+            let (took, worked) = (seconds(outcome.took), seconds(outcome.worked));
+            println!("{mark:>6}  {took:>8}  {worked:>8} of a processor  {}", outcome.name);
         }
         let failed = outcomes.iter().filter(|outcome| outcome.failure.is_some()).count();
         println!("        {:>8}  in all", seconds(self.started.elapsed()));
+        // Once more and short, because only the end of a long output may be kept.
+        for outcome in &outcomes {
+            let Some(failure) = &outcome.failure else { continue };
+            println!("FAILED {}: {}", outcome.name, failure.end);
+            failure.told.iter().for_each(|line| println!("       | {line}"));
+        }
         println!("{} passed, {failed} failed", outcomes.len() - failed);
         if failed == 0 { Ok(()) } else { Err(format!("{failed} steps failed").into()) }
     }
+}
+
+/// The lines that say what went wrong, each with the one after it, or the last ones where none looks like that.
+fn telling(log: &str) -> Vec<String> {
+    const WORDS: [&str; 8] =
+        ["panicked at", "FAILED", "FAIL ", "not ok", "error", "Error", "Traceback", "targets failed"];
+    let lines: Vec<&str> = log.lines().filter(|line| !line.trim().is_empty()).collect();
+    let tells = |at: usize| lines.get(at).is_some_and(|line| WORDS.iter().any(|word| line.contains(word)));
+    let told = (0..lines.len()).filter(|&at| tells(at) || (at > 0 && tells(at - 1)));
+    let mut told: Vec<&str> = told.filter_map(|at| lines.get(at).copied()).take(TOLD_LINES).collect();
+    if told.is_empty() {
+        told = lines.split_at(lines.len().saturating_sub(TOLD_LINES)).1.to_vec();
+    }
+    told.into_iter().map(|line| line.chars().take(TOLD_CHARS).collect()).collect()
 }
 
 fn seconds(time: Duration) -> String {
     format!("{:.1} s", time.as_secs_f64())
 }
 
-fn attempt(mut command: Command, out: File, limit: Duration) -> Result {
+/// Runs the program to its end, and says how much processor time it took.
+fn attempt(mut command: Command, out: File, limit: Duration, yields: bool) -> Result<Duration> {
     command.stdin(Stdio::null()).stderr(out.try_clone()?).stdout(out);
     // A group of its own, so that a step which hangs is ended with everything it started.
     let mut child = command.process_group(0).spawn().map_err(|error| format!("{command:?}: {error}"))?;
+    let id = Pid::from_child(&child);
+    if yields {
+        // Where that is not allowed it only gets in the way of others.
+        let _ = setpriority_pgrp(Some(id), LAST);
+    }
     let started = Instant::now();
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return if status.success() { Ok(()) } else { Err(format!("it ended with {status}").into()) };
-        }
+    // Looked at and left there, so that its times can still be read.
+    let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    while waitid(WaitId::Pid(id), look)?.is_none() {
         if started.elapsed() > limit {
             end_group(&mut child);
             return Err(format!("it took longer than {}", seconds(limit)).into());
         }
         std::thread::sleep(LOOK);
     }
+    let worked = processor_time(id);
+    explain(child.wait()?).map(|()| worked)
+}
+
+fn explain(status: ExitStatus) -> Result {
+    match status.code() {
+        Some(0) => Ok(()),
+        Some(NOT_TO_BE_HAD) => {
+            Err("what it needs could not be downloaded in three attempts: no test has failed".into())
+        }
+        _ => Err(format!("it ended with {status}").into()),
+    }
+}
+
+/// Of the process and everything it has waited for.
+fn processor_time(process: Pid) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", process.as_raw_nonzero())).unwrap_or_default();
+    // Behind the name, which may contain anything: utime, stime, cutime, cstime.
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(4);
+    let ticks: u64 = fields.filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 1000 / TICKS)
 }
 
 fn end_group(child: &mut Child) {
@@ -172,8 +262,19 @@ mod tests {
         let steps =
             ["exit 0", "echo why; exit 3", "exit 0"].map(|script| Step::new(script, shell(script), limit));
         report.run_together(steps.into(), 2);
+        assert!(report.sum(&["exit", "sleep"]).starts_with("2 steps, "));
         assert_eq!(fs::read_to_string(logs.path().join("echo-why;-exit-3.log")).unwrap(), "why\n");
         assert_eq!(report.finish().unwrap_err().to_string(), "1 steps failed");
+    }
+
+    #[test]
+    fn what_a_log_tells_is_the_lines_about_failures_or_else_its_end() {
+        let log = "running 3 tests\ntest a ... ok\nthread 'b' panicked at b.rs:7\nleft is not right\ntest c ... ok\n";
+        assert_eq!(telling(log), ["thread 'b' panicked at b.rs:7", "left is not right"]);
+        let silent: String = (0..100).map(|line| format!("line {line}\n")).collect();
+        let told = telling(&silent);
+        assert_eq!((told.len(), told.last().unwrap().as_str()), (TOLD_LINES, "line 99"));
+        assert!(telling("").is_empty());
     }
 
     #[test]
@@ -189,6 +290,25 @@ mod tests {
             assert!(started.elapsed() < Duration::from_secs(5), "the child lives on");
             std::thread::sleep(LOOK);
         }
+    }
+
+    #[test]
+    fn a_download_that_failed_is_told_apart_from_a_test_that_failed() {
+        let end = |code| Command::new("sh").args(["-c", &format!("exit {code}")]).status().unwrap();
+        assert!(explain(end(0)).is_ok());
+        assert!(explain(end(1)).unwrap_err().to_string().contains("exit status: 1"));
+        assert!(explain(end(NOT_TO_BE_HAD)).unwrap_err().to_string().contains("no test has failed"));
+    }
+
+    #[test]
+    fn a_step_is_told_with_what_its_children_worked_and_yields_when_it_is_to() {
+        let script = "sh -c 'i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done'; nice";
+        let logs = tempfile::tempdir().unwrap();
+        let log = logs.path().join("log");
+        let limit = Duration::from_secs(60);
+        let worked = attempt(shell(script), File::create(&log).unwrap(), limit, true).unwrap();
+        assert!(worked > Duration::ZERO);
+        assert_eq!(fs::read_to_string(&log).unwrap().trim(), LAST.to_string());
     }
 
     #[test]

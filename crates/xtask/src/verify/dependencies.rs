@@ -30,14 +30,15 @@ const ALLOWED: &[(&str, &str, &str)] = &[
     ("sluice-kafka", "sluice-broker", "a front-end calls verbs"),
     ("sluice-kafka", "sluice-net", "a front-end is mounted on listeners"),
     ("xtask", "sluice-store", "power cuts put the simulated disk below the real binary"),
+    ("xtask", "sluice-load", "benchmarks and crash tests send with the load generator's wires"),
     ("sluice-sim", "sluice-model", "the simulation sends messages and drives the clock"),
     ("sluice-sim", "sluice-store", "the simulation gives the broker a log on a simulated disk"),
     ("sluice-sim", "sluice-auth", "the simulation's broker lets everyone in"),
     ("sluice-sim", "sluice-broker", "the simulation calls the verbs as a front-end would"),
 ];
 
-/// These see everything: the binary puts it all together, and the scenarios test it so.
-const SEE_EVERYTHING: [&str; 2] = ["sluice-server", "sluice-tests"];
+/// These see everything: the binary puts it all together, the scenarios test it so, and its parts are measured.
+const SEE_EVERYTHING: [&str; 3] = ["sluice-server", "sluice-tests", "sluice-bench"];
 
 pub fn check(_: &Tree) -> Result<Vec<String>> {
     let metadata: Value =

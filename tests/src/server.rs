@@ -58,6 +58,15 @@ impl TestServer {
             .unwrap_or_else(|| panic!("no listener {listener}"))
     }
 
+    /// The names of the listeners that are open.
+    pub fn listeners(&self) -> Vec<&'static str> {
+        let names = Config::default().listen.named().map(|(name, _)| name);
+        names
+            .into_iter()
+            .filter(|name| self.server.as_ref().is_some_and(|s| s.address(name).is_some()))
+            .collect()
+    }
+
     /// The one service behind every wire.
     pub fn broker(&self) -> &Broker {
         self.server.as_ref().expect("not stopped").broker()

@@ -12,6 +12,8 @@ pub struct Seen {
     pub tag: Option<String>,
     /// The keys.
     pub keys: Vec<String>,
+    /// The key of a Kafka record, where the wire says it by itself.
+    pub key: Option<Vec<u8>>,
     /// The ordering group.
     pub group: Option<String>,
     /// Everything else that could be a user's, in order; `content-type`, `correlation-id` and `reply-to` among it.

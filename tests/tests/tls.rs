@@ -6,11 +6,11 @@ use sluice_server::config::Config;
 use sluice_server::dev_cert;
 use sluice_tests::TestServer;
 use sluice_tests::wires::set_up;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// No answer takes longer.
@@ -50,7 +50,9 @@ impl Certificates {
 
     fn server(&self, change: impl FnOnce(&mut Config)) -> TestServer {
         TestServer::start_with(|config| {
-            config.listen.all = "0".parse().expect("a listen value");
+            for more in [&mut config.listen.all, &mut config.listen.metrics] {
+                *more = "0".parse().expect("a listen value");
+            }
             config.tls.cert = Some(self.path("server.pem"));
             config.tls.key = Some(self.path("server.key"));
             change(config);
@@ -91,7 +93,7 @@ fn curl(args: &[&str], ca: &Path, url: &str) -> Result<String, String> {
 fn every_listener_speaks_both_versions() {
     let certificates = Certificates::make();
     let server = certificates.server(|_| ());
-    for (listener, _) in Config::default().listen.named() {
+    for listener in server.listeners() {
         for (flag, version) in [("-tls1_2", "TLSv1.2"), ("-tls1_3", "TLSv1.3")] {
             let said = s_client(
                 &server,
@@ -139,15 +141,98 @@ fn a_client_is_shown_a_certificate_for_the_name_it_asks_for_and_of_a_kind_it_und
     let files = rsa.clone();
     let server = certificates.server(|config| config.tls.certificates = vec![files]);
     let ca = certificates.path("ca.pem");
-    let said =
-        s_client(&server, "http", &ca, &["-servername", "localhost"]).expect("signed by the authority");
-    assert!(said.contains("Peer certificate: CN = localhost"), "{said}");
-    let said =
-        s_client(&server, "http", &rsa.cert, &["-servername", "old.example"]).expect("signs for itself");
-    assert!(said.contains("Peer certificate: CN = rsa"), "{said}");
-    let only_rsa = ["-servername", "localhost", "-sigalgs", "RSA-PSS+SHA256:RSA+SHA256"];
-    let said = s_client(&server, "http", &rsa.cert, &only_rsa).expect("the one that it understands");
-    assert!(said.contains("Peer certificate: CN = rsa"), "{said}");
+    for listener in server.listeners() {
+        let shown = |ca: &Path, more: &[&str]| {
+            s_client(&server, listener, ca, more).unwrap_or_else(|said| panic!("{listener} {more:?}: {said}"))
+        };
+        let said = shown(&ca, &["-servername", "localhost"]);
+        assert!(said.contains("Peer certificate: CN = localhost"), "{listener}: {said}");
+        let said = shown(&rsa.cert, &["-servername", "old.example"]);
+        assert!(said.contains("Peer certificate: CN = rsa"), "{listener}: {said}");
+        let only_rsa = ["-servername", "localhost", "-sigalgs", "RSA-PSS+SHA256:RSA+SHA256"];
+        let said = shown(&rsa.cert, &only_rsa);
+        assert!(said.contains("Peer certificate: CN = rsa"), "the one that it understands: {said}");
+    }
+}
+
+#[test]
+fn every_listener_asks_for_certificates_of_clients_as_it_is_told() {
+    let certificates = Certificates::make();
+    let ca = certificates.path("ca.pem");
+    let (cert, key) = (certificates.path("app.pem"), certificates.path("app.key"));
+    let own = ["-cert", cert.to_str().expect("a path"), "-key", key.to_str().expect("a path")];
+    for (client_auth, asked, anonymous) in [
+        (ClientAuth::None, false, true),
+        (ClientAuth::Optional, true, true),
+        (ClientAuth::Required, true, false),
+    ] {
+        let server = certificates.server(|config| {
+            config.tls.client_auth = client_auth;
+            config.tls.client_ca = asked.then(|| ca.clone());
+        });
+        for listener in server.listeners() {
+            // In 1.2 a client is refused within the handshake, in 1.3 only when it reads.
+            let shake = |own: &[&str]| {
+                let more = [&["-tls1_2", "-servername", "localhost"], own].concat();
+                s_client(&server, listener, &ca, &more)
+            };
+            let stranger = shake(&[]);
+            assert_eq!(stranger.is_ok(), anonymous, "{client_auth:?} at {listener}: {stranger:?}");
+            shake(&own).unwrap_or_else(|said| panic!("{client_auth:?} at {listener}: {said}"));
+        }
+    }
+}
+
+#[test]
+fn every_listener_shows_a_changed_certificate_without_a_restart() {
+    let certificates = Certificates::make();
+    let server = certificates.server(|_| ());
+    let renewed = certificates.rsa("localhost");
+    let old = certificates.path("ca.pem");
+    for listener in server.listeners() {
+        s_client(&server, listener, &old, &["-servername", "localhost"]).expect("the first one");
+    }
+    std::fs::copy(&renewed.cert, certificates.path("server.pem")).expect("a copy");
+    std::fs::copy(&renewed.key, certificates.path("server.key")).expect("a copy");
+    let began = Instant::now();
+    for listener in server.listeners() {
+        while s_client(&server, listener, &renewed.cert, &["-servername", "localhost"]).is_err() {
+            assert!(began.elapsed() < PATIENCE, "{listener} shows the old one");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+#[test]
+fn every_listener_gives_up_on_handshakes_that_do_not_end() {
+    let certificates = Certificates::make();
+    let server = certificates.server(|config| {
+        config.net.handshake_timeout = Duration::from_secs(2);
+        config.net.sniff_timeout = Duration::from_secs(1);
+        config.net.max_handshakes = 8;
+        config.net.max_handshakes_per_ip = 2;
+    });
+    for listener in server.listeners() {
+        // As many as may go on at once, one more, and one that does not even begin.
+        let begun: [&[u8]; 4] = [&[0x16, 3, 1], &[0x16, 3, 1], &[0x16, 3, 1], &[]];
+        let stalled: Vec<TcpStream> = begun
+            .iter()
+            .map(|begun| {
+                let mut socket = TcpStream::connect(server.address(listener)).expect("it listens");
+                socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+                socket.write_all(begun).expect("it is read");
+                socket
+            })
+            .collect();
+        for mut socket in stalled {
+            // What waits for its turn is given up with those that have it. An alert may come before the end.
+            let end = socket.read_to_end(&mut Vec::new());
+            let cut = end.as_ref().is_err_and(|e| e.kind() == ErrorKind::ConnectionReset);
+            assert!(cut || end.is_ok(), "{listener}: {end:?}");
+        }
+        s_client(&server, listener, &certificates.path("ca.pem"), &["-servername", "localhost"])
+            .unwrap_or_else(|said| panic!("{listener}: {said}"));
+    }
 }
 
 #[test]
@@ -187,17 +272,22 @@ fn plain_clients_are_told_in_the_words_of_their_wire_where_tls_is_required() {
     let remoting = (std::str::from_utf8(&remoting).expect("all below 128"), "");
     // ApiVersions of version 0, of a client without a name; this wire has no error for it.
     let kafka = ("\0\0\0\u{a}\0\u{12}\0\0\0\0\0\u{1}\0\0", "");
-    for (listener, (said, answer)) in [
+    let told = [
         ("namesrv", remoting),
         ("remoting", remoting),
         ("http", http),
         ("stomp", stomp),
         ("kafka", kafka),
+        ("metrics", http),
         ("all", remoting),
         ("all", http),
         ("all", stomp),
         ("all", kafka),
-    ] {
+    ];
+    for listener in server.listeners() {
+        assert!(told.iter().any(|(name, _)| *name == listener), "nobody speaks plain text to {listener}");
+    }
+    for (listener, (said, answer)) in told {
         let mut socket = TcpStream::connect(server.address(listener)).expect("it listens");
         socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
         socket.write_all(said.as_bytes()).expect("it is read");

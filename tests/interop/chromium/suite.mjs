@@ -60,6 +60,7 @@ async function open(origin, name) {
     return type ? route.fulfill({ contentType: type, body }) : route.fulfill({ status: 404, body: '' });
   });
   const page = await context.newPage();
+  page.setDefaultTimeout(90000);
   await page.goto(`${origin}/page`);
   await page.waitForFunction(() => Boolean(window.start));
   await page.evaluate((world) => window.start(world), { name, url: websocketUrl(), ...credentials() });

@@ -120,14 +120,13 @@ if [ -n "${AUTH_USER:-}${BEARER:-}" ]; then
 
   it_limits_what_a_group_receives() {
     one_queue
-    json PUT "/v1/groups/$G/quota" '{"messagesPerSecond":1,"inFlight":5}'
+    json PUT "/v1/groups/$G/quota" '{"messagesPerSecond":1,"inFlight":50}'
     is 200
     call GET /v1/quotas
-    holds 'any(.items[]; .group == $g and .quota.inFlight == 5)' --arg g "$G"
-    publish one
-    publish two
-    publish three
-    receive '&max=3&from=earliest'
+    holds 'any(.items[]; .group == $g and .quota.inFlight == 50)' --arg g "$G"
+    json POST "/v1/topics/$T/messages:batch" "$(jq -nc '{messages: [range(20) | {body: "m\(.)"}]}')"
+    is 201
+    receive '&max=20&from=earliest' # more than a second's worth: what follows waits for many
     call POST "/v1/groups/$G/receive?topic=$T"
     problem 429 quota-exceeded
     has_header retry-after '^[1-9]'

@@ -101,6 +101,7 @@ it_resets_to_a_time() {
   one_queue
   publish a
   receive '&ack=auto'
+  eventually 'nothing in flight' settled_itself
   json POST "/v1/groups/$G/offsets:reset" "{\"topic\":\"$T\",\"to\":\"timestamp\",\"timestamp\":\"2020-01-01T00:00:00Z\",\"force\":true}"
   is 200
   receive

@@ -50,14 +50,14 @@ it_passes_requests_and_replies() {
   publish first
   receive
   (
-    deadline=$((SECONDS + 10))
+    deadline=$((SECONDS + 30))
     until [ $SECONDS -gt $deadline ]; do
       curl -sS "${tls[@]}" "${credentials[@]}" -X POST "$base/v1/groups/$G/receive?topic=$T&wait=5s" -o "$work/asked"
       reply_to=$(jq -r '.messages[0].replyTo // empty' "$work/asked")
       [ -z "$reply_to" ] || { curl -sS "${tls[@]}" "${credentials[@]}" -d '17 & more' "$base$reply_to"; break; }
     done
   ) &
-  call POST "/v1/topics/$T/request?timeout=15s" -d 'how much?'
+  call POST "/v1/topics/$T/request?timeout=40s" -d 'how much?'
   wait
   is 200
   [ "$(cat "$work/body")" = '17 & more' ] || fail 'another reply'

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 
-LIMIT = 30  # seconds for one command
+LIMIT = 90  # seconds for one command
 END = "--end-of-command--"
 
 
@@ -70,7 +70,7 @@ class Shell:
             with open(os.path.join(folder, name, ".curlrc"), "w") as rc:
                 # Who asks where a document does not say.
                 user = os.environ.get("AS_USER")
-                rc.write("silent\nmax-time = 20\n" + more + (f'user = "{user}"\n' if user else ""))
+                rc.write("silent\nmax-time = 60\n" + more + (f'user = "{user}"\n' if user else ""))
         # A reader that has enough, as `head`, ends a curl that would complain: so sessions show no errors of curl's own.
         self.folder = folder
         work = os.path.join(folder, "work")

@@ -47,7 +47,7 @@ call() {
 }
 
 anonymous() {
-  status=$(curl -sS --max-time 20 "${tls[@]}" -X "$1" -D "$work/head" -o "$work/body" -w '%{http_code}' \
+  status=$(curl -sS --max-time 60 "${tls[@]}" -X "$1" -D "$work/head" -o "$work/body" -w '%{http_code}' \
     "${@:3}" "$base$2") || fail "curl failed on $1 $2: $status"
 }
 
@@ -85,15 +85,17 @@ problem() {
          and (.requestId | length > 0) and (.retryable | type == "boolean")' --argjson s "$1" --arg c "$2"
 }
 
-# eventually WHAT COMMAND...: polls for at most ten seconds.
+# eventually WHAT COMMAND...: polls for at most half a minute.
 eventually() {
-  local what=$1 deadline=$((SECONDS + 10))
+  local what=$1 deadline=$((SECONDS + 30))
   shift
   until "$@"; do
-    [ $SECONDS -lt $deadline ] || fail "$what: not within 10 s"
+    [ $SECONDS -lt $deadline ] || fail "$what: not within 30 s"
     sleep 0.05
   done
 }
+
+millis() { echo $((${EPOCHREALTIME/./} / 1000)); }
 
 publish() { # publish BODY [query]
   call POST "/v1/topics/$T/messages${2:-}" --data-binary "$1"

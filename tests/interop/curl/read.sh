@@ -21,7 +21,7 @@ it_browses_by_offset() {
 tail_into() {
   rm -f "$work/stream-head"
   : >"$work/stream"
-  curl -sSN --max-time 30 "${tls[@]}" "${credentials[@]}" -D "$work/stream-head" "${@:2}" "$base$1" >"$work/stream" 2>&1 &
+  curl -sSN --max-time 120 "${tls[@]}" "${credentials[@]}" -D "$work/stream-head" "${@:2}" "$base$1" >"$work/stream" 2>&1 &
   tails+=($!)
   trap 'kill "${tails[@]}" 2>/dev/null' EXIT
   eventually 'an open stream' grep -qs '^HTTP/.* 200' "$work/stream-head"

@@ -79,12 +79,14 @@ it_gives_back_at_once() {
 it_gives_back_with_a_delay() {
   publish back
   receive
+  local started waited
+  started=$(millis)
   json POST "/v1/groups/$G/nack" "{\"handles\":[\"$(handle)\"],\"delay\":\"1200ms\"}"
   is 200
-  call POST "/v1/groups/$G/receive?topic=$T"
-  holds '.messages == []'
   receive
   holds '.messages[0].body == "back"'
+  waited=$(($(millis) - started))
+  [ $waited -ge 1150 ] || fail "came after $waited ms"
 }
 
 it_buries_and_lists_dead_letters() {
@@ -121,14 +123,14 @@ dead_letter_there() {
 
 it_extends_a_lease() {
   publish slow
-  receive '&lease=1s'
+  receive '&lease=4s'
   local h
   h=$(handle)
   json POST "/v1/groups/$G/extend" "{\"handles\":[\"$h\"],\"lease\":\"30s\"}"
   is 200
   holds '.results[0] | .ok and .previous == $h and (.handle | length > 0) and (.leaseUntil | endswith("Z"))' --arg h "$h"
   h=$(get '.results[0].handle')
-  call POST "/v1/groups/$G/receive?topic=$T&wait=1500ms" # the first lease would be over by now
+  call POST "/v1/groups/$G/receive?topic=$T&wait=4500ms" # the first lease would be over by now
   holds '.messages == []'
   json POST "/v1/groups/$G/ack" "{\"handles\":[\"$h\"]}"
   holds '.results[0].ok'

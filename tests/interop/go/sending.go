@@ -140,7 +140,7 @@ func delayLevel(l *lab) {
 	got := in.await(2, soon)[1]
 	late := got.at.Sub(started)
 	check(late >= 5*time.Second, "level 2 came after %v", late)
-	check(late < 8*time.Second, "level 2 came after %v", late)
+	check(late < 20*time.Second, "level 2 came after %v", late)
 }
 
 func delayMillis(l *lab) {
@@ -153,7 +153,7 @@ func delayMillis(l *lab) {
 	sendOne(p, message(l.topic(), "later").WithDelayTimestamp(due))
 	got := in.await(2, soon)[1]
 	check(got.StoreTimestamp >= due.UnixMilli(), "stored %d ms before its time", due.UnixMilli()-got.StoreTimestamp)
-	check(got.at.Before(due.Add(2*time.Second)), "came %v after its time", got.at.Sub(due))
+	check(got.at.Before(due.Add(15*time.Second)), "came %v after its time", got.at.Sub(due))
 }
 
 func inNamespace(l *lab) {

@@ -7,17 +7,15 @@ Most of the time is spent waiting, so the scenarios are dealt to lanes, which ru
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import urllib.error
-import urllib.request
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "python"))
+from broker import Broker  # noqa: E402
 from harness import expect, finish, scenario, unique, until  # noqa: E402
 
 LANES = 6
@@ -35,37 +33,9 @@ COOPERATIVE = ["confluent", "kafka-python", "java"]
 SERVER_SIDE = ["confluent", "java"]
 
 
-class Broker:
+class GroupBroker(Broker):
     def __init__(self):
-        self.data = tempfile.TemporaryDirectory()
-        self.listen = {"KAFKA": "127.0.0.1:0", "HTTP": "127.0.0.1:0"}
-        self.start()
-
-    def start(self):
-        off = {f"SLUICE_LISTEN__{name}": "off" for name in ("NAMESRV", "REMOTING", "STOMP")}
-        on = {f"SLUICE_LISTEN__{name}": address for name, address in self.listen.items()}
-        known = {k: v for k, v in os.environ.items() if not k.startswith("SLUICE_")}
-        self.process = subprocess.Popen(
-            [os.environ["SLUICE_BIN"]],
-            env=known | off | on | SHARED_BY_BROKER | {"SLUICE_DATA_DIR": self.data.name},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        words = dict(word.split("=", 1) for word in self.process.stdout.readline().split() if "=" in word)
-        self.listen = {name: words[name.lower()] for name in self.listen}
-
-    def kill(self):
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-
-    def http(self, method, path, body=None):
-        request = urllib.request.Request(
-            f"http://{self.listen['HTTP']}/v1/{path}", method=method, data=body and json.dumps(body).encode()
-        )
-        request.add_header("content-type", "application/json")
-        with urllib.request.urlopen(request, timeout=20) as answer:
-            return json.loads(answer.read() or "null")
+        super().__init__("KAFKA", "HTTP", **SHARED_BY_BROKER)
 
     def topic(self):
         name = unique("groups")
@@ -351,7 +321,7 @@ def all_scenarios():
 
 def run_lane(scenarios):
     global BROKER
-    BROKER = Broker()
+    BROKER = GroupBroker()
     for name, body, *args in scenarios:
         scenario(name, body, *args)
     BROKER.kill()

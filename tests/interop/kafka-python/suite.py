@@ -133,6 +133,36 @@ def confluent_offsets():
 
 
 @scenario
+def confluent_notices_truncation():
+    """With an epoch beside an offset the client first asks where that epoch ended, and says so when that lies before."""
+    from confluent_kafka import Consumer, KafkaError, TopicPartition
+    name = topic()
+    confluent_produce(name)
+    consumer = Consumer({"bootstrap.servers": ADDR, "group.id": "unused", "enable.auto.commit": False,
+                         "auto.offset.reset": "error"})
+
+    def next_message():
+        deadline = time.time() + 20
+        while time.time() < deadline:
+            message = consumer.poll(0.5)
+            if message is not None:
+                return message
+        raise AssertionError("nothing came")
+
+    consumer.assign([TopicPartition(name, 0, 0)])
+    same(next_message().leader_epoch(), 0)
+    consumer.seek(TopicPartition(name, 0, 2, leader_epoch=0))
+    same(next_message().offset(), 2)
+    consumer.seek(TopicPartition(name, 0, len(RECORDS) + 1, leader_epoch=0))
+    error = next_message()
+    while error.error() is None:  # what was under way before
+        error = next_message()
+    same(error.error().code(), KafkaError._AUTO_OFFSET_RESET)
+    assert "truncation detected" in error.error().str() and f"end offset is {len(RECORDS)} " in error.error().str(), error.error()
+    consumer.close()
+
+
+@scenario
 def confluent_admin():
     from confluent_kafka import TopicPartition
     from confluent_kafka.admin import AdminClient, ConfigResource, NewPartitions, NewTopic, OffsetSpec
@@ -237,6 +267,12 @@ def kcat_lists():
     kcat("-P", "-t", name, say=b"x\n")
     assert f'topic "{name}"' in kcat("-L")
 
+
+if "TLS_CLIENT_CERT" in os.environ:
+    # The others speak plain text; here is who may come in, and how.
+    scenarios.clear()
+    import secure
+    secure.register(scenario)
 
 passed = failed = 0
 for run in scenarios:

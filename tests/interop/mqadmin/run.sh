@@ -10,6 +10,8 @@ target=$here/target
 
 build
 
+REMOTING_README=$here/../../../protocols/remoting/README.md
+export REMOTING_README
 home=$(mktemp -d)
 trap 'rm -rf "$home"' EXIT
 mkdir "$home/conf"

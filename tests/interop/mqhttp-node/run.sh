@@ -2,14 +2,7 @@
 # The cloud's Node SDK against the broker at HTTP_ADDR; see ../README.md for the environment.
 set -euo pipefail
 cd "$(dirname "$0")"
-../setup.sh node
-mkdir -p ../../../target/interop-tools
-(
-  flock 9
-  cmp -s package-lock.json node_modules/.installed && exit 0
-  npm ci --silent --no-audit --no-fund
-  cp package-lock.json node_modules/.installed
-) 9>../../../target/interop-tools/mqhttp-node.lock
+../setup.sh mqhttp-node
 # The SDK has no setting for the authorities that it trusts; Node has.
 [ "${TLS:-}" != 1 ] || export NODE_EXTRA_CA_CERTS=${TLS_CA:?TLS=1 needs TLS_CA, the PEM file of the authority to trust}
 exec node suite.js

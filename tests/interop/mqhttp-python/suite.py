@@ -89,7 +89,7 @@ def tags_select():
     consumer, bodies = client().get_consumer("", topic, group, "A||C"), set()
 
     def take():
-        for message in consumer.consume_message(16, 1):
+        for message in consumer.consume_message(16, 10):
             bodies.add(message.message_body)
             consumer.ack_message([message.receipt_handle])
 
@@ -105,13 +105,13 @@ def long_poll_wakes():
     consumer = client().get_consumer("", topic, group)
     consumer.ack_message([consumer.consume_message(1, 5)[0].receipt_handle])
     timer = threading.Timer(0.5, publish, (topic, "second"))
-    timer.start()
     began = time.monotonic()
-    expect("body", consumer.consume_message(1, 20)[0].message_body, "second")
-    assert 0.3 < time.monotonic() - began < 10
+    timer.start()
+    expect("body", consumer.consume_message(1, 30)[0].message_body, "second")
+    assert 0.4 < time.monotonic() - began < 25  # before the poll's own end
     began = time.monotonic()
     none(consumer, 1, 1)
-    assert 0.8 < time.monotonic() - began < 10
+    assert 0.8 < time.monotonic() - began < 25
 
 
 def redelivered_after_the_lease():
@@ -119,8 +119,7 @@ def redelivered_after_the_lease():
     publish(topic, "again")
     consumer = client().get_consumer("", topic, group)
     [first] = consumer.consume_message(1, 5)
-    none(consumer)
-    [second] = consumer.consume_message(1, 15)
+    [second] = consumer.consume_message(1, 30)  # nothing before the lease is over
     assert time.time() * 1000 >= first.next_consume_time - 50, "too early"
     expect("times", second.consumed_times, 2)
     expect("first", second.first_consume_time, first.first_consume_time)
@@ -137,11 +136,15 @@ def delayed():
     publish(topic, "later", at=at)
     publish(topic, "past", at=1000)
     consumer = client().get_consumer("", topic, group)
-    expect("body", consumer.consume_message(1, 5)[0].message_body, "past")
-    [got] = consumer.consume_message(1, 10)
-    expect("body", got.message_body, "later")
-    assert time.time() * 1000 >= at, "too early"
-    expect("time", got.get_start_deliver_time(), at)
+    came = {}
+    for _ in range(2):
+        [got] = consumer.consume_message(1, 30)
+        came[got.message_body] = got, time.time() * 1000
+        consumer.ack_message([got.receipt_handle])
+    expect("bodies", sorted(came), ["later", "past"])
+    later, moment = came["later"]
+    assert moment >= at, "too early"
+    expect("time", later.get_start_deliver_time(), at)
     fails("InvalidArgument", lambda: publish(topic, "x", at=int(time.time() * 1000) + 100 * 86400 * 1000))
 
 
@@ -197,7 +200,7 @@ def transactions():
     expect("body", got.message_body, "committed")
     consumer.ack_message([got.receipt_handle])
     fails("MessageNotExist", producer.consume_half_message, 3)
-    [half] = producer.consume_half_message(3, 20)
+    [half] = producer.consume_half_message(3, 30)
     assert time.monotonic() - began > 9, "asked too early"
     expect("body", half.message_body, "asked about")
     expect("times", half.consumed_times, 1)
@@ -290,5 +293,5 @@ slow = threading.Thread(target=scenario, args=("transactions", transactions))
 slow.start()
 for body in ALL:
     scenario(body.__name__.replace("_", "-"), body)
-slow.join(60)
+slow.join(120)
 finish()

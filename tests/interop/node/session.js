@@ -8,7 +8,7 @@ const fs = require('fs');
 const stompit = require('stompit');
 const { within } = require('./harness');
 
-const WAIT = 10000;
+const WAIT = 30000;
 const [, HOST, PORT] = /^(.*):(\d+)$/.exec(process.env.STOMP_ADDR || '') || [];
 
 function options(version, heartbeat) {
@@ -16,7 +16,7 @@ function options(version, heartbeat) {
   const connectHeaders = { host: STOMP_VHOST || HOST, 'accept-version': version };
   if (STOMP_LOGIN) Object.assign(connectHeaders, { login: STOMP_LOGIN, passcode: STOMP_PASSCODE });
   const tls = TLS === '1' ? { ssl: true, ca: fs.readFileSync(TLS_CA) } : {};
-  return { host: HOST, port: Number(PORT), timeout: WAIT, connectHeaders, heartbeat, ...tls };
+  return { host: HOST, port: Number(PORT), timeout: WAIT, connectHeaders, heartbeat, heartbeatDelayMargin: 2000, ...tls };
 }
 
 class Session {

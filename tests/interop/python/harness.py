@@ -43,12 +43,26 @@ def expect(what, actual, wanted):
         raise AssertionError(f"{what}: got {actual!r:.200}, wanted {wanted!r:.200}")
 
 
-def until(what, condition, seconds=10):
+def until(what, condition, seconds=30):
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
             raise AssertionError(f"{what}: not within {seconds} s")
         time.sleep(0.02)
+
+
+def tried(body, times=3):
+    """A scenario about intervals of time: a machine that is busy can spoil it once, a broker that is wrong spoils it always."""
+
+    def run(*args):
+        for left in reversed(range(times)):
+            try:
+                return body(*args)
+            except Exception:
+                if not left:
+                    raise
+
+    return run
 
 
 def finish():

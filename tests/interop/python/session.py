@@ -18,7 +18,7 @@ import stomp
 
 logging.getLogger("stomp.py").setLevel(logging.CRITICAL)
 
-WAIT = 10
+WAIT = 30
 HOST, PORT = os.environ["STOMP_ADDR"].rsplit(":", 1)
 CONNECTIONS = {
     "1.0": stomp.StompConnection10,

@@ -15,7 +15,7 @@ File.singleton_class.alias_method(:exists?, :exist?) unless File.respond_to?(:ex
 
 class Session
   Late = Class.new(StandardError)
-  WAIT = 10
+  WAIT = 30
   HOST, PORT = ENV.fetch('STOMP_ADDR').split(/:(?=\d+\z)/)
 
   VHOST = ENV.fetch('STOMP_VHOST', HOST)

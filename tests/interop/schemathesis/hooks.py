@@ -96,10 +96,15 @@ def before_call(context, case, kwargs):
         case.body["retention"] = "1h"  # not longer than the log's
     if "queue" in query:
         query["queue"] = 0  # a topic may have this one alone
+    if case.operation.path.endswith("/receive") and case.operation.path.startswith("/v1/groups/"):
+        query.setdefault("topic", ["0"])  # only a group with a subscription may do without
+        case.query = query
     dedup = any("dedupId" in message for message in messages)
     if dedup:
         case.body.pop("atomic", None)
     if dedup or "transaction" in query:
+        query.pop("idempotencyKey", None)
+    if dedup or "transaction" in query or "idempotencyKey" in query:  # the header says the same
         for name in [name for name in case.headers or {} if name.lower() == "idempotency-key"]:
             del case.headers[name]
     # The places that pages of an earlier run gave out mean nothing to this one.

@@ -1,5 +1,6 @@
 """CONNECT, versions, heart-beats."""
 
+import functools
 import os
 import re
 import time
@@ -8,6 +9,21 @@ from spec import case, may, must, should, states, untested
 from wire import CLOSING, Closed, Deviation, Silence, check, encode
 
 ALL = "1.0 1.1 1.2"
+
+
+def tried(function, times=3):
+    """A case about intervals: a machine that is busy can spoil it now and then, a broker that is wrong spoils it always."""
+
+    @functools.wraps(function)
+    def run(t):
+        for left in reversed(range(times)):
+            try:
+                return function(t)
+            except (Silence, Closed, OSError):
+                if not left:
+                    raise
+
+    return run
 
 
 @case(
@@ -127,6 +143,7 @@ def no_heart_beats_asked_for(t):
     must("1.2", "if the sender has no real STOMP frame to send, it MUST send an end-of-line (EOL)"),
     must("1.1", "if the sender has no real STOMP frame to send, it MUST send a single newline byte (0x0A)"),
 )
+@tried
 def the_server_beats(t):
     peer = t.connect(heart_beat="0,1000")
     sends = int(peer.connected.get("heart-beat", "0,0").split(",")[0])
@@ -135,7 +152,7 @@ def the_server_beats(t):
     last = began = time.monotonic()
     while last < began + 3 * interval:
         peer.buffer = b""
-        peer._more(last + interval + 0.25)
+        peer._more(last + 2 * interval)  # as late as clients tolerate: the machine may be busy, and so may we
         check(set(peer.buffer) <= set(b"\r\n"), f"not an end of line: {peer.buffer!r}")
         last = time.monotonic()
 
@@ -144,11 +161,11 @@ def the_server_beats(t):
     may("1.1 1.2", "if, inside a time window of at least `<n>` milliseconds, the receiver did not receive any new data, it MAY consider the connection as dead"),
 )
 def a_silent_client_is_given_up(t):
+    began = time.monotonic()  # before it can have begun to wait
     peer = t.connect(heart_beat="1000,0")
     expects = int(peer.connected.get("heart-beat", "0,0").split(",")[1])
     if not expects:
         return  # it does not want to know
-    began = time.monotonic()
     try:
         peer._more(began + 10)
         raise Deviation(f"it sends {peer.buffer!r}")
@@ -163,13 +180,14 @@ def a_silent_client_is_given_up(t):
     should("1.1 1.2", "because of timing inaccuracies, the receiver SHOULD be tolerant and take into account an error margin"),
     states("1.1 1.2", "any new data received over the network connection is an indication that the remote end is alive"),
 )
+@tried
 def a_client_that_is_a_little_late(t):
     queue = t.queue()
-    peer = t.connect(heart_beat="1000,0")
+    peer = t.connect(heart_beat="2000,0")
     frame = encode("SEND", {"destination": queue, "receipt": "r"}, b"x" * 60, t.version)
     pieces = [b"\n", frame[:-2], frame[-2:-1], frame[-1:]]  # parts of a frame are signs of life too
     for piece in pieces:
-        until = time.monotonic() + 1.15  # the test's own pace: what is measured is lateness
+        until = time.monotonic() + 2.2  # the test's own pace: what is measured is lateness
         while time.monotonic() < until:
             time.sleep(0.02)
         peer.raw(piece)

@@ -38,11 +38,17 @@ def rabbitmq_durable_subscriptions_are_shared(t):
     topic, ident, sender = "/topic/" + named("topic"), named("durable"), t.connect()
     durable = {"durable": "true", "auto-delete": "false"}
     peers = [t.connect(), t.connect()]
+    one_at_a_time = {"ack": "client-individual", "prefetch-count": "1"}
     for peer in peers:
-        peer.ask("SUBSCRIBE", {"id": ident, "destination": topic, **durable})
+        peer.ask("SUBSCRIBE", {"id": ident, "destination": topic, **durable, **one_at_a_time})
     for n in range(4):
         sender.ask("SEND", {"destination": topic}, b"%d" % n)
-    bodies = [body for peer in peers for body in peer.bodies(2)]
+    bodies = []
+    for _ in range(2):  # who has one that waits for its ACK gets no other, so each gets two
+        messages = [peer.message() for peer in peers]
+        bodies += [message.body for message in messages]
+        for peer, message in zip(peers, messages):
+            peer.ask(*t.ack(message))
     check(sorted(bodies) == [b"0", b"1", b"2", b"3"], f"they got {bodies}")
 
 
@@ -148,3 +154,28 @@ def activemq_selector(t):
 def activemq_request_id(t):
     peer = t.connect(request_id="request-7")
     check(peer.connected.get("response-id") == "request-7", f"it is not told: {peer.connected}")
+
+
+@dialect("activemq")
+def activemq_browser(t):
+    queue, client = t.queue(), t.connect()
+    for body in (b"1", b"2"):
+        client.ask("SEND", {"destination": queue}, body)
+    client.ask("SUBSCRIBE", {"id": "look", "destination": queue, "browser": "true"})
+    check(client.bodies(2) == [b"1", b"2"], "other messages")
+    end = client.message(b"")
+    told = (end.get("browser"), end.get("subscription"), end.get("destination"))
+    check(told == ("end", "look", queue), f"another end: {end}")
+    client.ask("UNSUBSCRIBE", {"id": "look"})
+    t.subscribe(client, queue, "take")
+    check(client.bodies(2) == [b"1", b"2"], "something was taken")
+
+
+@dialect("activemq")
+def activemq_no_local(t):
+    topic, client, other = "/topic/" + named("topic"), t.connect(), t.connect()
+    client.ask("SUBSCRIBE", {"id": "1", "destination": topic, "activemq.noLocal": "true"})
+    client.ask("SEND", {"destination": topic}, b"own")
+    other.ask("SEND", {"destination": topic}, b"another's")
+    client.message(b"another's")
+    client.quiet()

@@ -9,8 +9,8 @@ import socket
 import ssl
 import time
 
-PATIENCE = float(os.environ.get("PATIENCE", "10"))  # for what must come
-CLOSING = float(os.environ.get("CLOSING", "5"))  # for a close that must come
+PATIENCE = float(os.environ.get("PATIENCE", "30"))  # for what must come
+CLOSING = float(os.environ.get("CLOSING", "20"))  # for a close that must come
 GRACE = float(os.environ.get("GRACE", "0"))  # for what must not come; 0 where a receipt is proof enough
 
 ESCAPES = {
@@ -224,9 +224,9 @@ class Peer:
     def end(self, otherwise="stays open"):
         until = time.monotonic() + CLOSING
         while True:
+            check(b"\0" not in self.buffer, f"sends another frame: {self.buffer[:80]!r}")
             try:
                 self._more(until)
-                check(b"\0" not in self.buffer, f"sends another frame: {self.buffer[:80]!r}")
             except Closed:
                 return
             except Silence:

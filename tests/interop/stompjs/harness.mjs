@@ -4,7 +4,7 @@
 
 import { within } from './session.mjs';
 
-const DEADLINE = 20000;
+const DEADLINE = 120000;
 const counts = { ok: 0, FAIL: 0, skip: 0 };
 
 function report(verdict, name, why = '') {

@@ -1,6 +1,6 @@
 // What users of `@stomp/stompjs` do, in each version it speaks; the same in Node and in a page.
 
-import { Session, within } from './session.mjs';
+import { Session, WAIT, within } from './session.mjs';
 
 let made = 0;
 // A name no other scenario or run uses, so that nothing left behind can be mistaken for ours.
@@ -35,9 +35,9 @@ async function expectNothingButSentinel(session, inbox, destination) {
 }
 
 async function until(what, holds) {
-  const deadline = Date.now() + 10000;
+  const deadline = Date.now() + WAIT;
   while (!holds()) {
-    if (Date.now() > deadline) throw new Error(`${what}: not within 10 s`);
+    if (Date.now() > deadline) throw new Error(`${what}: not within ${WAIT} ms`);
     await new Promise((resolve) => { setTimeout(resolve, 10); });
   }
 }
@@ -86,7 +86,7 @@ const every = {
     const other = await b.subscribe(to);
     const inbox = new Promise((resolve) => { a.client.subscribe(to, resolve); });
     a.sendUnsure(to, 'right behind');
-    expect('body', (await within(10000, 'the message', inbox)).body, 'right behind');
+    expect('body', (await within(WAIT, 'the message', inbox)).body, 'right behind');
     expect('of the other', await other.bodies(1), ['right behind']);
   }),
 
@@ -117,7 +117,7 @@ const every = {
       s.client.watchForReceipt(body, () => resolve(got.push(body)));
       s.sendUnsure(to, body, { receipt: body });
     }));
-    await within(10000, 'the receipts', Promise.all(all));
+    await within(WAIT, 'the receipts', Promise.all(all));
     expect('order', got, numbered(100));
   }),
 
@@ -215,7 +215,7 @@ const from11 = {
   'heart-beats': sessions(1, async (s) => {
     await until('three beats', () => s.beats >= 3);
     await s.send(aQueue(), 'still there');
-  }, { heartbeatIncoming: 600, heartbeatOutgoing: 600 }),
+  }, { heartbeatIncoming: 1500, heartbeatOutgoing: 1500 }),
 };
 
 const only12 = {
@@ -254,7 +254,7 @@ const only12 = {
       await until('the message', () => got.length === 1);
       const again = new Promise((resolve) => { session.client.onConnect = resolve; });
       session.client.forceDisconnect();
-      await within(10000, 'the second connection', again);
+      await within(WAIT, 'the second connection', again);
       listen();
       await until('the message again', () => got.length === 2);
       expect('redelivered', [got[1].body, got[1].headers.redelivered], ['held', 'true']);

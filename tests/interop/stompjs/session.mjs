@@ -1,6 +1,6 @@
 // One session of stock `@stomp/stompjs`, with promises and deadlines around its callbacks. Runs in Node and in a page.
 
-const WAIT = 10000;
+export const WAIT = 30000;
 
 export function within(ms, what, promise) {
   let timer;

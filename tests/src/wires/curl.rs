@@ -124,6 +124,7 @@ fn seen(message: &Value, at: u64) -> Seen {
         body: message["bodyBase64"].is_string().then(|| from_base64(&message["bodyBase64"])),
         tag: message["tag"].as_str().map(str::to_owned),
         keys: message["keys"].as_array().map(|k| k.iter().map(text).collect()).unwrap_or_default(),
+        key: message["keyBase64"].is_string().then(|| from_base64(&message["keyBase64"])),
         group: message["shardingKey"].as_str().map(str::to_owned),
         properties,
         born: message["bornAt"].as_str().map(millis),

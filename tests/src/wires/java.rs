@@ -20,6 +20,7 @@ const NOT_THE_USERS: [&str; 11] = [
     "CONSUME_START_TIME",
 ];
 const GROUP: &str = "__SHARDINGKEY";
+const KEY: &str = "kafka.key.base64";
 
 /// A message of the Java client.
 #[derive(Debug, Clone, Default)]
@@ -84,11 +85,13 @@ fn seen(message: &Value) -> Seen {
     let repeats = |name: &str| name == "CORRELATION_ID" && all.get(name) == all.get("correlation-id");
     let users = all
         .iter()
-        .filter(|(name, _)| !NOT_THE_USERS.contains(&&name[..]) && *name != GROUP && !repeats(name));
+        .filter(|(name, _)| !NOT_THE_USERS.contains(&&name[..]) && !repeats(name))
+        .filter(|(name, _)| ![GROUP, KEY].contains(&&name[..]));
     Seen {
         body: Some(from_base64(&message["bodyBase64"])),
         tag: message["tag"].as_str().map(str::to_owned),
         keys: message["keys"].as_str().unwrap_or_default().split_whitespace().map(str::to_owned).collect(),
+        key: all.get(KEY).map(from_base64),
         group: all.get(GROUP).and_then(Value::as_str).map(str::to_owned),
         properties: users.map(|(n, v)| (n.clone(), v.as_str().map(|v| v.as_bytes().to_vec()))).collect(),
         born: message["bornTimestamp"].as_u64(),

@@ -2,10 +2,12 @@
 
 mod curl;
 mod java;
+mod kafka;
 mod stomp;
 
 pub use curl::{Curl, Request};
 pub use java::{Java, JavaMessage};
+pub use kafka::{Kafka, Record};
 pub use stomp::{Frame, Stomp};
 
 use base64::Engine;

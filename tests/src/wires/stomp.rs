@@ -79,6 +79,7 @@ fn seen(message: &Value) -> Seen {
         assert!(rest.meaning(&[name]).is_some() || name == "ack", "no {name}: {message}");
     }
     Seen {
+        key: rest.meaning(&["kafka.key.base64"]).map(|key| from_base64(&json!(key))),
         body: Some(from_base64(&message["bodyBase64"])),
         tag: rest.meaning(&["tag", "tags", "x-tag"]),
         keys: rest

@@ -9,8 +9,8 @@ use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request};
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 
-/// The errors of those who may not: of a topic, of a group, of the broker.
-const DENIALS: [i16; 3] = [29, 30, 31];
+/// The errors of those who may not: of a topic, of a group, of the broker, of a producer's name.
+const DENIALS: [i16; 4] = [29, 30, 31, 53];
 /// The error of those who are not known.
 const NOT_AUTHENTICATED: i16 = 58;
 
@@ -18,6 +18,8 @@ pub struct Kafka {
     stream: TcpStream,
     login: Login,
     correlation: i32,
+    /// What the producer is known by that was named last.
+    pub producer: (i64, i16),
 }
 
 /// How the login went.
@@ -53,7 +55,7 @@ impl Told {
 
 impl Kafka {
     pub fn new(socket: TcpStream, shown: Shown) -> Self {
-        let mut kafka = Self { stream: socket, login: Login::Never, correlation: 0 };
+        let mut kafka = Self { stream: socket, login: Login::Never, correlation: 0, producer: (0, 0) };
         let (mechanism, token) = match shown {
             Shown::Nothing => return kafka,
             Shown::Secret { user, secret } => ("PLAIN", format!("\0{user}\0{secret}")),

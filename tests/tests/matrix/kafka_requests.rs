@@ -1,13 +1,22 @@
 //! The requests of Kafka that rows name: the API, and what it is asked about.
 
 use crate::kafka::{Kafka, Told};
+use crate::kafka_transactions::{
+    add_offsets, add_partitions, describe_producers, end_txn, init_producer_id, list_transactions,
+    txn_offset_commit,
+};
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::indexmap::IndexMap;
+use kafka_protocol::messages::alter_client_quotas_request::{EntityData, EntryData, OpData};
 use kafka_protocol::messages::consumer_group_heartbeat_request::TopicPartitions;
+use kafka_protocol::messages::create_acls_request::AclCreation;
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
+use kafka_protocol::messages::delete_acls_request::DeleteAclsFilter;
 use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use kafka_protocol::messages::describe_log_dirs_request::DescribableLogDirTopic;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::offset_commit_request::{
@@ -19,8 +28,10 @@ use kafka_protocol::messages::offset_delete_request::{
 use kafka_protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
-    ConsumerGroupHeartbeatRequest, CreateTopicsRequest, DeleteGroupsRequest, DeleteRecordsRequest,
-    DeleteTopicsRequest, DescribeConfigsRequest, DescribeGroupsRequest, FetchRequest, GroupId,
+    AlterClientQuotasRequest, ConsumerGroupHeartbeatRequest, CreateAclsRequest, CreateTopicsRequest,
+    DeleteAclsRequest, DeleteGroupsRequest, DeleteRecordsRequest, DeleteTopicsRequest, DescribeAclsRequest,
+    DescribeClientQuotasRequest, DescribeConfigsRequest, DescribeGroupsRequest, DescribeLogDirsRequest,
+    DescribeUserScramCredentialsRequest, FetchRequest, GroupId, IncrementalAlterConfigsRequest,
     LeaveGroupRequest, ListGroupsRequest, ListOffsetsRequest, MetadataRequest, OffsetCommitRequest,
     OffsetDeleteRequest, OffsetFetchRequest, ProduceRequest, TopicName,
 };
@@ -52,33 +63,49 @@ pub fn send(kafka: &mut Kafka, request: &str) -> io::Result<Told> {
         ["DeleteTopics", topic] => delete_topics(kafka, topic),
         ["DeleteRecords", topic] => delete_records(kafka, topic),
         ["DescribeConfigs", "topic", topic] => describe_configs(kafka, TOPIC, topic),
-        ["DescribeConfigs", "broker"] => describe_configs(kafka, BROKER, "0"),
+        ["DescribeLogDirs", topic] => describe_log_dirs(kafka, topic),
+        ["DescribeConfigs", "broker"] => describe_configs(kafka, BROKER, "1"),
+        ["IncrementalAlterConfigs", "broker"] => alter_broker(kafka),
         ["LeaveGroup", group] => leave_group(kafka, group),
         ["ConsumerGroupHeartbeat", group, topic] => heartbeat(kafka, group, topic),
         ["OffsetCommit", group, topic] => offset_commit(kafka, group, topic),
-        ["OffsetFetch", group, topic] => offset_fetch(kafka, group, topic),
+        ["OffsetFetch", group, topic] => offset_fetch(kafka, group, topic, false),
+        ["OffsetFetch", group, topic, "stable"] => offset_fetch(kafka, group, topic, true),
+        ["InitProducerId", name] => init_producer_id(kafka, name),
+        ["AddPartitionsToTxn", name, topic] => add_partitions(kafka, name, topic),
+        ["AddOffsetsToTxn", name, group] => add_offsets(kafka, name, group),
+        ["TxnOffsetCommit", name, group, topic] => txn_offset_commit(kafka, name, group, topic),
+        ["EndTxn", name] => end_txn(kafka, name),
+        ["ListTransactions"] => list_transactions(kafka),
+        ["DescribeProducers", topic] => describe_producers(kafka, topic),
         ["OffsetDelete", group, topic] => offset_delete(kafka, group, topic),
         ["DescribeGroups", group] => describe_groups(kafka, group),
         ["ListGroups"] => list_groups(kafka),
+        ["DescribeAcls", user] => describe_acls(kafka, user),
+        ["CreateAcls", user, topic] => create_acls(kafka, user, topic),
+        ["DeleteAcls", user] => delete_acls(kafka, user),
+        ["DescribeClientQuotas"] => describe_quotas(kafka),
+        ["AlterClientQuotas", user, "only-check"] => check_quotas(kafka, user),
+        ["DescribeUserScramCredentials"] => describe_credentials(kafka),
         ["DeleteGroups", group] => delete_groups(kafka, group),
         _ => panic!("a row says {request}, which is no request of Kafka here"),
     }
 }
 
-fn text(text: &str) -> StrBytes {
+pub fn text(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_owned())
 }
 
-fn topic(name: &str) -> TopicName {
+pub fn topic(name: &str) -> TopicName {
     TopicName(text(name))
 }
 
-fn group(name: &str) -> GroupId {
+pub fn group(name: &str) -> GroupId {
     GroupId(text(name))
 }
 
 /// The one thing that the response is about.
-fn one<T: Debug>(mut things: Vec<T>) -> T {
+pub fn one<T: Debug>(mut things: Vec<T>) -> T {
     assert_eq!(things.len(), 1, "one thing was asked about: {things:?}");
     things.remove(0)
 }
@@ -192,6 +219,29 @@ fn describe_configs(kafka: &mut Kafka, kind: i8, name: &str) -> io::Result<Told>
     Ok(Told::new(told.error_code, say(told.error_message)))
 }
 
+/// To what holds anyhow.
+fn alter_broker(kafka: &mut Kafka) -> io::Result<Told> {
+    let config = AlterableConfig::default()
+        .with_name(text("auto.create.topics.enable"))
+        .with_value(Some(text("true")));
+    let asked = AlterConfigsResource::default()
+        .with_resource_type(BROKER)
+        .with_resource_name(text("1"))
+        .with_configs(vec![config]);
+    let request = IncrementalAlterConfigsRequest::default().with_resources(vec![asked]);
+    let told = one(kafka.call(1, &request)?.responses);
+    Ok(Told::new(told.error_code, say(told.error_message)))
+}
+
+fn describe_log_dirs(kafka: &mut Kafka, name: &str) -> io::Result<Told> {
+    let asked = DescribableLogDirTopic::default().with_topic(topic(name)).with_partitions(vec![0]);
+    let request = DescribeLogDirsRequest::default().with_topics(Some(vec![asked]));
+    let told = kafka.call(4, &request)?;
+    let topics = told.results.iter().flat_map(|log| &log.topics);
+    let names: Vec<String> = topics.map(|topic| topic.name.to_string()).collect();
+    Ok(Told::new(told.error_code, names.join(" ")))
+}
+
 /// Nobody leaves.
 fn leave_group(kafka: &mut Kafka, name: &str) -> io::Result<Told> {
     let request = LeaveGroupRequest::default().with_group_id(group(name));
@@ -219,10 +269,10 @@ fn offset_commit(kafka: &mut Kafka, name: &str, of: &str) -> io::Result<Told> {
     Ok(Told::new(one(answered.partitions).error_code, answered.name.to_string()))
 }
 
-fn offset_fetch(kafka: &mut Kafka, name: &str, of: &str) -> io::Result<Told> {
+fn offset_fetch(kafka: &mut Kafka, name: &str, of: &str, stable: bool) -> io::Result<Told> {
     let asked = OffsetFetchRequestTopics::default().with_name(topic(of)).with_partition_indexes(vec![0]);
     let asked = OffsetFetchRequestGroup::default().with_group_id(group(name)).with_topics(Some(vec![asked]));
-    let request = OffsetFetchRequest::default().with_groups(vec![asked]);
+    let request = OffsetFetchRequest::default().with_groups(vec![asked]).with_require_stable(stable);
     let told = one(kafka.call(8, &request)?.groups);
     let within = told.topics.iter().flat_map(|topic| &topic.partitions).map(|partition| partition.error_code);
     let code = within.chain([told.error_code]).find(|code| *code != 0).unwrap_or(0);
@@ -257,4 +307,82 @@ fn delete_groups(kafka: &mut Kafka, name: &str) -> io::Result<Told> {
     let request = DeleteGroupsRequest::default().with_groups_names(vec![group(name)]);
     let told = one(kafka.call(2, &request)?.results);
     Ok(Told::new(told.error_code, told.group_id.to_string()))
+}
+
+/// The numbers of Kafka's lists: any, a literal name, reading, allowed.
+const ANY: i8 = 1;
+const LITERAL: i8 = 3;
+const READ: i8 = 3;
+const ALLOW: i8 = 3;
+
+fn user(name: &str) -> StrBytes {
+    text(&format!("User:{name}"))
+}
+
+fn describe_acls(kafka: &mut Kafka, name: &str) -> io::Result<Told> {
+    let request = DescribeAclsRequest::default()
+        .with_resource_type_filter(ANY)
+        .with_resource_name_filter(None)
+        .with_pattern_type_filter(ANY)
+        .with_principal_filter(Some(user(name)))
+        .with_host_filter(None)
+        .with_operation(ANY)
+        .with_permission_type(ANY);
+    let told = kafka.call(3, &request)?;
+    if told.error_code == 0 {
+        assert_eq!(one(told.resources).resource_name, text(name), "the policy that it has");
+    }
+    Ok(Told::new(told.error_code, say(told.error_message)))
+}
+
+fn create_acls(kafka: &mut Kafka, name: &str, of: &str) -> io::Result<Told> {
+    let creation = AclCreation::default()
+        .with_resource_type(TOPIC)
+        .with_resource_name(text(of))
+        .with_resource_pattern_type(LITERAL)
+        .with_principal(user(name))
+        .with_host(text("*"))
+        .with_operation(READ)
+        .with_permission_type(ALLOW);
+    let request = CreateAclsRequest::default().with_creations(vec![creation]);
+    let told = one(kafka.call(3, &request)?.results);
+    Ok(Told::new(told.error_code, say(told.error_message)))
+}
+
+fn delete_acls(kafka: &mut Kafka, name: &str) -> io::Result<Told> {
+    let filter = DeleteAclsFilter::default()
+        .with_resource_type_filter(ANY)
+        .with_resource_name_filter(None)
+        .with_pattern_type_filter(ANY)
+        .with_principal_filter(Some(user(name)))
+        .with_host_filter(None)
+        .with_operation(ANY)
+        .with_permission_type(ANY);
+    let request = DeleteAclsRequest::default().with_filters(vec![filter]);
+    let told = one(kafka.call(3, &request)?.filter_results);
+    let within = told.matching_acls.into_iter().map(|acl| (acl.error_code, acl.error_message));
+    let all = [(told.error_code, told.error_message)].into_iter().chain(within);
+    let (code, message) = all.max_by_key(|(code, _)| *code).expect("one at least");
+    Ok(Told::new(code, say(message)))
+}
+
+fn describe_quotas(kafka: &mut Kafka) -> io::Result<Told> {
+    let told = kafka.call(1, &DescribeClientQuotasRequest::default())?;
+    Ok(Told::new(told.error_code, say(told.error_message)))
+}
+
+/// Changes nothing.
+fn check_quotas(kafka: &mut Kafka, name: &str) -> io::Result<Told> {
+    let entity = EntityData::default().with_entity_type(text("user")).with_entity_name(Some(text(name)));
+    let op = OpData::default().with_key(text("connections")).with_value(9.0);
+    let entry = EntryData::default().with_entity(vec![entity]).with_ops(vec![op]);
+    let request = AlterClientQuotasRequest::default().with_entries(vec![entry]).with_validate_only(true);
+    let told = one(kafka.call(1, &request)?.entries);
+    Ok(Told::new(told.error_code, say(told.error_message)))
+}
+
+fn describe_credentials(kafka: &mut Kafka) -> io::Result<Told> {
+    let request = DescribeUserScramCredentialsRequest::default().with_users(None);
+    let told = kafka.call(0, &request)?;
+    Ok(Told::new(told.error_code, say(told.error_message)))
 }

@@ -6,8 +6,8 @@
 //! no wire of the table speaks for fails the test. Whoever may do a thing is granted exactly what the row says, so the
 //! table shows what each request needs, too.
 //!
-//! - `wire` — the wires, and how each is spoken raw: `http`, `mqhttp`, `remoting`, `stomp`, and
-//!   `kafka` with its `kafka_requests`
+//! - `wire` — the wires, and how each is spoken raw: `http` (on the port of numbers, too), `mqhttp`, `remoting`, `stomp`,
+//!   and `kafka` with its `kafka_requests`
 //! - `rows` — by which request each wire calls each verb
 //! - `world` — the server, its users, and what each cell finds there
 //! - `cell` — one question and the judgement of its answer
@@ -18,6 +18,7 @@ mod cell;
 mod http;
 mod kafka;
 mod kafka_requests;
+mod kafka_transactions;
 mod mqhttp;
 mod remoting;
 mod rows;
@@ -26,9 +27,10 @@ mod wire;
 mod world;
 
 use cell::{Case, Cell};
+use rows::Row;
 use sluice_broker::Verb;
 use std::time::Duration;
-use wire::Wire;
+use wire::{Answer, Wire};
 use world::World;
 
 #[test]
@@ -73,7 +75,7 @@ fn every_verb_on_every_wire_for_everyone() {
 fn a_connection_ends_with_the_token_it_was_opened_with() {
     let world = World::start();
     for wire in Wire::ALL.into_iter().filter(|wire| wire.no_tokens().is_none()) {
-        for lasts in [None, Some(Duration::from_millis(700))] {
+        for lasts in [None, Some(Duration::from_secs(2))] {
             let ended = cell::ends_with_its_token(&world, wire, lasts);
             ended.unwrap_or_else(|why| panic!("{}, token that lasts {lasts:?}: {why}", wire.name()));
         }
@@ -88,11 +90,37 @@ fn every_listener_speaks_wires_of_the_table() {
             "http" => &[Wire::Http, Wire::MqHttp],
             "stomp" => &[Wire::Stomp],
             "kafka" => &[Wire::Kafka],
-            "all" => &Wire::ALL,
+            "metrics" => &[Wire::Metrics],
+            "all" => &[Wire::Remoting, Wire::Http, Wire::MqHttp, Wire::Stomp, Wire::Kafka],
             other => {
                 panic!("a new listener, {other}: add its wire to wire.rs, and the compiler tells the rest")
             }
         };
         assert!(!wires.is_empty());
+    }
+}
+
+/// The reason that the table gives for the port of numbers: whoever may do everything gets nothing else there, however it
+/// is asked for.
+#[test]
+fn the_port_of_numbers_has_nothing_for_any_request_of_a_verb() {
+    let world = World::start();
+    let stage = world.stage();
+    for wire in Wire::ALL.into_iter().filter(|wire| *wire != Wire::Metrics) {
+        let rows = Verb::ALL.iter().filter_map(|verb| match wire.row(*verb) {
+            Row::Asks(ask) => Some(ask),
+            Row::Unsaid(_) => None,
+        });
+        let is_http = matches!(wire, Wire::Http | Wire::MqHttp);
+        let mut asked = 0;
+        // What is no HTTP is refused before it is read.
+        for request in rows.flat_map(|ask| ask.requests).take(if is_http { usize::MAX } else { 1 }) {
+            let mut speaker = wire.connect_to(&world, "metrics", world.near(), world.roots());
+            let answer = speaker.ask(&stage.fill(&request));
+            let nothing = matches!(&answer, Answer::Failed(why) if !is_http || why.starts_with("404 "));
+            assert!(nothing, "{}, {request}: {answer:?}", wire.name());
+            asked += 1;
+        }
+        assert!(asked > 0, "{} asks for nothing", wire.name());
     }
 }

@@ -17,6 +17,8 @@ pub enum Wire {
     MqHttp,
     Stomp,
     Kafka,
+    /// HTTP on the port that has numbers alone.
+    Metrics,
 }
 
 /// What a client shows of itself.
@@ -58,7 +60,8 @@ pub trait Speaker {
 }
 
 impl Wire {
-    pub const ALL: [Self; 5] = [Self::Remoting, Self::Http, Self::MqHttp, Self::Stomp, Self::Kafka];
+    pub const ALL: [Self; 6] =
+        [Self::Remoting, Self::Http, Self::MqHttp, Self::Stomp, Self::Kafka, Self::Metrics];
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -67,6 +70,7 @@ impl Wire {
             Self::MqHttp => "mqhttp",
             Self::Stomp => "stomp",
             Self::Kafka => "kafka",
+            Self::Metrics => "metrics",
         }
     }
 
@@ -84,7 +88,7 @@ impl Wire {
             Self::Remoting | Self::MqHttp => Some(
                 "every request is signed with a secret; a client of this wire has nowhere to show a token",
             ),
-            Self::Http | Self::Stomp | Self::Kafka => None,
+            Self::Http | Self::Stomp | Self::Kafka | Self::Metrics => None,
         }
     }
 
@@ -92,7 +96,7 @@ impl Wire {
     pub const fn last_words(self) -> &'static str {
         match self {
             // None of them may answer what was not asked.
-            Self::Remoting | Self::Http | Self::MqHttp | Self::Kafka => "",
+            Self::Remoting | Self::Http | Self::MqHttp | Self::Kafka | Self::Metrics => "",
             Self::Stomp => "Access refused",
         }
     }
@@ -104,16 +108,22 @@ impl Wire {
             Self::MqHttp => crate::rows::mqhttp::row(verb),
             Self::Stomp => crate::rows::stomp::row(verb),
             Self::Kafka => crate::rows::kafka::row(verb),
+            Self::Metrics => crate::rows::metrics::row(verb),
         }
     }
 
     /// Connects from an address of this machine, as this user.
     pub fn connect(self, world: &World, from: Ipv4Addr, shown: Shown) -> Box<dyn Speaker> {
-        let socket = dial(from, world.address(self.listener()))
+        self.connect_to(world, self.listener(), from, shown)
+    }
+
+    /// The same where another wire is spoken.
+    pub fn connect_to(self, world: &World, listener: &str, from: Ipv4Addr, shown: Shown) -> Box<dyn Speaker> {
+        let socket = dial(from, world.address(listener))
             .unwrap_or_else(|e| panic!("cannot connect from {from} to {}: {e}", self.name()));
         match self {
             Self::Remoting => Box::new(remoting::Remoting::new(socket, shown)),
-            Self::Http => Box::new(http::Http::new(socket, shown)),
+            Self::Http | Self::Metrics => Box::new(http::Http::new(socket, shown)),
             Self::MqHttp => Box::new(mqhttp::MqHttp::new(socket, shown)),
             Self::Stomp => Box::new(stomp::Stomp::new(socket, shown)),
             Self::Kafka => Box::new(kafka::Kafka::new(socket, shown)),

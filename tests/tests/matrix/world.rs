@@ -3,7 +3,7 @@
 use crate::wire::Shown;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE;
-use sluice_auth::{Action, Command, Credentials, Decision, Mode, Policy, RoleSpec, Session, UserSpec};
+use sluice_auth::{Action, Command, Credentials, Mode, Policy, RoleSpec, Session, UserSpec};
 use sluice_broker::{
     Broker, Lease, PrepareRequest, PullRequest, ReceiveRequest, SendRequest, Sent, StartAt, TopicSpec,
 };
@@ -83,7 +83,10 @@ impl Stage {
 
 impl World {
     pub fn start() -> Self {
-        let server = TestServer::start_with(|config| config.auth.mode = Mode::Acl);
+        let server = TestServer::start_with(|config| {
+            config.auth.mode = Mode::Acl;
+            config.listen.metrics = "0".parse().expect("a listen value");
+        });
         let root =
             UserSpec { superuser: Some(true), secret: Some("roots".into()), ..UserSpec::named("root") };
         let broker = server.broker().clone();
@@ -101,6 +104,11 @@ impl World {
 
     pub fn address(&self, listener: &str) -> SocketAddr {
         self.server.address(listener)
+    }
+
+    /// Whoever may do everything.
+    pub fn roots(&self) -> Shown {
+        Shown::Secret { user: "root".to_owned(), secret: "roots".to_owned() }
     }
 
     /// An address that nobody has come from yet.
@@ -152,6 +160,9 @@ impl World {
             let spec = UserSpec { secret: Some(stage.secret.as_str().into()), ..UserSpec::named(user) };
             self.change(Command::PutUser(spec));
         }
+        // There are more cells than there may be roles.
+        let before = format!("role-{}", n - 1);
+        self.server.block_on(self.broker().delete_role(&self.root, &before)).expect("nobody has it");
         self.change(Command::PutRole(RoleSpec::named(&stage.role)));
         self.allow(&stage.other, &format!("Topic:{}", stage.other), &[Action::Pub]);
         stage
@@ -230,12 +241,11 @@ impl World {
         self.change(Command::PutPolicy(Policy::allow(user, resource, actions).expect("a policy")));
     }
 
-    /// Denies a user everything, from far away.
-    pub fn deny_from_far(&self, user: &str) {
+    /// Denies a user a resource, from far away.
+    pub fn deny_from_far(&self, user: &str, resource: &str) {
         let policy = Policy {
-            decision: Decision::Deny,
             source_ips: vec![format!("127.{FAR}.0.0/16").parse().expect("a network")],
-            ..Policy::allow(user, "*", &Action::ALL).expect("a policy")
+            ..Policy::deny(user, resource, &Action::ALL).expect("a policy")
         };
         self.change(Command::PutPolicy(policy));
     }

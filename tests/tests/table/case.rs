@@ -17,6 +17,8 @@ pub struct Said {
     pub body: Option<Vec<u8>>,
     pub tag: Option<String>,
     pub keys: Vec<String>,
+    /// The key of a Kafka record.
+    pub key: Option<Vec<u8>>,
     pub group: Option<String>,
     pub properties: Vec<(String, Option<Vec<u8>>)>,
     pub born: Option<u64>,
@@ -32,6 +34,11 @@ impl Said {
 
     pub fn keys(mut self, keys: &[&str]) -> Self {
         self.keys = keys.iter().map(|key| (*key).to_owned()).collect();
+        self
+    }
+
+    pub fn key(mut self, key: &[u8]) -> Self {
+        self.key = Some(key.to_vec());
         self
     }
 

@@ -11,9 +11,10 @@ pub enum Receiver {
     Remoting,
     Http,
     Stomp,
+    Kafka,
 }
 
-pub const RECEIVERS: [Receiver; 3] = [Receiver::Remoting, Receiver::Http, Receiver::Stomp];
+pub const RECEIVERS: [Receiver; 4] = [Receiver::Remoting, Receiver::Http, Receiver::Stomp, Receiver::Kafka];
 
 /// Properties that are RocketMQ's own.
 const ROCKETMQ: [&str; 6] = ["TAGS", "DELAY", "CLUSTER", "WAIT", "CORRELATION_ID", "__SHARDINGKEY"];
@@ -36,6 +37,7 @@ impl Receiver {
             Self::Remoting => "remoting",
             Self::Http => "http",
             Self::Stomp => "stomp",
+            Self::Kafka => "kafka",
         }
     }
 
@@ -50,7 +52,7 @@ impl Receiver {
         match self {
             Self::Remoting => false,
             Self::Http => said.properties.iter().any(no_object),
-            Self::Stomp => true,
+            Self::Stomp | Self::Kafka => true,
         }
     }
 
@@ -61,6 +63,7 @@ impl Receiver {
             Self::Http => {}
             Self::Remoting => remoting(said, &mut told),
             Self::Stomp => stomp(said, &mut told),
+            Self::Kafka => kafka(said, &mut told),
         }
         told
     }
@@ -73,8 +76,43 @@ fn null_body(told: &mut Told) {
     }
 }
 
+/// A Kafka key where bytes are spelled; one that is a word is in the keys.
+fn spelled_key(said: &Said, told: &mut Told) {
+    let Some(key) = &said.key else { return };
+    if matches!(&said.keys[..], [word] if word.as_bytes() == key) {
+        told.said.key = None;
+    } else {
+        told.less.insert("spelled in Base64");
+    }
+}
+
+/// What a record has no field for is in its key, or in headers of its own.
+fn kafka(said: &Said, told: &mut Told) {
+    if told.said.expires.take().is_some() {
+        told.less.insert("no field says when a record expires");
+    }
+    match (&said.key, told.said.group.take()) {
+        (Some(_), _) => told.said.keys.clear(),
+        (None, Some(group)) => {
+            told.said.key = Some(group.into_bytes());
+            told.less.insert("the message group is the record's key");
+        }
+        (None, None) if !said.keys.is_empty() => {
+            told.said.key = Some(said.keys.join(" ").into_bytes());
+            told.said.keys.clear();
+            told.less.insert("the keys are the record's key");
+        }
+        (None, None) => {}
+    }
+}
+
 fn remoting(said: &Said, told: &mut Told) {
     null_body(told);
+    spelled_key(said, told);
+    if told.said.key.as_deref() == Some(b"") {
+        told.said.key = None;
+        told.less.insert("a property has no empty value");
+    }
     if told.said.expires.take().is_some() {
         told.less.insert("no property says when a message expires");
     }
@@ -107,6 +145,7 @@ fn remoting(said: &Said, told: &mut Told) {
 
 fn stomp(said: &Said, told: &mut Told) {
     null_body(told);
+    spelled_key(said, told);
     told.said.properties.clear();
     for (name, value) in &said.properties {
         let own = STOMP.contains(&&name[..]) || name.ends_with("content-length");

@@ -92,6 +92,7 @@ fn ordinary() -> Vec<Case<Frame>> {
         plain("JMSXGroupSeq, JMSReplyTo", &[("JMSXGroupSeq", "1"), ("JMSReplyTo", "/queue/a")]),
         plain("transformation", &[("transformation", "jms-map-xml"), ("amq-msg-type", "text")]),
         plain("content-encoding", &[("content-encoding", "gzip")]),
+        plain("_AMQ_DUPL_ID", &[("_AMQ_DUPL_ID", "table-1")]),
         plain("case of names", &[("Name", "1"), ("name", "2"), ("NAME", "3")]),
         plain("repeated", &[("twice", "first"), ("twice", "second"), ("twice", "first"), ("after", "x")]),
         plain("empty value", &[("x-empty", ""), ("x-full", "1")]),

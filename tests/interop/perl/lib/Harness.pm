@@ -9,7 +9,7 @@ use warnings;
 use Exporter 'import';
 our @EXPORT = qw(scenario unique expect expect_list finish);
 
-use constant DEADLINE => 20;
+use constant DEADLINE => 120;
 
 my %count = (ok => 0, FAIL => 0, skip => 0);
 my $serial = 0;

@@ -9,7 +9,7 @@ use strict;
 use warnings;
 use Net::Stomp;
 
-use constant WAIT => 10;
+use constant WAIT => 30;
 
 my ($HOST, $PORT) = ($ENV{STOMP_ADDR} // die "STOMP_ADDR is not set\n") =~ /^(.*):(\d+)$/;
 
@@ -151,6 +151,7 @@ sub error_and_close {
 sub _more_to_read {
     my ($self) = @_;
     my $client = $self->{client};
+    $client->{_framebuf} =~ s/^\n+//; # may follow the frame on its own
     return 1 if length $client->{_framebuf};
     die "still open after the ERROR\n" unless $client->select->can_read(WAIT);
     my $read = $client->_read_data(WAIT);

@@ -1,7 +1,7 @@
 //! HTTP: the request line, and after an empty line the body.
 
 use super::Denial::{Hides, Names};
-use super::{BY_BATCH, COORDINATED, NO_WORD, OWN_END, Row, asks};
+use super::{BY_BATCH, COORDINATED, NO_WORD, OWN_END, Row, SPANNING, asks};
 use sluice_auth::Action::{Create, Delete, Get, List, Pub, Sub, Update};
 use sluice_broker::Verb;
 
@@ -102,7 +102,10 @@ pub fn row(verb: Verb) -> Row {
             ["POST /v1/groups/{g}/offsets:reset\n\n{\"topic\":\"{t}\",\"to\":\"earliest\"}"],
         )
         .after("Group:{g}", &[Get]),
-        SendSequenced | Grown | BornAt | TruncateQueue => Row::Unsaid(BY_BATCH),
+        SendSequenced | PullPacked | Grown | BornAt | TruncateQueue => Row::Unsaid(BY_BATCH),
+        QueueSizes => Row::Unsaid(NO_WORD),
+        NameProducer | JoinTransaction | PromiseOffsets | DecideTransaction | NamedProducers | Senders
+        | UnsettledOffsets | WholeBounds => Row::Unsaid(SPANNING),
         CheckConsume | Coordinate | CommitOffsets | CommittedOffsets | ForgetOffsets => {
             Row::Unsaid(COORDINATED)
         }
@@ -175,6 +178,7 @@ pub fn row(verb: Verb) -> Row {
             "POST /v1/acls:explain\n\n{\"user\":\"{v}\",\"action\":\"Pub\",\"resource\":\"Topic:{t}\"}",
         ),
         PermitCluster => looking("GET /v1/cluster"),
+        Tune => Row::Unsaid(NO_WORD),
         Connections => looking("GET /v1/connections"),
         CloseConnection => changing("DELETE /v1/connections/{connection}"),
         Damages => looking("GET /v1/damages"),

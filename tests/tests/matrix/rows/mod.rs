@@ -5,6 +5,7 @@
 
 pub mod http;
 pub mod kafka;
+pub mod metrics;
 pub mod mqhttp;
 pub mod remoting;
 pub mod stomp;
@@ -69,6 +70,7 @@ impl Row {
 
 pub const OWN_END: &str = "nobody needs a permit to wait for the end of one's own session";
 pub const BY_BATCH: &str = "batches by the producer's own numbers, and places by the time a message was made, are words of Kafka alone";
+pub const SPANNING: &str = "transactions over several queues, by producers with names, and what of a queue they decide are words of Kafka alone";
 pub const COORDINATED: &str =
     "only a wire whose members the front-end gathers holds groups, and commits with notes: Kafka does";
 pub const NO_WORD: &str = "this wire has no word for it; another has";

@@ -43,6 +43,17 @@ pub fn row(verb: Verb) -> Row {
             asks(&[("Topic:{t}", &[Sub]), ("Group:{g}", &[Sub])], Names("Topic:{t}"), [CONSUME, ACKNOWLEDGE])
         }
         SessionEnded => Row::Unsaid(OWN_END),
-        _ => Row::Unsaid(NO_WORD),
+        CheckSend | Work | SendOnce | SendSequenced | NameProducer | JoinTransaction | PromiseOffsets
+        | DecideTransaction | NamedProducers | Senders | UnsettledOffsets | Recall | Transactions
+        | ProduceAs | ReceiveUpTo | Nack | Release | ChangeInvisible | DeadLetter | DeadLetters | Redrive
+        | Pull | PullPacked | MessageAt | Find | Trace | Cursor | Poll | Grown | BornAt | SendBack
+        | CommitOffset | Committed | Bounds | WholeBounds | OffsetAt | Progress | ResetOffsets
+        | SetOffsets | CheckConsume | Coordinate | CommitOffsets | CommittedOffsets | ForgetOffsets
+        | Client | Join | Members | Subscription | LockQueues | UnlockQueues | HasQueueLocks | PutTopic
+        | EnsureTopic | DeleteTopic | DeleteTopicIf | Truncate | TruncateQueue | Topics | QueueSizes
+        | PutGroup | DeleteGroup | DeleteGroupIf | Groups | Users | User | PutUser | DeleteUser | Roles
+        | PutRole | DeleteRole | GroupQuotas | Policies | DeletePolicies | CountPolicies | ChangeAccess
+        | CheckAccess | CreateToken | ExplainAccess | Audit | PermitCluster | Tune | Damages
+        | Connections | CloseConnection => Row::Unsaid(NO_WORD),
     }
 }

@@ -1,7 +1,7 @@
 //! RocketMQ remoting: the code, a line for each field, and after an empty line the body.
 
 use super::Denial::{Hides, Names};
-use super::{BY_BATCH, COORDINATED, NO_WORD, OWN_END, Row, asks};
+use super::{BY_BATCH, COORDINATED, NO_WORD, OWN_END, Row, SPANNING, asks};
 use sluice_auth::Action::{self, Create, Delete, Get, List, Pub, Sub, Update};
 use sluice_broker::Verb;
 
@@ -64,7 +64,10 @@ pub fn row(verb: Verb) -> Row {
         OffsetAt => reading(Get, "29\ntopic={t}\nqueueId=0\ntimestamp=1"),
         Progress => of_group(Get, "208\nconsumerGroup={g}"),
         ResetOffsets => of_group(Update, "222\ngroup={g}\ntopic={t}\ntimestamp=0\nisForce=true"),
-        SendSequenced | Grown | BornAt | TruncateQueue => Row::Unsaid(BY_BATCH),
+        SendSequenced | PullPacked | Grown | BornAt | TruncateQueue => Row::Unsaid(BY_BATCH),
+        QueueSizes => Row::Unsaid(NO_WORD),
+        NameProducer | JoinTransaction | PromiseOffsets | DecideTransaction | NamedProducers | Senders
+        | UnsettledOffsets | WholeBounds => Row::Unsaid(SPANNING),
         CheckConsume | Coordinate | CommitOffsets | CommittedOffsets | ForgetOffsets => {
             Row::Unsaid(COORDINATED)
         }
@@ -114,6 +117,7 @@ pub fn row(verb: Verb) -> Row {
         CreateToken | Audit => Row::Unsaid(NO_TOKENS),
         ExplainAccess => Row::Unsaid(NO_EXPLAIN),
         PermitCluster => looking("328"),
+        Tune => asks(&[("Cluster", &[Update])], Names("Update Cluster"), ["25\n\ntransactionCheckMax=15"]),
         Connections | CloseConnection => Row::Unsaid(NO_CONNECTIONS),
         Damages => Row::Unsaid(NO_WORD),
         SessionEnded => Row::Unsaid(OWN_END),

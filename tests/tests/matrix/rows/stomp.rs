@@ -2,7 +2,7 @@
 //! no RECEIPT; `{ack}` is the delivery of the last MESSAGE.
 
 use super::Denial::Names;
-use super::{BY_BATCH, COORDINATED, Denial, NO_WORD, OWN_END, Row, asks};
+use super::{BY_BATCH, COORDINATED, Denial, NO_WORD, OWN_END, Row, SPANNING, asks};
 use sluice_auth::Action::{Delete, Pub, Sub};
 use sluice_broker::Verb;
 
@@ -15,6 +15,7 @@ const WHILE_CONNECTED: &str = "a lease lasts as long as its connection, and ends
 
 const SUBSCRIBE: &str =
     "SUBSCRIBE\nid:1\ndestination:/group/{g}/{t}\nack:client-individual\nawait:MESSAGE\n\n";
+const BROWSE: &str = "SUBSCRIBE\nid:1\ndestination:/group/{g}/{t}\nbrowser:true\nawait:MESSAGE\n\n";
 const BEGIN: &str = "BEGIN\ntransaction:1\n\n";
 const SEND_LATER: &str = "SEND\ntransaction:1\ndestination:/topic/{t}\n\nbody";
 
@@ -29,14 +30,19 @@ pub fn row(verb: Verb) -> Row {
         Ack => receiving(Names("Sub "), &[SUBSCRIBE, "ACK\nid:{ack}\n\n"]),
         Nack => receiving(Names("Sub "), &[SUBSCRIBE, "NACK\nid:{ack}\n\n"]),
         DeadLetter => receiving(Names("Sub "), &[SUBSCRIBE, "NACK\nid:{ack}\nrequeue:false\n\n"]),
-        SendOnce | Recall | ReceiveUpTo | DeadLetters | Redrive => Row::Unsaid(NO_WORD),
+        SendOnce => sending(&["SEND\ndestination:/topic/{t}\n_AMQ_DUPL_ID:1\n\nbody"]),
+        Committed | Bounds => receiving(Names("Sub "), &[BROWSE]),
+        Recall | ReceiveUpTo | DeadLetters | Redrive => Row::Unsaid(NO_WORD),
         Prepare | EndTransaction | Transactions | ReceiveChecks | ProduceAs => Row::Unsaid(NO_CHECKS),
         Release | ChangeInvisible => Row::Unsaid(WHILE_CONNECTED),
         Cursor => watching("SUBSCRIBE\nid:1\ndestination:/topic/{t}\nfrom:earliest\n\n"),
         Poll => watching("SUBSCRIBE\nid:1\ndestination:/topic/{t}\nfrom:earliest\nawait:MESSAGE\n\n"),
-        Pull | MessageAt | Find | Trace | SendBack | CommitOffset | Committed | Bounds | OffsetAt
-        | Progress | ResetOffsets | SetOffsets => Row::Unsaid(NO_OFFSETS),
-        SendSequenced | Grown | BornAt | TruncateQueue => Row::Unsaid(BY_BATCH),
+        Pull | MessageAt | Find | Trace | SendBack | CommitOffset | OffsetAt | Progress | ResetOffsets
+        | SetOffsets => Row::Unsaid(NO_OFFSETS),
+        SendSequenced | PullPacked | Grown | BornAt | TruncateQueue => Row::Unsaid(BY_BATCH),
+        QueueSizes => Row::Unsaid(NO_WORD),
+        NameProducer | JoinTransaction | PromiseOffsets | DecideTransaction | NamedProducers | Senders
+        | UnsettledOffsets | WholeBounds => Row::Unsaid(SPANNING),
         CheckConsume | Coordinate | CommitOffsets | CommittedOffsets | ForgetOffsets => {
             Row::Unsaid(COORDINATED)
         }
@@ -62,7 +68,7 @@ pub fn row(verb: Verb) -> Row {
         ),
         PutGroup | Group | Groups | DeleteGroupIf => Row::Unsaid(NO_ADMIN),
         GroupQuotas | Users | User | PutUser | DeleteUser | Roles | PutRole | DeleteRole | Policies
-        | DeletePolicies | ChangeAccess | ExplainAccess | PermitCluster | Damages | Connections => {
+        | DeletePolicies | ChangeAccess | ExplainAccess | PermitCluster | Tune | Damages | Connections => {
             Row::Unsaid(NO_ADMIN)
         }
         CreateToken | Audit | CountPolicies | CheckAccess | CloseConnection => Row::Unsaid(NO_ADMIN),

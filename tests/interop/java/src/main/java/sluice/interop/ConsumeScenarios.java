@@ -15,6 +15,7 @@ import org.apache.rocketmq.client.consumer.DefaultLitePullConsumer;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.client.consumer.listener.ConsumeOrderlyStatus;
 import org.apache.rocketmq.client.consumer.listener.MessageListenerOrderly;
+import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageExt;
 import org.apache.rocketmq.common.message.MessageQueue;
@@ -31,6 +32,7 @@ final class ConsumeScenarios {
                 Scenario.of("push-clustering", ConsumeScenarios::clustering),
                 Scenario.of("push-broadcasting", ConsumeScenarios::broadcasting),
                 Scenario.of("push-orderly", ConsumeScenarios::orderly).within(Duration.ofSeconds(80)),
+                Scenario.of("push-orderly-global", ConsumeScenarios::orderlyGlobal).within(Duration.ofSeconds(80)),
                 Scenario.of("push-orderly-suspended", ConsumeScenarios::orderlySuspended),
                 Scenario.of("lite-pull-subscribe", ConsumeScenarios::litePullSubscribe),
                 Scenario.of("lite-pull-assign", ConsumeScenarios::litePullAssign),
@@ -121,6 +123,30 @@ final class ConsumeScenarios {
                 Check.equal(prefix + i, seen.get(i), "order of key " + order);
             }
         }
+    }
+
+    /** One queue is one order, whoever of the group consumes it. */
+    private static void orderlyGlobal(Lab lab) throws Exception {
+        String topic = lab.topic();
+        DefaultMQProducer producer = lab.clients.newProducer(lab.group());
+        producer.setDefaultTopicQueueNums(1);
+        producer.start();
+        List<String> sent = new ArrayList<>();
+        for (int i = 0; i < 40; i++) {
+            sent.add("k" + i);
+            producer.send(Lab.message(topic, "k" + i));
+        }
+        Check.equal(1, producer.fetchPublishMessageQueues(topic).size(), "queues");
+        Inbox inbox = new Inbox();
+        String group = lab.group();
+        for (String name : List.of("a", "b")) {
+            orderly(lab, topic, group, messages -> {
+                messages.forEach(m -> inbox.add(m, name));
+                return ConsumeOrderlyStatus.SUCCESS;
+            }).start();
+        }
+        inbox.awaitKeys(sent, TWO_REBALANCES);
+        Check.equal(sent, inbox.keys().stream().distinct().toList(), "order");
     }
 
     private interface OrderlyBody {

@@ -16,6 +16,7 @@ public final class Main {
                    prepare --topic T --group P --keys K [--check COMMIT_MESSAGE]   prepares, and says so when checked
                    serve                  JSON commands on standard input, JSON answers on standard output
                    produce-until --topic T --group G --stop FILE --acked FILE [--ready FILE] [--pause-ms N]
+                   load --topic T [--threads N] [--body BYTES] [--rate N] [--warm-up-ms N] [--measured-ms N]
                    verify --topic T --group G --acked FILE [--timeout SECONDS]
             """;
 
@@ -34,6 +35,7 @@ public final class Main {
             case "hold" -> OneShot.hold(settings, Options.of(rest));
             case "serve" -> new Serve(settings).run(System.in, System.out);
             case "produce-until" -> Restart.produceUntil(settings, Options.of(rest));
+            case "load" -> Load.run(settings, Options.of(rest));
             case "verify" -> Restart.verify(settings, Options.of(rest));
             default -> {
                 System.err.print(USAGE);
@@ -57,6 +59,7 @@ public final class Main {
                         TransactionScenarios.all(),
                         MessageScenarios.all(),
                         ReplyScenarios.all(),
+                        NameScenarios.all(),
                         AccessScenarios.all())
                 .flatMap(List::stream)
                 .toList();

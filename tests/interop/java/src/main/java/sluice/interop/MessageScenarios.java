@@ -38,7 +38,7 @@ final class MessageScenarios {
                 Scenario.of("identity", MessageScenarios::identity),
                 Scenario.of("view-message", MessageScenarios::view),
                 Scenario.of("query-by-key", MessageScenarios::queryByKey)
-                        .onlyIf(Settings::keyIndex, "KEY_INDEX=1 is for brokers that find messages by key"));
+                        .onlyIf(Settings::keyIndex, "KEY_INDEX=0: the broker finds no messages by key"));
     }
 
     private static void emptyBody(Lab lab) throws Exception {

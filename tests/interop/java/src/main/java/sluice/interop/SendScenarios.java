@@ -34,6 +34,8 @@ final class SendScenarios {
                 Scenario.of("send-to-queue", SendScenarios::toQueue),
                 Scenario.of("topic-created-by-first-send", SendScenarios::topicCreated)
                         .onlyIf(Settings::autoCreate, "the broker creates no topics"),
+                Scenario.of("topics-created-a-hundred-times", SendScenarios::topicsCreated)
+                        .onlyIf(Settings::autoCreate, "the broker creates no topics"),
                 Scenario.of("topic-unknown-refused", SendScenarios::topicRefused)
                         .onlyIf(s -> !s.autoCreate(), "the broker creates topics"));
     }
@@ -174,6 +176,15 @@ final class SendScenarios {
         producer.start();
         producer.send(Lab.message(wide, "first"));
         Check.equal(8, producer.fetchPublishMessageQueues(wide).size(), "queues, by the broker's limit");
+    }
+
+    /** The hundredth topic is made as the first was: at once, and with as many queues. */
+    private static void topicsCreated(Lab lab) throws Exception {
+        for (int i = 1; i <= 100; i++) {
+            String topic = lab.topic();
+            lab.send(Lab.message(topic, "first"));
+            Check.equal(4, lab.producer().fetchPublishMessageQueues(topic).size(), "queues of topic " + i);
+        }
     }
 
     private static void topicRefused(Lab lab) throws Exception {

@@ -32,7 +32,7 @@ record Settings(
                 Boolean.getBoolean("tls.enable"),
                 System.getProperty("interop.stranger.ca", ""),
                 !env("AUTO_CREATE", "on").equals("off"),
-                env("KEY_INDEX", "0").equals("1"),
+                !env("KEY_INDEX", "1").equals("0"),
                 Duration.ofMillis(Long.parseLong(env("TIMER_EARLY_MS", "0"))),
                 Integer.parseInt(env("PARALLEL", "8")),
                 Duration.ofSeconds(Long.parseLong(env("TOTAL_SECONDS", "175"))));

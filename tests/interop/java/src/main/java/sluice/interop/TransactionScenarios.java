@@ -32,7 +32,9 @@ final class TransactionScenarios {
                 Scenario.of("transaction-commit-and-rollback", TransactionScenarios::commitAndRollback),
                 Scenario.of("transaction-checked", TransactionScenarios::checked).within(Duration.ofSeconds(80)),
                 Scenario.of("transaction-checked-by-another-instance", TransactionScenarios::anotherInstance)
-                        .within(Duration.ofSeconds(120)));
+                        .within(Duration.ofSeconds(120)),
+                Scenario.of("transaction-checked-when-the-sender-has-left", TransactionScenarios::senderLeft)
+                        .within(Duration.ofSeconds(80)));
     }
 
     /** What the producer says at once, and what it says when it is asked; by the message's key. */
@@ -133,11 +135,29 @@ final class TransactionScenarios {
         });
         Check.that(prepared.await(SOON.toSeconds(), TimeUnit.SECONDS), "the child has not prepared: %s", said);
         child.kill();
-        // A client tells the brokers that it knows what it produces as, and it knows those that it has sent to.
-        lab.clients.transactionProducer(group, new Says(TransactionScenarios::never, TransactionScenarios::byName))
-                .send(Lab.message(lab.topic(), "acquaintance"));
+        known(lab, group);
         lab.consume(topic).awaitKey(key, FIRST_CHECK);
         Check.that(Says.checksOf(key) > 0, "it was not asked");
+    }
+
+    /** Both instances are there when the message is prepared; the one that has sent it says goodbye before it is asked. */
+    private static void senderLeft(Lab lab) throws Exception {
+        String topic = lab.topic();
+        String group = lab.group();
+        String key = "commit" + topic.substring(topic.lastIndexOf('-')) + "s";
+        known(lab, group);
+        TransactionMQProducer sender = lab.clients.transactionProducer(
+                group, new Says(name -> LocalTransactionState.UNKNOW, name -> LocalTransactionState.ROLLBACK_MESSAGE));
+        sender.sendMessageInTransaction(Lab.message(topic, key), null);
+        sender.shutdown();
+        lab.consume(topic).awaitKey(key, FIRST_CHECK);
+        Check.that(Says.checksOf(key) > 0, "the instance that is left was not asked");
+    }
+
+    /** An instance of the group that knows the outcome: a client tells brokers what it produces as once it has sent to them. */
+    private static void known(Lab lab, String group) throws Exception {
+        lab.clients.transactionProducer(group, new Says(TransactionScenarios::never, TransactionScenarios::byName))
+                .send(Lab.message(lab.topic(), "acquaintance"));
     }
 
     /** Prepares a message, says that it does not know, and tells the outcome given when it is asked, until it is killed. */

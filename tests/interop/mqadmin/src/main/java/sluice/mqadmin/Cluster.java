@@ -4,6 +4,10 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 
 /** The broker, the name server, exports, and what one node does not have. */
 final class Cluster {
@@ -26,6 +30,8 @@ final class Cluster {
         checks.put("kv-config", this::kvConfig);
         checks.put("exports", this::exports);
         checks.put("refused-by-name", this::refused);
+        checks.put("every-command", this::everyCommand);
+        checks.put("cluster-rt", this::clusterRt);
         return checks;
     }
 
@@ -47,8 +53,34 @@ final class Cluster {
     private void brokerConfig() {
         tool.run("getBrokerConfig -b " + stage.address)
                 .has("^brokerName += +" + stage.broker + "$", "^brokerClusterName += +" + stage.cluster + "$", "^maxMessageSize += +4194304$");
-        tool.run("updateBrokerConfig -b " + stage.address + " -k fileReservedTime -v 72")
-                .refused(16, "change the configuration file", "fileReservedTime is broker\\.retention there");
+        String update = "updateBrokerConfig -b " + stage.address + " -k ";
+        tool.run(update + "fileReservedTime -v 71").has("update broker config success");
+        tool.run(update + "transactionCheckMax -v 14").has("update broker config success");
+        tool.run("getBrokerConfig -b " + stage.address).has("^fileReservedTime += +71$", "^transactionCheckMax += +14$");
+        tool.run(update + "fileReservedTime -v 72").has("update broker config success");
+        tool.run(update + "transactionCheckMax -v 15").has("update broker config success");
+        tool.run(update + "maxMessageSize -v 1").refused(16, "it is broker\\.max_message_size in the configuration file");
+        tool.run(update + "haListenPort -v 1").refused(16, "there is no setting haListenPort here");
+        tool.run(update + "fileReservedTime -v soon").refused(29, "it is a number");
+    }
+
+    /** The table of the README has a place for every command that the tool has, and no other. */
+    private void everyCommand() throws Exception {
+        Set<String> theirs = new TreeSet<>(Tool.commands());
+        Set<String> ours = new TreeSet<>();
+        for (String line : Files.readString(Path.of(System.getenv("REMOTING_README"))).split("\n")) {
+            if (line.matches("\\| (work|nothing|refused)[^|]*\\|.*")) {
+                Matcher names = Pattern.compile("`([A-Za-z]+)( [^`]*)?`").matcher(line.split("\\|")[2]);
+                while (names.find()) {
+                    ours.add(names.group(1));
+                }
+            }
+        }
+        Set<String> missing = new TreeSet<>(theirs);
+        missing.removeAll(ours);
+        Set<String> unknown = new TreeSet<>(ours);
+        unknown.removeAll(theirs);
+        Stage.that(missing.isEmpty() && unknown.isEmpty(), "not in the table: " + missing + "; not in the tool: " + unknown);
     }
 
     private void clean() {
@@ -59,6 +91,11 @@ final class Cluster {
 
     private void sendMsgStatus() {
         tool.run("sendMsgStatus -b " + stage.broker + " -s 16 -c 3").has("rt=\\d+ms, SendResult=SendResult \\[sendStatus=SEND_OK");
+    }
+
+    /** It sends for ever; one round is enough. */
+    private void clusterRt() throws Exception {
+        tool.runUntil("clusterRT -a 2 -s 16 -i 60 -c " + stage.cluster, "^" + stage.cluster + " +" + stage.broker + " +\\d+\\.\\d\\d +2 +0 *$");
     }
 
     private void nameServerConfig() {
@@ -122,6 +159,15 @@ final class Cluster {
         commands.put("getControllerConfig" + controller, "GET_CONTROLLER_CONFIG");
         commands.put("updateControllerConfig -k a -v b" + controller, "UPDATE_CONTROLLER_CONFIG");
         commands.put("setCommitLogReadAheadMode -m 0" + at, "SET_COMMITLOG_READ_MODE");
+        commands.put("electMaster -bn " + stage.broker + " -b 0 -c " + stage.cluster + controller, "CONTROLLER_GET_METADATA_INFO");
+        commands.put("cleanBrokerMetadata -bn " + stage.broker + " -b 0 -c " + stage.cluster + controller, "CONTROLLER_GET_METADATA_INFO");
+        commands.put("updateColdDataFlowCtrGroupConfig -g cg -v 1" + at, "UPDATE_COLD_DATA_FLOW_CTR_CONFIG");
+        commands.put("removeColdDataFlowCtrGroupConfig -g cg" + at, "REMOVE_COLD_DATA_FLOW_CTR_CONFIG");
+        commands.put("getColdDataFlowCtrInfo" + at, "GET_COLD_DATA_FLOW_CTR_INFO");
+        commands.put("checkRocksdbCqWriteProgress -cf 0 -c " + stage.cluster + " -n " + System.getProperty("rocketmq.namesrv.addr"), "CHECK_ROCKSDB_CQ_WRITE_PROGRESS");
+        commands.put("switchTimerEngine -e F" + at, "SWITCH_TIMER_ENGINE");
+        commands.put("getBrokerLiteInfo" + at, "GET_BROKER_LITE_INFO");
+        commands.put("deleteExpiredCommitLog" + at, "DELETE_EXPIRED_COMMITLOG");
         commands.forEach((command, name) -> tool.run(command).refused(3, name));
     }
 }

@@ -1,14 +1,23 @@
 package sluice.mqadmin;
 
+import java.lang.reflect.Field;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.TreeMap;
 import java.util.concurrent.CopyOnWriteArrayList;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
+import org.apache.rocketmq.client.impl.consumer.DefaultMQPushConsumerImpl;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.client.producer.SendResult;
+import org.apache.rocketmq.common.MixAll;
+import org.apache.rocketmq.remoting.protocol.body.ConsumerRunningInfo;
+import org.apache.rocketmq.tools.monitor.DefaultMonitorListener;
+import org.apache.rocketmq.tools.monitor.MonitorConfig;
+import org.apache.rocketmq.tools.monitor.MonitorService;
+import org.apache.rocketmq.tools.monitor.UndoneMsgs;
 
 /** Groups: their settings, their progress, their clients. */
 final class Groups {
@@ -34,6 +43,7 @@ final class Groups {
         checks.put("skip-accumulated", this::skip);
         checks.put("clone-offsets", this::cloneOffsets);
         checks.put("consume-mode", this::mode);
+        checks.put("start-monitoring", this::monitoring);
         return checks;
     }
 
@@ -78,6 +88,8 @@ final class Groups {
         stage.send(topic, "d", "e");
         tool.run("consumerProgress -g " + group)
                 .has("^" + topic + " +" + stage.broker + " +0 +5 +3 +2 +0 +20\\d\\d-", "^Consume Diff Total: 2$");
+        // Three messages in the last minute are 0.05 a second; the tool shows whole numbers.
+        tool.run("consumerProgress -g " + group).has("^Consume TPS: 0\\.0[5-9]");
         tool.run("consumerProgress").has("^" + group + " +0 +OFFLINE ");
     }
 
@@ -109,11 +121,22 @@ final class Groups {
         String topic = stage.topic();
         String group = stage.name("g");
         List<String> received = new CopyOnWriteArrayList<>();
-        stage.consumer(group, topic, "TagA", received);
-        stage.consumer(group, topic, "TagB", received);
-        // consumerStatus warns of it too, but not in the clients' first two minutes.
+        DefaultMQPushConsumer one = stage.consumer(group, topic, "TagA", received);
+        DefaultMQPushConsumer other = stage.consumer(group, topic, "TagB", received);
         Stage.eventually(() -> tool.run("consumerConnection -g " + group)
                 .has("^" + topic + " +DIFFERENT: TagA \\(\\S+\\), TagB \\(\\S+\\)"));
+        // The tool says nothing in the clients' first two minutes, which they tell it themselves.
+        for (DefaultMQPushConsumer consumer : List.of(one, other)) {
+            Field started = DefaultMQPushConsumerImpl.class.getDeclaredField("consumerStartTimestamp");
+            started.setAccessible(true);
+            started.set(consumer.getDefaultMQPushConsumerImpl(), System.currentTimeMillis() - 180_000);
+        }
+        Stage.eventually(() -> tool.run("consumerStatus -g " + group)
+                .has("WARN: Different subscription in the same group of consumer", clientId(one), clientId(other)));
+    }
+
+    private static String clientId(DefaultMQPushConsumer consumer) {
+        return consumer.getDefaultMQPushConsumerImpl().getmQClientFactory().getClientId();
     }
 
     private void directly() throws Exception {
@@ -184,6 +207,39 @@ final class Groups {
         tool.run(set + "POP").has("set consume mode to " + stage.address + " success");
         tool.run(set + "POP -q 1").refused(29, "popShareQueueNum must be 0");
         tool.run(set + "PULL").has("set consume mode to " + stage.address + " success");
+    }
+
+    /** It looks once a minute, first after one, until it is stopped; so what it does in a round is done by hand. */
+    private void monitoring() throws Exception {
+        String topic = stage.topic();
+        String group = stage.name("g");
+        List<String> received = new CopyOnWriteArrayList<>();
+        stage.consumer(group, topic, "*", received);
+        stage.send(topic, "a");
+        Stage.eventually(() -> Stage.that(received.size() == 1, "received " + received));
+        List<String> seen = new CopyOnWriteArrayList<>();
+        MonitorConfig config = new MonitorConfig();
+        config.setNamesrvAddr(System.getProperty(MixAll.NAMESRV_ADDR_PROPERTY));
+        MonitorService service = new MonitorService(config, new DefaultMonitorListener() {
+            @Override
+            public void reportConsumerRunningInfo(TreeMap<String, ConsumerRunningInfo> table) {
+                table.values().forEach(info -> info.getSubscriptionSet().forEach(data -> seen.add(data.getTopic())));
+            }
+
+            @Override
+            public void reportUndoneMsgs(UndoneMsgs undone) {
+                seen.add(undone.getTopic() + " " + undone.getUndoneMsgsTotal());
+            }
+        }, tool.hook());
+        try {
+            service.start();
+            Stage.eventually(() -> {
+                service.doMonitorWork();
+                Stage.that(seen.contains(topic) && seen.contains(topic + " 0"), "it has seen " + seen);
+            });
+        } finally {
+            service.shutdown();
+        }
     }
 
     /** Consumes what there is with a client that goes afterwards, so that the group's offset is stored. */

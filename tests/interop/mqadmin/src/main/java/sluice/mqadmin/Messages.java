@@ -4,6 +4,8 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.apache.rocketmq.client.producer.SendResult;
 
 /** Messages. */
@@ -26,6 +28,7 @@ final class Messages {
         checks.put("query-by-key", this::byKey);
         checks.put("query-by-unique-key", this::byUniqueKey);
         checks.put("query-trace", this::trace);
+        checks.put("query-trace-refused", this::traceOfTheRefused);
         checks.put("send-time", this::sendTime);
         return checks;
     }
@@ -77,6 +80,15 @@ final class Messages {
         tool.run("queryMsgByKey -t " + topic + " -k key-same -m 1").has(sent.get(2).getMsgId()).hasNot(sent.get(0).getMsgId());
         tool.run("queryMsgByKey -t " + topic + " -k key-same -b 1 -e 2").refused(208, "query message by key finished, but no message");
         tool.run("queryMsgByKey -t " + topic + " -k nothing").refused(208);
+        tool.run("queryMsgByKey -t " + topic + " -p T -k tag-same")
+                .has("^" + sent.get(0).getMsgId() + " +0 +0 ", "^" + sent.get(2).getMsgId() + " +0 +2 ")
+                .hasNot(sent.get(1).getMsgId());
+        // The last column of what was seen leads on to what came before it.
+        Matcher last = Pattern.compile("^" + sent.get(2).getMsgId() + " .* (\\S+@\\d+) *$", Pattern.MULTILINE)
+                .matcher(tool.run("queryMsgByKey -t " + topic + " -p T -k tag-same -m 1").text());
+        Stage.that(last.find(), "there is no index key");
+        tool.run("queryMsgByKey -t " + topic + " -p T -k tag-same -m 1 -l " + last.group(1))
+                .has("^" + sent.get(0).getMsgId() + " ").hasNot(sent.get(2).getMsgId());
     }
 
     private void byUniqueKey() throws Exception {
@@ -98,6 +110,20 @@ final class Messages {
         SendResult twice = stage.sendTraced(topic, "twice");
         Stage.eventually(() -> tool.run("queryMsgTraceById -i " + twice.getMsgId())
                 .has("^Pub +remoting\\S* .* success", "^Pub +it-mqadmin-traced\\S* .* success"));
+    }
+
+    /** A message that is refused, comes again after its ten seconds, is refused and is a dead letter then. */
+    private void traceOfTheRefused() throws Exception {
+        String topic = stage.topic();
+        String group = stage.name("g");
+        SendResult sent = stage.send(topic, "refused").get(0);
+        List<String> refused = new CopyOnWriteArrayList<>();
+        stage.refusing(group, topic, 1, refused);
+        Stage.eventually(() -> Stage.that(refused.size() == 2, "refused " + refused));
+        String sub = "^Sub +" + group + " .* failed";
+        Stage.eventually(() -> tool.run("queryMsgTraceById -i " + sent.getMsgId())
+                .has("^Pub +remoting", sub + "[^#]*" + sub).hasNot("^Sub +" + group + " .* success"));
+        Stage.eventually(() -> tool.run("consumeMessage -t %DLQ%" + group).has("refused"));
     }
 
     private void sendTime() {

@@ -106,6 +106,22 @@ final class Stage implements AutoCloseable {
         return consumer;
     }
 
+    /** A consumer that wants everything again, so many times at most. */
+    void refusing(String group, String topic, int retries, List<String> refused) throws Exception {
+        DefaultMQPushConsumer consumer = new DefaultMQPushConsumer(group, hook());
+        consumer.setNamesrvAddr(nameServer);
+        consumer.setInstanceName(name("i"));
+        consumer.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
+        consumer.setMaxReconsumeTimes(retries);
+        consumer.subscribe(topic, "*");
+        consumer.registerMessageListener((MessageListenerConcurrently) (messages, context) -> {
+            messages.forEach(m -> refused.add(new String(m.getBody(), StandardCharsets.UTF_8)));
+            return ConsumeConcurrentlyStatus.RECONSUME_LATER;
+        });
+        consumer.start();
+        open.add(consumer::shutdown);
+    }
+
     /** Tries until it does not fail any more, for a while, and often: a machine that stood still has not tried. */
     static void eventually(Main.Body body) throws Exception {
         Instant end = Instant.now().plus(SOON);

@@ -16,6 +16,7 @@ import org.apache.commons.cli.CommandLine;
 import org.apache.commons.cli.DefaultParser;
 import org.apache.commons.cli.Options;
 import org.apache.rocketmq.acl.common.AclUtils;
+import org.apache.rocketmq.remoting.RPCHook;
 import org.apache.rocketmq.srvutil.ServerUtil;
 import org.apache.rocketmq.tools.command.MQAdminStartup;
 import org.apache.rocketmq.tools.command.SubCommand;
@@ -61,6 +62,37 @@ final class Tool extends MQAdminStartup {
         }
     }
 
+    /** What the tool's commands sign with. */
+    RPCHook hook() {
+        return AclUtils.getAclRPCHook(secretFile.toString());
+    }
+
+    /** The names of all commands. */
+    static List<String> commands() {
+        synchronized (SUB_COMMANDS) {
+            SUB_COMMANDS.clear();
+            initCommand();
+            return SUB_COMMANDS.stream().map(SubCommand::commandName).toList();
+        }
+    }
+
+    /** Runs a command that never ends until it has printed this. */
+    void runUntil(String command, String pattern) throws Exception {
+        String[] words = command.split(" +");
+        ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+        Pattern wanted = Pattern.compile(pattern, Pattern.MULTILINE);
+        Thread runs = new Thread(() -> {
+            try (PrintStream captured = new PrintStream(bytes, true, StandardCharsets.UTF_8)) {
+                CAPTURED.set(captured);
+                execute(fresh(words[0]), Arrays.copyOfRange(words, 1, words.length));
+            } catch (Exception error) {
+                error.printStackTrace(new PrintStream(bytes, true, StandardCharsets.UTF_8));
+            }
+        });
+        runs.setDaemon(true);
+        runs.start();
+        Stage.eventually(() -> Stage.that(wanted.matcher(bytes.toString(StandardCharsets.UTF_8)).find(), command + " printed:\n" + bytes));
+    }
 
     /** Runs a command, words separated by blanks. */
     Printed run(String command) {

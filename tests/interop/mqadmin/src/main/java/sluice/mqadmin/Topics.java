@@ -23,6 +23,8 @@ final class Topics {
         checks.put("topic-where", this::where);
         checks.put("topic-status", this::status);
         checks.put("topic-order", this::order);
+        checks.put("topic-units", this::units);
+        checks.put("topic-kinds", this::kinds);
         checks.put("topic-refusals", this::refusals);
         checks.put("stats-all", this::statsAll);
         return checks;
@@ -83,6 +85,25 @@ final class Topics {
         String ordered = stage.name("t");
         tool.run("updateTopic -c " + stage.cluster + " -t " + ordered + " -r 2 -w 2 -o true").has("set cluster orderConf. isOrder=true");
         tool.run("topicRoute -t " + ordered).has("\"orderTopicConf\": ?\"" + stage.broker + ":2\"");
+    }
+
+    private void units() {
+        String topic = stage.name("t");
+        String update = "updateTopic -c " + stage.cluster + " -r 1 -w 1 -t " + topic;
+        tool.run(update + " -u true -s true").has("create topic to \\S+ success");
+        tool.run("topicRoute -t " + topic).has("\"topicSysFlag\": ?3");
+        tool.run(update + " -s true").has("create topic to \\S+ success");
+        tool.run("topicRoute -t " + topic).has("\"topicSysFlag\": ?2");
+    }
+
+    private void kinds() {
+        String topic = stage.name("t");
+        tool.run("updateTopic -c " + stage.cluster + " -r 1 -w 1 -t " + topic + " -a +message.type=TRANSACTION")
+                .has("create topic to \\S+ success");
+        tool.run("sendMessage -t " + topic + " -p hello").refused(1, "takes only Transaction messages, not Normal");
+        tool.run("updateTopic -c " + stage.cluster + " -r 1 -w 1 -t " + topic + " -a -message.type")
+                .has("create topic to \\S+ success");
+        tool.run("sendMessage -t " + topic + " -p hello").has("SEND_OK");
     }
 
     private void refusals() {

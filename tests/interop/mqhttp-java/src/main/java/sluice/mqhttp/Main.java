@@ -122,7 +122,7 @@ final class Main {
         MQConsumer consumer = CLIENT.getConsumer("", topic, unique("GID"), "A||C");
         List<String> got = new ArrayList<>();
         while (got.size() < 2) {
-            List<Message> messages = consumer.consumeMessage(16, 5);
+            List<Message> messages = consumer.consumeMessage(16, 10);
             got.addAll(bodies(messages));
             consumer.ackMessage(handles(messages));
         }
@@ -135,7 +135,7 @@ final class Main {
         publish(topic, "again");
         MQConsumer consumer = consumer(topic, unique("GID"));
         Message first = one(consumer, 5);
-        Message second = one(consumer, 15);
+        Message second = one(consumer, 30);
         expect("not too early", System.currentTimeMillis() >= first.getNextConsumeTime() - 50, true);
         expect("times", second.getConsumedTimes(), 2);
         expect("first", second.getFirstConsumeTime(), first.getFirstConsumeTime());
@@ -154,7 +154,7 @@ final class Main {
         String topic = unique("topic");
         long at = System.currentTimeMillis() + 2000;
         publish("", topic, "later", null, message -> message.setStartDeliverTime(at));
-        Message got = one(consumer(topic, unique("GID")), 15);
+        Message got = one(consumer(topic, unique("GID")), 30);
         expect("not too early", System.currentTimeMillis() >= at, true);
         expect("body", got.getMessageBodyString(), "later");
         expect("time", got.getStartDeliverTime(), at);
@@ -171,7 +171,7 @@ final class Main {
         expect("a run, in order", bodies(first), List.of("a0", "a1", "a2"));
         expect("sharding key", first.get(0).getShardingKey(), "a");
         consumer.ackMessage(List.of(first.get(0).getReceiptHandle()));
-        List<Message> again = consumer.consumeMessageOrderly(16, 15);
+        List<Message> again = consumer.consumeMessageOrderly(16, 30);
         expect("after the lease", System.currentTimeMillis() >= first.get(1).getNextConsumeTime() - 50, true);
         expect("in order", bodies(again), List.of("a1", "a2", "a3"));
         consumer.ackMessage(handles(again));
@@ -229,7 +229,7 @@ final class Main {
         Message first = one(consumer, 5);
         expect("body", first.getMessageBodyString(), "committed");
         consumer.ackMessage(handles(List.of(first)));
-        List<Message> asked = producer.consumeHalfMessage(3, 20);
+        List<Message> asked = producer.consumeHalfMessage(3, 30);
         expect("asked", bodies(asked), List.of("asked about"));
         producer.commit(asked.get(0).getReceiptHandle());
         Message got = one(consumer, 5);

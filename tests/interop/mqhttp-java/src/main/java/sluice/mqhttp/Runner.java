@@ -15,7 +15,7 @@ final class Runner {
         void run() throws Exception;
     }
 
-    private static final int LIMIT_SECONDS = 60;
+    private static final int LIMIT_SECONDS = 180;
 
     private final Map<String, Body> scenarios = new LinkedHashMap<>();
     private final AtomicInteger passed = new AtomicInteger();

@@ -35,6 +35,9 @@ public class App implements WebSocketMessageBrokerConfigurer {
     static final String HOST = Environment.address()[0];
     static final int PORT = Integer.parseInt(Environment.address()[1]);
 
+    /** Milliseconds between signs of life; the broker gives up who is quiet for two of them. */
+    static final int BEAT = 3000;
+
     final AtomicInteger found = new AtomicInteger();
     final AtomicInteger lost = new AtomicInteger();
 
@@ -54,8 +57,8 @@ public class App implements WebSocketMessageBrokerConfigurer {
         registry.setApplicationDestinationPrefixes("/app");
         var relay = registry.enableStompBrokerRelay("/topic/", "/queue/")
             .setTcpClient(new ReactorNettyTcpClient<>(App::tcp, new StompReactorNettyCodec()))
-            .setSystemHeartbeatSendInterval(1000)
-            .setSystemHeartbeatReceiveInterval(1000)
+            .setSystemHeartbeatSendInterval(BEAT)
+            .setSystemHeartbeatReceiveInterval(BEAT)
             // Instances find each other's users through the broker.
             .setUserDestinationBroadcast("/topic/unresolved-user-destination")
             .setUserRegistryBroadcast("/topic/simp-user-registry");

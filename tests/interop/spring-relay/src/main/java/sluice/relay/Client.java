@@ -23,7 +23,7 @@ import org.springframework.web.socket.messaging.WebSocketStompClient;
 
 /** Spring's own STOMP clients: of the application over WebSocket, and of the broker itself over TCP. */
 final class Client implements AutoCloseable {
-    static final long WAIT = 10;
+    static final long WAIT = 30;
     private static final ThreadPoolTaskScheduler SCHEDULER = new ThreadPoolTaskScheduler();
 
     static {
@@ -45,7 +45,7 @@ final class Client implements AutoCloseable {
         var client = new WebSocketStompClient(new StandardWebSocketClient());
         client.setMessageConverter(new StringMessageConverter());
         client.setTaskScheduler(SCHEDULER);
-        client.setDefaultHeartbeat(new long[] {1000, 1000});
+        client.setDefaultHeartbeat(new long[] {App.BEAT, App.BEAT});
         var headers = new WebSocketHttpHeaders();
         headers.set("x-user", user);
         var failed = new CompletableFuture<String>();

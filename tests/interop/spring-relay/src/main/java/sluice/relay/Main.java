@@ -17,6 +17,7 @@ public final class Main {
         ConfigurableApplicationContext here = App.start();
         ConfigurableApplicationContext there = App.start();
         scenario("relay-finds-the-broker", () -> until("both are connected", () -> found(here) && found(there)));
+        long connected = System.nanoTime();
         scenario("topic-reaches-everyone", () -> topic(here, there));
         scenario("topic-is-the-brokers-own", () -> own(here));
         scenario("queue-has-one-reader-each", () -> queue(here));
@@ -28,6 +29,8 @@ public final class Main {
             scenario("wrong-passcode-is-refused", Main::passcode);
         }
         scenario("heart-beats-keep-the-relay", () -> {
+            // Longer than either side bears silence.
+            until("three intervals", () -> System.nanoTime() - connected > 3 * App.BEAT * 1_000_000L);
             expect("losses", here.getBean(App.class).lost.get() + there.getBean(App.class).lost.get(), 0);
         });
         there.close();
@@ -129,7 +132,7 @@ public final class Main {
     }
 
     private static void until(String what, Condition condition) throws InterruptedException {
-        long deadline = System.nanoTime() + 30_000_000_000L;
+        long deadline = System.nanoTime() + 60_000_000_000L;
         while (!condition.holds()) {
             if (System.nanoTime() > deadline) {
                 throw new AssertionError(what + ": not in time");

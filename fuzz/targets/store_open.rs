@@ -50,7 +50,14 @@ fn write() -> Files {
         let payload = match n % 3 {
             0 => Payload::Message(&message),
             1 => Payload::State(b"state"),
-            _ => Payload::Batch { encoding: 2, count: 4, bytes: b"four records" },
+            _ => Payload::Batch {
+                encoding: 2,
+                count: 4,
+                newest: 7,
+                keys: &[1, 2],
+                head: b"head",
+                bytes: b"four records",
+            },
         };
         let append =
             Append { queue: LogQueue(n % QUEUES), payload, stored: u64::from(n), reserved_space: false };

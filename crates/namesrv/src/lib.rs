@@ -52,14 +52,13 @@ pub struct Queues {
 pub struct RouteTable {
     broker: BrokerIdentity,
     reply_topic: ByteString,
-    auto_create: bool,
 }
 
 impl RouteTable {
     /// The table of a name server that serves one broker.
-    pub fn new(broker: BrokerIdentity, auto_create: bool) -> Self {
+    pub fn new(broker: BrokerIdentity) -> Self {
         let reply_topic = format!("{}{REPLY_SUFFIX}", broker.cluster).into();
-        Self { broker, reply_topic, auto_create }
+        Self { broker, reply_topic }
     }
 
     /// The broker.
@@ -67,11 +66,12 @@ impl RouteTable {
         &self.broker
     }
 
-    /// The queues of a template topic: one that nobody made, that holds no messages, and that leads to a broker.
-    pub fn template(&self, topic: &str) -> Option<Queues> {
+    /// The queues of a template topic: one that nobody made, that holds no messages, and that leads to a broker. Whether
+    /// sending makes topics is the broker's to say.
+    pub fn template(&self, topic: &str, auto_create: bool) -> Option<Queues> {
         let perm = perm::READ | perm::WRITE | perm::INHERIT;
         match topic {
-            AUTO_CREATE_TOPIC if self.auto_create => Some(Queues { count: AUTO_CREATE_QUEUES, perm }),
+            AUTO_CREATE_TOPIC if auto_create => Some(Queues { count: AUTO_CREATE_QUEUES, perm }),
             topic if self.broker.cluster == *topic => Some(Queues { count: CLUSTER_TOPIC_QUEUES, perm }),
             topic if self.broker.name == *topic => Some(Queues { count: 1, perm }),
             // Replies go through the broker without being stored; clients find it as they find any topic's.
@@ -81,8 +81,8 @@ impl RouteTable {
     }
 
     /// The names of all templates.
-    pub fn templates(&self) -> impl Iterator<Item = &str> {
-        let auto_create = self.auto_create.then_some(AUTO_CREATE_TOPIC);
+    pub fn templates(&self, auto_create: bool) -> impl Iterator<Item = &str> {
+        let auto_create = auto_create.then_some(AUTO_CREATE_TOPIC);
         auto_create.into_iter().chain([&*self.broker.cluster, &*self.broker.name, &*self.reply_topic])
     }
 
@@ -96,24 +96,24 @@ impl RouteTable {
 mod tests {
     use super::*;
 
-    fn table(auto_create: bool) -> RouteTable {
-        RouteTable::new(BrokerIdentity { cluster: "C".into(), name: "b".into() }, auto_create)
+    fn table() -> RouteTable {
+        RouteTable::new(BrokerIdentity { cluster: "C".into(), name: "b".into() })
     }
 
     #[test]
     fn templates_lead_to_the_broker() {
         let perm = 7;
-        assert_eq!(table(true).template("TBW102"), Some(Queues { count: 8, perm }));
-        assert_eq!(table(true).template("C"), Some(Queues { count: 16, perm }));
-        assert_eq!(table(true).template("b"), Some(Queues { count: 1, perm }));
-        assert_eq!(table(true).template("C_REPLY_TOPIC"), Some(Queues { count: 1, perm: 6 }));
-        assert_eq!(table(true).template("orders"), None);
-        assert_eq!(table(true).templates().collect::<Vec<_>>(), ["TBW102", "C", "b", "C_REPLY_TOPIC"]);
+        assert_eq!(table().template("TBW102", true), Some(Queues { count: 8, perm }));
+        assert_eq!(table().template("C", true), Some(Queues { count: 16, perm }));
+        assert_eq!(table().template("b", true), Some(Queues { count: 1, perm }));
+        assert_eq!(table().template("C_REPLY_TOPIC", true), Some(Queues { count: 1, perm: 6 }));
+        assert_eq!(table().template("orders", true), None);
+        assert_eq!(table().templates(true).collect::<Vec<_>>(), ["TBW102", "C", "b", "C_REPLY_TOPIC"]);
     }
 
     #[test]
     fn without_auto_creation_there_is_no_template_for_unknown_topics() {
-        assert_eq!(table(false).template("TBW102"), None);
-        assert_eq!(table(false).templates().collect::<Vec<_>>(), ["C", "b", "C_REPLY_TOPIC"]);
+        assert_eq!(table().template("TBW102", false), None);
+        assert_eq!(table().templates(false).collect::<Vec<_>>(), ["C", "b", "C_REPLY_TOPIC"]);
     }
 }

@@ -5,11 +5,11 @@
 
 use crate::config::Config;
 use crate::failure::Failure;
-use sluice_broker::QueueNames;
+use sluice_broker::{QueueNames, WaitingRuns};
 use sluice_model::{Clock as _, SystemClock};
 use sluice_store::doctor::{Inspection, Seen, inspect, repair};
 use sluice_store::vfs::{OsVfs, Vfs as _};
-use sluice_store::{Damage, OpenError};
+use sluice_store::{Damage, LostWaiting, OpenError};
 use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -75,7 +75,7 @@ pub fn mend(config: &Config, print: &mut dyn FnMut(&str) -> Result<(), Failure>)
     // The names are learnt first: what is given up may have told some.
     let mut names = QueueNames::default();
     look(dir, &mut names)?;
-    let done = repair(&OsVfs, dir)?;
+    let done = repair(&OsVfs, dir, &mut seeing(&mut names))?;
     if done.before.damages.is_empty() {
         return print("nothing is damaged, and nothing was changed\n");
     }
@@ -90,11 +90,23 @@ pub fn mend(config: &Config, print: &mut dyn FnMut(&str) -> Result<(), Failure>)
 }
 
 fn look(dir: &Path, names: &mut QueueNames) -> Result<Inspection, Failure> {
-    let found = inspect(&OsVfs, dir, &mut |seen| match seen {
-        Seen::Checkpoint(state) => names.checkpoint(state),
-        Seen::State(record) => names.record(record),
-    })?;
-    Ok(found)
+    Ok(inspect(&OsVfs, dir, &mut seeing(names))?)
+}
+
+/// Learns names, and which delayed messages wait in files of their own.
+fn seeing(names: &mut QueueNames) -> impl FnMut(Seen<'_>) {
+    let mut runs = WaitingRuns::default();
+    move |seen| match seen {
+        Seen::Checkpoint(at, state) => {
+            names.checkpoint(state);
+            runs.checkpoint(at, state);
+        }
+        Seen::State(at, record) => {
+            names.record(record);
+            runs.record(at, record);
+        }
+        Seen::End(tell) => std::mem::take(&mut runs).runs().for_each(tell),
+    }
 }
 
 fn told(found: &Inspection, names: &QueueNames) -> String {
@@ -121,6 +133,11 @@ fn one(damage: &Damage, names: &QueueNames) -> String {
     for lost in &damage.lost {
         let (name, last) = (names.name(lost.queue), lost.to.saturating_sub(1));
         let _ = writeln!(text, "  lost: {name}, offsets {} to {last}", lost.from);
+    }
+    for LostWaiting { queue, count, from, to } in &damage.waiting {
+        let of = queue.map_or_else(|| "of topics that are not known any more".to_owned(), |q| names.name(q));
+        let _ =
+            writeln!(text, "  lost: {count} delayed messages, {of}, due from {from} to {to} (ms since 1970)");
     }
     text
 }

@@ -11,6 +11,10 @@ use sluice_server::failure::Failure;
 use sluice_server::signals::{Asked, Signals};
 use sluice_server::{Server, access, backup, dev_cert, doctor, logging};
 
+/// Thousands of clients that wait, each with a few pieces of odd sizes: its size classes waste little on them.
+#[global_allocator]
+static MEMORY: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match &cli.verb {

@@ -13,7 +13,7 @@ use sluice_broker::Broker;
 use sluice_http::Http;
 use sluice_kafka::Kafka;
 use sluice_model::{Clock, SystemClock};
-use sluice_net::{BoundListener, Network, Protocol, raise_descriptor_limit};
+use sluice_net::{BoundListener, ListenAddr, Network, Protocol, raise_descriptor_limit};
 use sluice_remoting::Remoting;
 use sluice_stomp::Stomp;
 use sluice_store::{LocalLog, Log};
@@ -80,7 +80,7 @@ impl Server {
         broker.set_connections(connections::list(network.open_connections(), broker.now()));
         let server = Self {
             access_file: config.auth.file.clone().map(|path| Arc::new(AccessFile::new(path))),
-            addresses: listeners.iter().map(|listener| (listener.name(), listener.address())).collect(),
+            addresses: addresses(&listeners),
             duties: TaskTracker::new(),
             stop_duties: CancellationToken::new(),
             config,
@@ -204,6 +204,7 @@ impl Server {
         let kafka = self.kafka()?;
         self.start_duty(kafka.duty());
         let kafka: Arc<dyn Protocol> = Arc::new(kafka);
+        let numbers: Arc<dyn Protocol> = Arc::new(http.metrics_only());
         let http: Arc<dyn Protocol> = Arc::new(http.with_websocket(WEBSOCKET_PATHS, Arc::clone(&stomp)));
         for listener in listeners {
             let protocols = match listener.name() {
@@ -211,6 +212,7 @@ impl Server {
                 "http" => vec![Arc::clone(&http)],
                 "stomp" => vec![Arc::clone(&stomp)],
                 "kafka" => vec![Arc::clone(&kafka)],
+                "metrics" => vec![Arc::clone(&numbers)],
                 // Kafka before RocketMQ: both begin with a length, and its own rule is the narrower one.
                 _ => [&kafka, &remoting, &http, &stomp].map(Arc::clone).to_vec(),
             };
@@ -228,12 +230,37 @@ impl Server {
     }
 }
 
+/// Where each listener accepts; of two with one name, the first is the one that is told.
+fn addresses(listeners: &[BoundListener]) -> Vec<(&'static str, SocketAddr)> {
+    let mut addresses: Vec<(&'static str, SocketAddr)> = Vec::new();
+    for listener in listeners {
+        if addresses.iter().all(|(known, _)| *known != listener.name()) {
+            addresses.push((listener.name(), listener.address()));
+        }
+    }
+    addresses
+}
+
 fn bind(config: &Config, network: &Network) -> Result<Vec<BoundListener>, Failure> {
     let mut listeners = Vec::new();
     for (name, at) in config.listen.named() {
         listeners.extend(network.bind(name, at)?);
     }
+    // Under the same name, so that whatever is said of the first holds for it.
+    listeners.extend(bind_vip(config, network));
     Ok(listeners)
+}
+
+/// The second listener of the RocketMQ broker, where clients with `vipChannelEnabled` look for it. Nobody is told of it, and
+/// most never look; so it is no fault when something else has that port.
+fn bind_vip(config: &Config, network: &Network) -> Option<BoundListener> {
+    let ListenAddr::At { host, port } = &config.listen.remoting else { return None };
+    let port = port.checked_sub(2).filter(|port| config.remoting.vip_port && *port > 0)?;
+    let at = ListenAddr::At { host: host.clone(), port };
+    network.bind("remoting", &at).unwrap_or_else(|error| {
+        tracing::warn!(%error, "no listener for clients with vipChannelEnabled");
+        None
+    })
 }
 
 async fn open_broker(

@@ -95,6 +95,53 @@ async fn damage_is_told_by_topic_and_offset_and_a_repair_keeps_the_rest() {
     broker.close().unwrap();
 }
 
+/// Delayed messages are put aside, and one of them is harmed, or the index of all.
+async fn waiting(dir: &Path, record: bool) -> (PathBuf, u64) {
+    let broker = open(dir);
+    let me = broker.login_now(Credentials::Anonymous, ([127, 0, 0, 1], 1).into()).unwrap();
+    let due = broker.now() + 10 * 3_600_000;
+    for n in 0..3 {
+        let body = Some(format!("the body {n}").into());
+        let message = Message { body, deliver_at: Some(due), ..Message::default() };
+        let request =
+            SendRequest { create: Some(1), ..SendRequest::one(TopicName::new("later").unwrap(), message) };
+        broker.send(&me, request).unwrap().await.unwrap();
+    }
+    assert_eq!(broker.put_far_aside().await.unwrap(), 3);
+    broker.close().unwrap();
+    let file = fs::read_dir(dir.join("timer")).unwrap().next().unwrap().unwrap().path();
+    let mut bytes = fs::read(&file).unwrap();
+    let at = bytes.windows(10).position(|part| part == b"the body 1").unwrap();
+    bytes[if record { at } else { 70 }] ^= 1;
+    fs::write(&file, bytes).unwrap();
+    (file, due)
+}
+
+#[tokio::test]
+async fn damage_of_delayed_messages_is_told_by_topic_and_due_time() {
+    for record in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, due) = waiting(dir.path(), record).await;
+        let (text, outcome) = run(doctor, dir.path());
+        assert!(matches!(outcome, Err(Failure::Damaged(_))), "{text}");
+        assert!(text.contains(&format!("DAMAGED: {} at byte ", file.display())), "{text}");
+        if record {
+            let lost = format!("lost: 1 delayed messages, topic later, queue 0, due from {due} to {due}");
+            assert!(text.contains(&lost), "{text}");
+        } else {
+            assert!(
+                text.contains("lost: 3 delayed messages, of topics that are not known any more"),
+                "{text}"
+            );
+        }
+        let (text, outcome) = run(mend, dir.path());
+        outcome.unwrap();
+        assert!(text.contains("kept aside: ") && text.contains("repaired"), "{text}");
+        run(doctor, dir.path()).1.unwrap();
+        open(dir.path()).close().unwrap();
+    }
+}
+
 #[test]
 fn a_folder_without_data_is_said_to_be_none() {
     let dir = tempfile::tempdir().unwrap();

@@ -155,6 +155,8 @@ fn everything_else_goes_on(client: &mut Client, leased: &serde_json::Value) {
     }
     let (status, answer) = client.call("POST", "/v1/groups/g/receive?topic=busy&max=5&lease=5m", "");
     assert_eq!((status, answer["messages"].as_array().unwrap().len()), (200, 5), "{answer}");
+    let (status, answer) = client.call("PUT", "/v1/topics/new", "{}");
+    assert!(status < 300 || (status, answer["code"].as_str()) == (503, Some("storage-full")), "{answer}");
     let (status, answer) = client.call("DELETE", "/v1/topics/gone", "");
     assert!(status < 300, "{status} {answer}");
     assert_eq!(client.call("GET", "/v1/topics/gone", "").0, 404);

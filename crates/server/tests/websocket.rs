@@ -350,7 +350,7 @@ async fn what_a_client_does_wrong_closes_its_own_connection_with_a_code() {
 #[tokio::test]
 async fn a_stranger_gets_little_room_and_little_time() {
     let mut config = free_ports();
-    config.stomp.login_timeout = "300ms".parse().unwrap();
+    config.stomp.login_timeout = "2s".parse().unwrap();
     let server = start(config).await;
     let mut large = Client::open(&server).await;
     let frame = masked(TEXT, format!("CONNECT\nx:{}", "y".repeat(100_000)).as_bytes());
@@ -419,7 +419,7 @@ async fn who_logs_in_is_told_by_connect_alone_and_a_revoked_user_is_cut_off() {
     client.lives().await;
     write("second-password");
     server.reload().await;
-    let told = timeout(Duration::from_secs(2), client.expect("ERROR\nmessage:Access refused\n")).await;
+    let told = timeout(DEADLINE, client.expect("ERROR\nmessage:Access refused\n")).await;
     told.expect("the connection outlives its password");
     assert_eq!(client.closes().await, 1008);
     server.shutdown().await.unwrap();

@@ -53,7 +53,9 @@ impl Config {
         if self.auth.mode != Mode::Open {
             return Vec::new();
         }
-        let exposed = self.listen.named().into_iter().filter(|(_, at)| !at.is_loopback());
+        // Where there are only numbers, nobody can read or write anything.
+        let exposed =
+            self.listen.named().into_iter().filter(|(name, at)| !at.is_loopback() && *name != "metrics");
         exposed.map(|(name, _)| name).collect()
     }
 }

@@ -82,6 +82,8 @@ pub struct Listen {
     pub http: ListenAddr,
     pub stomp: ListenAddr,
     pub kafka: ListenAddr,
+    /// Metrics and health over HTTP, and nothing else.
+    pub metrics: ListenAddr,
     /// One port that detects all of them.
     pub all: ListenAddr,
 }
@@ -94,6 +96,7 @@ impl Default for Listen {
             http: ListenAddr::loopback(8080),
             stomp: ListenAddr::loopback(61_613),
             kafka: ListenAddr::loopback(9092),
+            metrics: ListenAddr::Off,
             all: ListenAddr::Off,
         }
     }
@@ -101,13 +104,14 @@ impl Default for Listen {
 
 impl Listen {
     /// Every listener with its name.
-    pub fn named(&self) -> [(&'static str, &ListenAddr); 6] {
+    pub fn named(&self) -> [(&'static str, &ListenAddr); 7] {
         [
             ("namesrv", &self.namesrv),
             ("remoting", &self.remoting),
             ("http", &self.http),
             ("stomp", &self.stomp),
             ("kafka", &self.kafka),
+            ("metrics", &self.metrics),
             ("all", &self.all),
         ]
     }

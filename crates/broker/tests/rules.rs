@@ -359,6 +359,7 @@ async fn a_message_sent_back_returns_through_the_retry_topic_until_its_attempts_
     h.broker.send_back(&h.me, &group("g"), pulled.messages[0].locator, None, Some(1)).await.unwrap();
     let dead = pull(&h, &group("g").dead_letter_topic(), 0).await;
     assert_eq!(dead.messages.len(), 1);
+    assert_eq!(dead.messages[0].message.attempt, 2, "both deliveries failed");
     assert_eq!(dead.messages[0].message.origin.as_ref().unwrap().locator, sent.locator);
 }
 

@@ -15,7 +15,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use bytestring::ByteString;
 use sluice_model::{
-    Headers, HeadersBuilder, Keys, Message, MessageType, Millis, Protocol, Provenance, StoredMessage,
+    Headers, HeadersBuilder, Keys, Message, MessageType, Millis, Origin, Protocol, Provenance, StoredMessage,
     well_known,
 };
 use sluice_namesrv::BrokerIdentity;
@@ -25,6 +25,9 @@ use std::time::Duration;
 
 /// Added to the name of a header whose value is no text.
 const BASE64_SUFFIX: &str = ".base64";
+
+/// In an origin whose record nobody knows; there is no message at the beginning of the log.
+pub(crate) const UNKNOWN_LOCATOR: u64 = 0;
 
 /// What a send request says of one message.
 #[derive(Debug)]
@@ -147,6 +150,7 @@ impl Reading {
             name::WAIT if value == "true" => {}
             name::CLUSTER | name::MSG_REGION | name::TRACE_ON | name::MIN_OFFSET | name::MAX_OFFSET => {}
             name::POP_CK | name::RECONSUME_TIME | name::MAX_RECONSUME_TIMES => {}
+            name::REAL_TOPIC | name::REAL_QID => {}
             name::INNER_NUM => return Err(Failure::illegal("inner batches are not offered by this broker")),
             name::CORRELATION_ID => self.header(well_known::CORRELATION_ID, value)?,
             other => self.header(other, value)?,
@@ -234,8 +238,12 @@ pub(crate) fn add_properties(
         list.push(name::TRAN_MSG, "true");
     }
     if let Some(origin) = &message.origin {
-        list.push(name::RETRY_TOPIC, origin.position.topic.as_str());
-        list.push(name::ORIGIN_MESSAGE_ID, &offset_id(host, origin.locator));
+        push_origin(&mut list, origin, message, host);
+    }
+    // On stock brokers a retry waits elsewhere; this is where it went then.
+    if stored.topic.retry_group().is_some() {
+        list.push(name::REAL_TOPIC, stored.topic.as_str());
+        list.push(name::REAL_QID, &stored.queue.0.to_string());
     }
     if let Some(tag) = &message.tag {
         list.push(name::TAGS, tag);
@@ -251,6 +259,18 @@ pub(crate) fn add_properties(
     }
     push_headers(&mut list, &message.headers);
     list
+}
+
+/// Where a message that failed first stood. A consumer that sends it on by itself, as those in order do with what they give
+/// up, names it by its unique key, and says how often it failed.
+fn push_origin(list: &mut PropertyList, origin: &Origin, message: &Message, host: SocketAddr) {
+    list.push(name::RETRY_TOPIC, origin.position.topic.as_str());
+    if origin.locator == UNKNOWN_LOCATOR {
+        list.push(name::ORIGIN_MESSAGE_ID, &message.id);
+        list.push(name::RECONSUME_TIME, &message.attempt.to_string());
+    } else {
+        list.push(name::ORIGIN_MESSAGE_ID, &offset_id(host, origin.locator));
+    }
 }
 
 fn push_headers(list: &mut PropertyList, headers: &Headers) {
@@ -288,6 +308,8 @@ fn is_reserved(name: &str) -> bool {
         name::CHECK_IMMUNITY_TIME,
         name::RETRY_TOPIC,
         name::ORIGIN_MESSAGE_ID,
+        name::REAL_TOPIC,
+        name::REAL_QID,
         name::RECONSUME_TIME,
         name::MAX_RECONSUME_TIMES,
         name::CLUSTER,

@@ -4,18 +4,29 @@
 //! and 29 make it give up, 22 makes a consumer start afresh; so the choice below is about reactions, not about names.
 
 use crate::codes::response::*;
+use sluice_auth::OverQuota;
 use sluice_model::{Error, ErrorKind};
+use std::error::Error as _;
+use std::time::Duration;
+
+/// How long a refusal for want of room is kept back: as long as stock brokers let a request wait before they refuse it.
+const HOLD: Duration = Duration::from_millis(200);
+/// The longest that any is. Producers try three times within their 3 s, and must learn why in the end.
+const MAX_HOLD: Duration = Duration::from_millis(500);
 
 /// A request that failed: its response code and the words that go with it.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) code: i32,
     pub(crate) text: String,
+    /// How long the answer to a send is kept back. Stock producers try again as soon as they are refused, and a few times
+    /// only: so they are told when another try is worth it.
+    pub(crate) hold: Duration,
 }
 
 impl Failure {
     pub(crate) fn new(code: i32, text: impl Into<String>) -> Self {
-        Self { code, text: text.into() }
+        Self { code, text: text.into(), hold: Duration::ZERO }
     }
 
     /// A field is missing, unreadable or out of range.
@@ -41,8 +52,16 @@ impl From<Error> for Failure {
             }
             _ => error.message().to_owned(),
         };
-        Self::new(code_of(error.kind()), text)
+        Self { hold: hold_of(&error), ..Self::new(code_of(error.kind()), text) }
     }
+}
+
+fn hold_of(error: &Error) -> Duration {
+    if error.kind() != ErrorKind::Throttled {
+        return Duration::ZERO;
+    }
+    let over = error.source().and_then(|source| source.downcast_ref::<OverQuota>());
+    over.map_or(HOLD, |over| Duration::from_millis(over.retry_after)).min(MAX_HOLD)
 }
 
 pub(crate) fn code_of(kind: ErrorKind) -> i32 {
@@ -75,5 +94,17 @@ mod tests {
         assert_eq!(failure.code, SYSTEM_BUSY);
         let words = "[REJECTREQUEST]system busy, start flow control for a while: too much waits";
         assert_eq!(failure.text, words);
+        assert_eq!(failure.hold, HOLD);
+    }
+
+    #[test]
+    fn only_flow_control_is_told_late_and_a_quota_when_it_lets_something_through_again() {
+        let held = |retry_after| {
+            let over = OverQuota { limit: sluice_auth::Limit::Messages(1), retry_after };
+            Failure::from(Error::new(ErrorKind::Throttled, "over quota").with_source(over)).hold
+        };
+        assert_eq!(held(50), Duration::from_millis(50));
+        assert_eq!(held(90_000), MAX_HOLD);
+        assert_eq!(Failure::from(Error::new(ErrorKind::StorageFull, "full")).hold, Duration::ZERO);
     }
 }

@@ -31,6 +31,8 @@ pub(crate) mod name {
     pub(crate) const TRACE_ON: &str = "TRACE_ON";
     pub(crate) const RETRY_TOPIC: &str = "RETRY_TOPIC";
     pub(crate) const ORIGIN_MESSAGE_ID: &str = "ORIGIN_MESSAGE_ID";
+    pub(crate) const REAL_TOPIC: &str = "REAL_TOPIC";
+    pub(crate) const REAL_QID: &str = "REAL_QID";
     pub(crate) const RECONSUME_TIME: &str = "RECONSUME_TIME";
     pub(crate) const MAX_RECONSUME_TIMES: &str = "MAX_RECONSUME_TIMES";
     pub(crate) const MIN_OFFSET: &str = "MIN_OFFSET";

@@ -84,7 +84,8 @@ impl Inner {
         // The attempts before this one are in the message; this one failed too.
         let attempt = message.message.attempt + 1;
         if message.message.attempt >= max_attempts.unwrap_or(self.max_attempts(&group)) {
-            let (queue, copies) = self.dead_letters(&mut core, &group, &[(message, 0)])?;
+            // The delivery that failed last counts too.
+            let (queue, copies) = self.dead_letters(&mut core, &group, &[(message, 1)])?;
             if copies.is_empty() {
                 return Ok(None); // a group without dead letters lets it go
             }

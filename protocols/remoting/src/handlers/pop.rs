@@ -235,7 +235,16 @@ fn receipt(call: &Call) -> Result<ReceiptHandle> {
         offset: call.number("offset")?,
         group,
     };
+    may_name_places(call, &delivery.topic)?;
     call.node.popped.find(&delivery).ok_or_else(unknown)
+}
+
+/// Whoever brings a receipt was given the delivery. A place can be guessed, so only those who may see the topic name one.
+fn may_name_places(call: &Call, topic: &TopicName) -> Result<()> {
+    match call.node.broker.topic(&call.session, topic) {
+        Err(error) if error.kind() != ErrorKind::TopicNotFound => Err(error.into()),
+        _ => Ok(()),
+    }
 }
 
 /// For a retry clients say the name that a stock broker's retry topic has, which ends with the topic's own.
@@ -278,6 +287,7 @@ pub(super) async fn ack_many(call: Call) -> Result<Response> {
     for ack in acks.acks {
         let bits = STANDARD.decode(&ack.b).map_err(|_| Failure::invalid("b is not base64"))?;
         let (group, topic) = (GroupName::new(ack.c)?, TopicName::new(ack.t)?);
+        may_name_places(&call, &topic)?;
         looked_at += bits.len() * 8;
         if looked_at > MAX_ACKS {
             return Err(Failure::invalid(format!("at most {MAX_ACKS} places in one request")));

@@ -6,7 +6,7 @@
 use super::{Answer, Call, Result, recall, transactions};
 use crate::codec::Ext;
 use crate::codes::{request, response};
-use crate::convert::{Arrival, Asides, RetryMarks, check_delay, provenance, to_message};
+use crate::convert::{Arrival, Asides, RetryMarks, UNKNOWN_LOCATOR, check_delay, provenance, to_message};
 use crate::errors::Failure;
 use crate::ids::{offset_id, parse_offset_id};
 use crate::node::Node;
@@ -37,7 +37,7 @@ const STOCK_RETRIES: i64 = 16;
 pub(super) fn handle(call: Call) -> Answer {
     let send = match Send::read(&call).and_then(|send| send.check().map(|()| send)) {
         Ok(send) => send,
-        Err(failure) => return Answer::Ready(marked(&call.node, failure.into())),
+        Err(failure) => return refuse(&call, failure),
     };
     if let Some(group) = send.topic.retry_group() {
         return Answer::Later(Box::pin(async move {
@@ -47,7 +47,7 @@ pub(super) fn handle(call: Call) -> Answer {
     }
     let (promise, due) = match start(&call, &send) {
         Ok(started) => started,
-        Err(failure) => return Answer::Ready(marked(&call.node, failure.into())),
+        Err(failure) => return refuse(&call, failure),
     };
     // The request is in the log: what it was read into is free again before the answer.
     let (node, host) = (Arc::clone(&call.node), call.link.here.host);
@@ -58,6 +58,23 @@ pub(super) fn handle(call: Call) -> Answer {
             Err(error) => Failure::from(error).into(),
         };
         marked(&node, response)
+    }))
+}
+
+/// The answer to a send that is refused, at the time when the client shall have it.
+fn refuse(call: &Call, failure: Failure) -> Answer {
+    let hold = failure.hold;
+    let response = marked(&call.node, failure.into());
+    if hold.is_zero() {
+        return Answer::Ready(response);
+    }
+    let link = Arc::clone(&call.link);
+    Answer::Later(Box::pin(async move {
+        tokio::select! {
+            () = tokio::time::sleep(hold) => {}
+            () = link.closing() => {}
+        }
+        response
     }))
 }
 
@@ -283,18 +300,22 @@ async fn retry(call: &Call, send: Send, group: GroupName) -> Result<Response> {
     Ok(stored(call.link.here.host, &promise.await?))
 }
 
-/// Where the message first stood, as far as the sender can say.
+/// Where the message first stood, as far as the sender can say. Clients name it by the offset id that they were shown, or
+/// else by the unique key, which looks the same and leads nowhere.
 async fn origin(call: &Call, marks: &RetryMarks) -> Option<Origin> {
-    let locator = marks.offset_id.as_ref().and_then(|id| parse_offset_id(id)).map(|(_, locator)| locator);
-    if let Some(locator) = locator
+    let topic = marks.topic.clone().and_then(|topic| TopicName::new(topic).ok());
+    let named = marks.offset_id.as_ref().and_then(|id| parse_offset_id(id));
+    if let Some((_, locator)) = named
         && let Ok(first) = call.node.broker.message_at(&call.session, locator).await
     {
         let position = Position { topic: first.topic, queue: first.queue, offset: first.offset };
-        return Some(first.message.origin.map_or(Origin { position, locator }, |origin| *origin));
+        let origin = first.message.origin.map_or(Origin { position, locator }, |origin| *origin);
+        if topic.as_ref().is_none_or(|topic| *topic == origin.position.topic) {
+            return Some(origin);
+        }
     }
-    let topic = TopicName::new(marks.topic.clone()?).ok()?;
-    let position = Position { topic, queue: QueueId(0), offset: Offset::default() };
-    Some(Origin { position, locator: locator.unwrap_or_default() })
+    let position = Position { topic: topic?, queue: QueueId(0), offset: Offset::default() };
+    Some(Origin { position, locator: UNKNOWN_LOCATOR })
 }
 
 fn stored(host: SocketAddr, sent: &[Sent]) -> Response {

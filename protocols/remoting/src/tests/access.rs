@@ -2,16 +2,20 @@
 
 use super::*;
 use serde_json::{Value as Json, json};
-use sluice_auth::{AccessKey, Auth, Command, Policy, Secret, UserSpec};
-use sluice_model::SystemClock;
+use sluice_auth::{AccessKey, Auth, Command, Policy, Quota, Secret, UserSpec};
+use sluice_model::{Clock, SystemClock};
 use sluice_store::MemoryLog;
 
 /// A broker with an administrator, `root`, whose requests [`Peer::ask`] carries.
 async fn administered() -> Peer {
-    let clock = Arc::new(SystemClock);
+    administered_at(Arc::new(SystemClock), None).await
+}
+
+/// The same by this clock, and with a quota for the administrator.
+async fn administered_at(clock: Arc<dyn Clock>, quota: Option<Quota>) -> Peer {
     let auth = Arc::new(Auth::acl(Default::default(), clock.clone()).unwrap());
     let broker = Broker::open(Arc::new(MemoryLog::new()), auth, clock, Default::default()).unwrap();
-    let root = UserSpec { superuser: Some(true), secret: Some("s".into()), ..UserSpec::named("root") };
+    let root = UserSpec { superuser: Some(true), secret: Some("s".into()), quota, ..UserSpec::named("root") };
     broker.change_access_as_operator(Command::PutUser(root)).await.unwrap();
     Peer::with(broker, Config::default()).logged_in_as("root", "s")
 }
@@ -196,4 +200,51 @@ async fn acl_1_is_pointed_at_acl_2() {
             got.remark()
         );
     }
+}
+
+/// A stock producer tries again as soon as it is refused, so it is told when its quota lets something through again.
+#[tokio::test(start_paused = true)]
+async fn a_send_over_the_quota_is_refused_when_another_try_is_worth_it() {
+    let clock = Arc::new(ManualClock::new(1_000_000));
+    let quota = Quota { messages_per_second: Some(10), ..Quota::default() };
+    let peer = administered_at(clock.clone(), Some(quota)).await;
+    for _ in 0..10 {
+        assert_eq!(peer.send("T", "0", &[], b"x").await.code(), 0);
+    }
+    clock.advance(1);
+    assert_eq!(peer.send("T", "0", &[], b"x").await.code(), 0);
+    let start = tokio::time::Instant::now();
+    let busy = peer.send("T", "0", &[], b"x").await;
+    assert_eq!(busy.code(), 2);
+    assert!(busy.remark().starts_with("[REJECTREQUEST]system busy, start flow control"), "{}", busy.remark());
+    assert_eq!(start.elapsed().as_millis(), 100);
+    clock.advance(100);
+    assert_eq!(peer.send("T", "0", &[], b"x").await.code(), 0);
+    assert_eq!(start.elapsed().as_millis(), 100);
+    // When the connection ends, nobody waits.
+    let (busy, ()) = tokio::join!(peer.send("T", "0", &[], b"x"), async { peer.link.end(&peer.node) });
+    assert_eq!((busy.code(), start.elapsed().as_millis()), (2, 100));
+}
+
+/// A receipt is known to who was given the message; a place can be guessed.
+#[tokio::test]
+async fn a_place_in_a_topic_that_one_may_not_see_settles_nothing() {
+    let root = administered().await;
+    let bob = json!({"username": "bob", "password": "b", "userType": "Normal"});
+    assert_eq!(root.user(3001, "bob", bob).await.0, 0);
+    assert_eq!(root.acl(3006, "User:bob", &[("Group:*", &["Sub"], "Allow")]).await.0, 0);
+    assert_eq!(root.send("T", "0", &[], b"a").await.code(), 0);
+    let pop = [("consumerGroup", "CG"), ("topic", "T"), ("queueId", "-1"), ("maxMsgNums", "1")];
+    let pop = [&pop[..], &[("invisibleTime", "60000"), ("pollTime", "0"), ("initMode", "0")]].concat();
+    assert_eq!(root.ask(200_050, &pop, "").await.records().len(), 1);
+
+    let bob = root.another().logged_in_as("bob", "b");
+    let acks = r#"{"acks":[{"b":"AQ==","c":"CG","q":0,"r":"0","so":0,"t":"T"}]}"#;
+    assert_eq!(bob.ask(200_151, &[], acks).await.code(), 16);
+    let place = [("consumerGroup", "CG"), ("topic", "T"), ("queueId", "0"), ("offset", "0")];
+    let place =
+        [&place[..], &[("extraInfo", "0 1 60000 0 0 sluice 0 0"), ("invisibleTime", "60000")]].concat();
+    assert_eq!(bob.ask(200_051, &place, "").await.code(), 16);
+    assert_eq!(bob.ask(200_053, &place, "").await.code(), 16);
+    assert_eq!(root.ask(200_053, &place, "").await.code(), 0, "it is leased still");
 }

@@ -264,7 +264,7 @@ async fn what_failed_too_often_rests_with_the_dead_letters() {
     assert_eq!((dead.topic.as_str(), &dead.body[..]), ("%DLQ%CG", &b"poison"[..]));
     assert_eq!((dead.property("RETRY_TOPIC"), dead.property("UNIQ_KEY")), ("T", "U"));
     assert_eq!(dead.property("ORIGIN_MESSAGE_ID"), format!("7F00000100002A9F{:016X}", first.locator));
-    assert_eq!(dead.property("TAGS"), "t");
+    assert_eq!((dead.property("TAGS"), dead.attempt), ("t", 1));
 
     let missing = [("group", "CG"), ("offset", "99999999"), ("delayLevel", "0")];
     let answer = peer.ask(36, &missing, "").await;
@@ -302,7 +302,7 @@ async fn sixteen_retries_come_at_their_steps_and_then_there_is_a_dead_letter() {
     }
     clock.advance(24 * 3_600_000);
     assert_eq!(arrived().await, 16);
-    assert_eq!(peer.pull("R", "%DLQ%CG", "0", "0", "4").await.records()[0].attempt, 16);
+    assert_eq!(peer.pull("R", "%DLQ%CG", "0", "0", "4").await.records()[0].attempt, 17);
 }
 
 /// A send to the group's retry topic, as a consumer does it that could not send back.
@@ -343,6 +343,7 @@ async fn a_consumer_may_send_to_its_retry_topic_itself() {
         (2, "T", &id[..])
     );
     assert_eq!(got.property("colour"), "red");
+    assert_eq!((got.property("REAL_TOPIC"), got.property("REAL_QID")), ("%RETRY%CG", "0"));
 
     assert_eq!(send_to_retry(&peer, &id, "4", "3").await.code(), 0);
     let dead = &peer.pull("R", "%DLQ%CG", "0", "0", "4").await.records()[0];
@@ -351,8 +352,13 @@ async fn a_consumer_may_send_to_its_retry_topic_itself() {
     // A group that holds queue locks consumes in order: what it sends, it has given up.
     let lock = r#"{"clientId":"c1","consumerGroup":"CG","mqSet":[{"queueId":0,"topic":"T"}]}"#;
     peer.ask(41, &[], lock).await;
-    assert_eq!(send_to_retry(&peer, "nonsense", "1", "3").await.code(), 0);
-    assert_eq!(peer.pull("R", "%DLQ%CG", "0", "1", "4").await.records()[0].property("RETRY_TOPIC"), "T");
+    // It names the original by the unique key that it shows, which may look like a place in the log.
+    for (at, key) in ["nonsense", "7F0000010001630EFB9A6D7F6C5B0000"].into_iter().enumerate() {
+        assert_eq!(send_to_retry(&peer, key, "1", "3").await.code(), 0);
+        let dead = &peer.pull("R", "%DLQ%CG", "0", &(at + 1).to_string(), "4").await.records()[0];
+        let shown = ["RETRY_TOPIC", "ORIGIN_MESSAGE_ID", "RECONSUME_TIME"].map(|name| dead.property(name));
+        assert_eq!(shown, ["T", "U", "1"]);
+    }
 }
 
 #[tokio::test]

@@ -128,10 +128,11 @@ impl Writer<'_> {
             TraceStep::Retried { attempts: attempts @ 1.., .. } if !is_due_retry(before, event) => {
                 Some((self.consumed(event, record, attempts - 1, Some((event.at, End::Failed))), None))
             }
-            TraceStep::DeadLettered { .. } if !self.leases(event) => Some((
-                self.consumed(event, record, record.message.attempt, Some((event.at, End::Failed))),
-                None,
-            )),
+            TraceStep::DeadLettered { .. } if !self.leases(event) => {
+                // The try that ended so is counted in the dead letter.
+                let before = record.message.attempt.saturating_sub(1);
+                Some((self.consumed(event, record, before, Some((event.at, End::Failed))), None))
+            }
             _ => None,
         }
     }

@@ -37,7 +37,9 @@ func retryThenDeadLetter(l *lab) {
 	check(pause >= 10*time.Second, "the retry came after %v, before its 10 s", pause)
 	// Not with the client's next round of looking for queues, which comes after 20 s.
 	check(pause < 20*time.Second, "the retry came after %v, long after its 10 s", pause)
+	equal("%RETRY%"+l.group(), tries[1].GetProperty("REAL_TOPIC"), "topic of the retry")
 	dead := l.deadLetter()
+	equal(int32(2), dead.ReconsumeTimes, "how often the dead letter failed")
 	equal(l.topic(), dead.GetProperty(primitive.PropertyRetryTopic), "topic that the dead letter came from")
 	equal(sent.OffsetMsgID, dead.GetProperty(primitive.PropertyOriginMessageId), "id of the original")
 	equal("body of poison", string(dead.Body), "body of the dead letter")
@@ -60,7 +62,9 @@ func deadLetterAtOnce(l *lab) {
 	in := &inbox{}
 	l.consume(l.topic(), all, in.failing(-1))
 	in.await(1, soon)
-	equal("poison", l.deadLetter().GetKeys(), "keys of the dead letter")
+	dead := l.deadLetter()
+	equal("poison", dead.GetKeys(), "keys of the dead letter")
+	equal(int32(1), dead.ReconsumeTimes, "how often the dead letter failed")
 	equal(1, len(in.all()), "tries")
 }
 
@@ -76,7 +80,11 @@ func orderlyDeadLetter(l *lab) {
 		return consumer.ConsumeSuccess, nil
 	}, consumer.WithConsumerOrder(true), consumer.WithMaxReconsumeTimes(2),
 		consumer.WithSuspendCurrentQueueTimeMillis(100*time.Millisecond))
-	equal("poison", l.deadLetter().GetKeys(), "keys of the dead letter")
+	dead := l.deadLetter()
+	equal("poison", dead.GetKeys(), "keys of the dead letter")
+	equal(l.topic(), dead.GetProperty(primitive.PropertyRetryTopic), "topic that the dead letter came from")
+	// The client sends back what stands in the queue, whose count knows nothing of the tries in place.
+	equal(int32(1), dead.ReconsumeTimes, "how often the dead letter failed")
 	until(soon, "the message behind it", func() bool {
 		return strings.Contains(strings.Join(in.keys(), " "), "fine")
 	})

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Stops, kills and starts a broker under a Java producer and consumer that stay connected.
 # Ends with 0 if their consumer, and then a new group, got every acknowledged message; and if the same holds for what waits
-# over such a time: transaction-restart.sh, time.sh.
+# over such a time: transaction-restart.sh, time.sh; and flow-control.sh, which needs brokers of its own too.
 #   SLUICE_BIN (default: target/release/sluice, else target/debug/sluice), CLIENT_VERSION, ROUNDS (4)
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -40,7 +40,7 @@ grep -q SEND_OK <<<"$vip" || { echo "FAIL with vipChannelEnabled: $vip" >&2; exi
 stop TERM
 echo "ok restart"
 
-for other in transaction-restart time; do
+for other in transaction-restart time flow-control; do
   env -u NAMESRV_ADDR -u SLUICE_DATA_DIR -u SLUICE_LISTEN__NAMESRV -u SLUICE_LISTEN__REMOTING \
     ${named:+"SLUICE_BIN=$named"} "$here/$other.sh"
 done

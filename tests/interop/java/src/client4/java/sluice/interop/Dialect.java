@@ -23,8 +23,17 @@ final class Dialect {
         MessageAccessor.putProperty(message, "TIMER_DELAY_MS", Long.toString(millis));
     }
 
+    static void deliverAfterSeconds(Message message, long seconds) {
+        MessageAccessor.putProperty(message, "TIMER_DELAY_SEC", Long.toString(seconds));
+    }
+
     static void deliverAt(Message message, long epochMillis) {
         MessageAccessor.putProperty(message, "TIMER_DELIVER_MS", Long.toString(epochMillis));
+    }
+
+    /** It tries again at other codes by itself, and at this one when it is told to. */
+    static void retryWhenBusy(DefaultMQProducer producer) {
+        producer.addRetryResponseCode(2);
     }
 
     static String recall(DefaultMQProducer producer, String topic, SendResult sent) {

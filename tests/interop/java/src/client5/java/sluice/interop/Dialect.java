@@ -25,9 +25,16 @@ final class Dialect {
         message.setDelayTimeMs(millis);
     }
 
+    static void deliverAfterSeconds(Message message, long seconds) {
+        message.setDelayTimeSec(seconds);
+    }
+
     static void deliverAt(Message message, long epochMillis) {
         message.setDeliverTimeMs(epochMillis);
     }
+
+    /** This client does so by itself. */
+    static void retryWhenBusy(DefaultMQProducer producer) {}
 
     /** Takes a delayed message back; gives its id. */
     static String recall(DefaultMQProducer producer, String topic, SendResult sent) throws Exception {

@@ -3,6 +3,7 @@ package sluice.interop;
 import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.UUID;
+import java.util.function.Consumer;
 import org.apache.rocketmq.acl.common.AclClientRPCHook;
 import org.apache.rocketmq.acl.common.SessionCredentials;
 import org.apache.rocketmq.client.ClientConfig;
@@ -16,6 +17,7 @@ import org.apache.rocketmq.client.producer.TransactionListener;
 import org.apache.rocketmq.client.producer.TransactionMQProducer;
 import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
 import org.apache.rocketmq.remoting.RPCHook;
+import org.apache.rocketmq.remoting.protocol.RemotingCommand;
 
 /**
  * Makes stock clients of one broker and shuts them down again, newest first.
@@ -38,11 +40,18 @@ final class Clients implements AutoCloseable {
 
     private final String nameServer;
     private final Settings.Credentials credentials;
+    private final Consumer<RemotingCommand> answers;
     private final Deque<Runnable> open = new ArrayDeque<>();
 
     Clients(String nameServer, Settings.Credentials credentials) {
+        this(nameServer, credentials, answer -> {});
+    }
+
+    /** Clients whose every answer is shown to {@code answers} before they act on it. */
+    Clients(String nameServer, Settings.Credentials credentials, Consumer<RemotingCommand> answers) {
         this.nameServer = nameServer;
         this.credentials = credentials;
+        this.answers = answers;
     }
 
     /** A producer, not started yet; it is shut down with the others. */
@@ -123,9 +132,24 @@ final class Clients implements AutoCloseable {
         config.setHeartbeatBrokerInterval(HEARTBEAT_MS);
     }
 
-    private RPCHook hook() {
-        return credentials == null
+    RPCHook hook() {
+        RPCHook signing = credentials == null
                 ? null
                 : new AclClientRPCHook(new SessionCredentials(credentials.key(), credentials.secret()));
+        return new RPCHook() {
+            @Override
+            public void doBeforeRequest(String address, RemotingCommand request) {
+                if (signing != null) {
+                    signing.doBeforeRequest(address, request);
+                }
+            }
+
+            @Override
+            public void doAfterResponse(String address, RemotingCommand request, RemotingCommand response) {
+                if (response != null) {
+                    answers.accept(response);
+                }
+            }
+        };
     }
 }

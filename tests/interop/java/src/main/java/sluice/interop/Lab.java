@@ -23,7 +23,7 @@ import org.apache.rocketmq.common.message.MessageQueue;
  */
 final class Lab implements AutoCloseable {
     /** Long enough for a busy machine; no scenario needs a tenth of it on a quiet one. */
-    static final Duration SOON = Duration.ofSeconds(20);
+    static final Duration SOON = Duration.ofSeconds(30);
 
     private static final String RUN = Long.toString(System.currentTimeMillis(), 36);
     private static final AtomicInteger NEXT = new AtomicInteger();

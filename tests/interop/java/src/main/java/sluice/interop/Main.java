@@ -16,6 +16,7 @@ public final class Main {
                    prepare --topic T --group P --keys K [--check COMMIT_MESSAGE]   prepares, and says so when checked
                    serve                  JSON commands on standard input, JSON answers on standard output
                    produce-until --topic T --group G --stop FILE --acked FILE [--ready FILE] [--pause-ms N]
+                   flow-control --topic T [--count N] [--threads N] [--tries N] [--body BYTES] [--quota MESSAGES_A_SECOND]
                    load --topic T [--threads N] [--body BYTES] [--rate N] [--warm-up-ms N] [--measured-ms N]
                    verify --topic T --group G --acked FILE [--timeout SECONDS]
             """;
@@ -35,6 +36,7 @@ public final class Main {
             case "hold" -> OneShot.hold(settings, Options.of(rest));
             case "serve" -> new Serve(settings).run(System.in, System.out);
             case "produce-until" -> Restart.produceUntil(settings, Options.of(rest));
+            case "flow-control" -> FlowControl.run(settings, Options.of(rest));
             case "load" -> Load.run(settings, Options.of(rest));
             case "verify" -> Restart.verify(settings, Options.of(rest));
             default -> {
@@ -52,6 +54,7 @@ public final class Main {
                         OffsetScenarios.all(),
                         RebalanceScenarios.all(),
                         PopScenarios.all(),
+                        PopApiScenarios.all(),
                         DelayScenarios.all(),
                         SendScenarios.all(),
                         ConsumeScenarios.all(),

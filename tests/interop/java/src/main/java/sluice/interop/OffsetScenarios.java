@@ -6,7 +6,10 @@ import java.time.Duration;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
+import org.apache.rocketmq.client.consumer.DefaultMQPullConsumer;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
+import org.apache.rocketmq.client.consumer.PullResult;
+import org.apache.rocketmq.client.consumer.PullStatus;
 import org.apache.rocketmq.client.consumer.store.OffsetStore;
 import org.apache.rocketmq.client.consumer.store.ReadOffsetType;
 import org.apache.rocketmq.client.consumer.store.RemoteBrokerOffsetStore;
@@ -23,7 +26,8 @@ final class OffsetScenarios {
                 Scenario.of("offsets-kept-over-restart", OffsetScenarios::keptOverRestart).within(Duration.ofSeconds(80)),
                 Scenario.of("from-first-offset", OffsetScenarios::fromFirst),
                 Scenario.of("from-last-offset", OffsetScenarios::fromLast),
-                Scenario.of("offset-queries", OffsetScenarios::queries));
+                Scenario.of("offset-queries", OffsetScenarios::queries),
+                Scenario.of("offset-corrected", OffsetScenarios::corrected));
     }
 
     private static void keptOverRestart(Lab lab) throws Exception {
@@ -122,5 +126,24 @@ final class OffsetScenarios {
         Check.equal(0L, lab.producer().searchOffset(queue, between - 3_600_000), "offset by a time long past");
         long stored = lab.producer().earliestMsgStoreTime(queue);
         Check.that(Math.abs(between - stored) < 60_000, "store time %d of the first message is not of now", stored);
+    }
+
+    /** Who asks behind the end of a queue is told where that is. */
+    @SuppressWarnings("deprecation")
+    private static void corrected(Lab lab) throws Exception {
+        String topic = lab.topic();
+        lab.send(Lab.message(topic, "first"));
+        MessageQueue queue = lab.queue(topic, 0);
+        long end = lab.send(topic, "last", 0).getQueueOffset() + 1;
+        Check.until(SOON, "the message below the highest offset", () -> lab.producer().maxOffset(queue) == end);
+        DefaultMQPullConsumer consumer = lab.clients.newPullConsumer(lab.group());
+        consumer.start();
+        PullResult beyond = consumer.pull(queue, "*", end + 1_000, 32);
+        Check.equal(PullStatus.OFFSET_ILLEGAL, beyond.getPullStatus(), "a pull behind the end");
+        Check.equal(end, beyond.getNextBeginOffset(), "where to go on");
+        PullResult last = consumer.pull(queue, "*", end - 1, 32);
+        Check.equal(PullStatus.FOUND, last.getPullStatus(), "a pull of the last message");
+        Check.equal("last", last.getMsgFoundList().get(0).getKeys(), "the last message");
+        Check.equal(PullStatus.NO_NEW_MSG, consumer.pull(queue, "*", end, 32).getPullStatus(), "a pull at the end");
     }
 }

@@ -77,6 +77,7 @@ pub fn run(part: Part) -> Result {
         clients.extend(examples()?);
     }
     begin_with(&mut clients, &LONG);
+    let clients: Vec<Step> = clients.into_iter().map(Step::repeating).collect();
 
     let is_built = std::thread::scope(|scope| {
         let built = scope.spawn(|| !builds_broker || report.run(build_broker()));
@@ -90,7 +91,7 @@ pub fn run(part: Part) -> Result {
             scope.spawn(|| report.run(compile_clients()));
         }
         if has(Part::Unit) {
-            report.run(Step::new("cargo test", unit_tests(), COMPILE));
+            report.run(Step::new("cargo test", unit_tests(), COMPILE).repeating());
         }
         built.join().unwrap_or(false)
     });
@@ -105,6 +106,7 @@ pub fn run(part: Part) -> Result {
         });
         report.run_together(clients, SIDE_BY_SIDE);
     });
+    report.run_failed_again();
     for step in alone(part) {
         report.run(step);
     }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/apache/rocketmq-client-go/v2/consumer"
@@ -85,20 +86,29 @@ func consumeTakeover(l *lab) {
 	equal(left, len(one.all()), "messages of the member that has left")
 }
 
-// consumeGoesOn: a group reads on behind what it had committed.
+// consumeGoesOn: a group reads on behind what it had committed. The client takes down how far it is after its listener
+// has returned, and one that is shut down in between says less than it has read: that member's work comes again, and so
+// the change of members is tried again. A broker that forgets what was committed fails every time.
 func consumeGoesOn(l *lab) {
 	p := l.producer()
-	first := numbered("a", 6)
-	l.send(p, l.topic(), first...)
-	in := &inbox{}
-	c := l.consume(l.topic(), all, in.listener)
-	in.exactly(first, soon)
-	must(c.Shutdown(), "shutdown")
-	second := numbered("b", 6)
-	l.send(p, l.topic(), second...)
-	again := &inbox{}
-	l.consume(l.topic(), all, again.listener)
-	again.exactly(second, soon)
+	var before []string
+	for try := 0; ; try++ {
+		keys := numbered(fmt.Sprintf("r%d-", try), 6)
+		l.send(p, l.topic(), keys...)
+		in := &inbox{}
+		c := l.consume(l.topic(), all, in.listener)
+		for _, key := range keys {
+			until(soon, key, func() bool { return slices.Contains(in.keys(), key) })
+		}
+		time.Sleep(200 * time.Millisecond)
+		must(c.Shutdown(), "shutdown")
+		got := fmt.Sprint(sorted(in.keys()))
+		if try > 0 && got == fmt.Sprint(keys) {
+			return
+		}
+		check(try < 5, "read again behind what was committed, five times; the last: %v after %v", got, before)
+		before = keys
+	}
 }
 
 func consumeBroadcast(l *lab) {

@@ -2,6 +2,9 @@
 //!
 //! A program that could not get what it needs from somewhere else ends with 75, as `sysexits.h` has it, and the report
 //! says so: that is not a test that failed.
+//!
+//! Some steps may be tried again, alone, when everything else has ended: clients of other people have timers of their
+//! own, which a busy machine can outrun. One that passes only then is told as unsteady, with what went wrong at first.
 
 use crate::shell::Result;
 use parking_lot::Mutex;
@@ -30,7 +33,8 @@ pub struct Step {
     name: String,
     limit: Duration,
     yields: bool,
-    prepare: Box<dyn FnOnce() -> Result<Prepared> + Send>,
+    repeats: bool,
+    prepare: Box<dyn Fn() -> Result<Prepared> + Send>,
 }
 
 /// A program to run, and what must live as long: a broker of its own, a temporary folder.
@@ -41,16 +45,16 @@ pub struct Prepared {
 
 impl Step {
     pub fn new(name: impl Into<String>, command: Command, limit: Duration) -> Self {
-        Self::prepared(name, limit, || Ok(Prepared { command, guard: Box::new(()) }))
+        Self::prepared(name, limit, move || Ok(Prepared { command: same(&command), guard: Box::new(()) }))
     }
 
     /// A step that needs something started first, when its turn has come.
     pub fn prepared(
         name: impl Into<String>,
         limit: Duration,
-        prepare: impl FnOnce() -> Result<Prepared> + Send + 'static,
+        prepare: impl Fn() -> Result<Prepared> + Send + 'static,
     ) -> Self {
-        Self { name: name.into(), limit, yields: false, prepare: Box::new(prepare) }
+        Self { name: name.into(), limit, yields: false, repeats: false, prepare: Box::new(prepare) }
     }
 
     /// The same at the lowest priority: it takes what processor time the others leave.
@@ -58,9 +62,30 @@ impl Step {
         Self { yields: true, ..self }
     }
 
+    /// The same, tried again by [`Report::run_failed_again`] if it fails.
+    pub fn repeating(self) -> Self {
+        Self { repeats: true, ..self }
+    }
+
     pub fn name(&self) -> &str {
         &self.name
     }
+}
+
+/// A command that does the same: one that has run cannot be run again.
+fn same(command: &Command) -> Command {
+    let mut copy = Command::new(command.get_program());
+    copy.args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => copy.env(name, value),
+            None => copy.env_remove(name),
+        };
+    }
+    if let Some(folder) = command.get_current_dir() {
+        copy.current_dir(folder);
+    }
+    copy
 }
 
 struct Outcome {
@@ -68,6 +93,18 @@ struct Outcome {
     took: Duration,
     worked: Duration,
     failure: Option<Failure>,
+    /// How it failed before it was tried again.
+    before: Option<Failure>,
+}
+
+impl Outcome {
+    fn mark(&self) -> &'static str {
+        match (&self.failure, &self.before) {
+            (Some(_), _) => "FAILED",
+            (None, Some(_)) => "UNSTEADY",
+            (None, None) => "ok",
+        }
+    }
 }
 
 struct Failure {
@@ -82,17 +119,31 @@ pub struct Report {
     logs: PathBuf,
     started: Instant,
     outcomes: Mutex<Vec<Outcome>>,
+    /// What failed and may be tried again.
+    failed: Mutex<Vec<Step>>,
 }
 
 impl Report {
     pub fn new(logs: PathBuf) -> Result<Self> {
         fs::create_dir_all(&logs)?;
-        Ok(Self { logs, started: Instant::now(), outcomes: Mutex::default() })
+        Ok(Self { logs, started: Instant::now(), outcomes: Mutex::default(), failed: Mutex::default() })
     }
 
     /// Runs one step; true when it passed.
     pub fn run(&self, step: Step) -> bool {
-        self.execute(step)
+        let passed = self.execute(&step);
+        if !passed && step.repeats {
+            self.failed.lock().push(step);
+        }
+        passed
+    }
+
+    /// Runs what has failed and may be tried again once more, one after the other.
+    pub fn run_failed_again(&self) {
+        let failed = std::mem::take(&mut *self.failed.lock());
+        for step in failed {
+            self.execute(&step);
+        }
     }
 
     /// Runs steps side by side, at most `width` at a time.
@@ -103,14 +154,14 @@ impl Report {
                 scope.spawn(|| {
                     loop {
                         let Some(step) = waiting.lock().next() else { break };
-                        self.execute(step);
+                        self.run(step);
                     }
                 });
             }
         });
     }
 
-    fn execute(&self, step: Step) -> bool {
+    fn execute(&self, step: &Step) -> bool {
         println!("... {}", step.name);
         let started = Instant::now();
         let log = self.logs.join(format!("{}.log", step.name.replace(['/', ' '], "-")));
@@ -127,17 +178,18 @@ impl Report {
         };
         let text = if ended.is_some() { fs::read_to_string(&log).unwrap_or_default() } else { String::new() };
         let failure = ended.map(|end| Failure { end, told: telling(&text) });
-        let outcome = Outcome { name: step.name, took, worked, failure };
-        let passed = outcome.failure.is_none();
-        let mark = if passed { "ok" } else { "FAILED" };
         // One lock around all lines, so that steps side by side do not mix theirs.
         let mut outcomes = self.outcomes.lock();
-        println!("{mark:>6} {} ({})", outcome.name, seconds(outcome.took));
+        let earlier = outcomes.iter().position(|outcome| outcome.name == step.name);
+        let before = earlier.and_then(|at| outcomes.remove(at).failure);
+        let outcome = Outcome { name: step.name.clone(), took, worked, failure, before };
+        println!("{:>8} {} ({})", outcome.mark(), outcome.name, seconds(outcome.took));
         if let Some(failure) = &outcome.failure {
             let skip = text.lines().count().saturating_sub(SHOWN_LINES);
-            text.lines().skip(skip).for_each(|line| println!("       | {line}"));
-            println!("       {}; all of it is in {}", failure.end, log.display());
+            text.lines().skip(skip).for_each(|line| println!("         | {line}"));
+            println!("         {}; all of it is in {}", failure.end, log.display());
         }
+        let passed = outcome.failure.is_none();
         outcomes.push(outcome);
         passed
     }
@@ -155,19 +207,23 @@ impl Report {
         let outcomes = self.outcomes.into_inner();
         println!();
         for outcome in &outcomes {
-            let mark = if outcome.failure.is_none() { "ok" } else { "FAILED" };
             let (took, worked) = (seconds(outcome.took), seconds(outcome.worked));
-            println!("{mark:>6}  {took:>8}  {worked:>8} of a processor  {}", outcome.name);
+            println!("{:>8}  {took:>8}  {worked:>8} of a processor  {}", outcome.mark(), outcome.name);
         }
-        let failed = outcomes.iter().filter(|outcome| outcome.failure.is_some()).count();
-        println!("        {:>8}  in all", seconds(self.started.elapsed()));
+        println!("          {:>8}  in all", seconds(self.started.elapsed()));
         // Once more and short, because only the end of a long output may be kept.
         for outcome in &outcomes {
-            let Some(failure) = &outcome.failure else { continue };
-            println!("FAILED {}: {}", outcome.name, failure.end);
-            failure.told.iter().for_each(|line| println!("       | {line}"));
+            for failure in outcome.before.iter().chain(&outcome.failure) {
+                println!("{} {}: {}", outcome.mark(), outcome.name, failure.end);
+                failure.told.iter().for_each(|line| println!("         | {line}"));
+            }
         }
-        println!("{} passed, {failed} failed", outcomes.len() - failed);
+        let count = |mark: &str| outcomes.iter().filter(|outcome| outcome.mark() == mark).count();
+        let (failed, unsteady) = (count("FAILED"), count("UNSTEADY"));
+        println!(
+            "{} passed, {unsteady} of them only when tried again, {failed} failed",
+            outcomes.len() - failed
+        );
         if failed == 0 { Ok(()) } else { Err(format!("{failed} steps failed").into()) }
     }
 }
@@ -265,6 +321,23 @@ mod tests {
         assert!(report.sum(&["exit", "sleep"]).starts_with("2 steps, "));
         assert_eq!(fs::read_to_string(logs.path().join("echo-why;-exit-3.log")).unwrap(), "why\n");
         assert_eq!(report.finish().unwrap_err().to_string(), "1 steps failed");
+    }
+
+    #[test]
+    fn what_passes_only_when_tried_again_is_told_and_what_fails_again_fails() {
+        let (report, logs) = report();
+        let limit = Duration::from_secs(10);
+        let mark = logs.path().join("mark");
+        let once = format!("test -e {0} && exit 0; touch {0}; exit 3", mark.display());
+        assert!(!report.run(Step::new("second time", shell(&once), limit).repeating()));
+        assert!(!report.run(Step::new("never", shell("exit 4"), limit).repeating()));
+        assert!(!report.run(Step::new("not again", shell("exit 5"), limit)));
+        report.run_failed_again();
+        let marks: Vec<_> =
+            report.outcomes.lock().iter().map(|outcome| (outcome.name.clone(), outcome.mark())).collect();
+        let expected = [("not again", "FAILED"), ("second time", "UNSTEADY"), ("never", "FAILED")];
+        assert_eq!(marks, expected.map(|(name, mark)| (name.to_owned(), mark)));
+        assert_eq!(report.finish().unwrap_err().to_string(), "2 steps failed");
     }
 
     #[test]

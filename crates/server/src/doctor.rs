@@ -34,6 +34,8 @@ const OURS: &[&str] = &[
 const PROBES: usize = 21;
 /// No disk is faster: a sync that is does nothing.
 const FASTEST: Duration = Duration::from_micros(20);
+/// A disk that spins and seeks for every sync is faster.
+const SLOWEST: Duration = Duration::from_millis(100);
 /// Less than this of the disk free is said.
 const LITTLE: u64 = 10;
 /// A clock that shows less was never set: the first of January 2025.
@@ -86,7 +88,7 @@ pub fn mend(config: &Config, print: &mut dyn FnMut(&str) -> Result<(), Failure>)
     if done.after.damages.is_empty() {
         return print("repaired: the broker can start\n");
     }
-    Err(Failure::Damaged(format!("beyond repair:\n{}", told(&done.after, &names))))
+    Err(Failure::Damaged(format!("beyond repair, so restore a backup:\n{}", told(&done.after, &names))))
 }
 
 fn look(dir: &Path, names: &mut QueueNames) -> Result<Inspection, Failure> {
@@ -111,7 +113,7 @@ fn seeing(names: &mut QueueNames) -> impl FnMut(Seen<'_>) {
 
 fn told(found: &Inspection, names: &QueueNames) -> String {
     let mut text =
-        format!("log: {} files, {} entries, {} bytes\n", found.segments, found.entries, found.bytes);
+        format!("log: {} segments, {} entries, {} bytes\n", found.segments, found.entries, found.bytes);
     for note in &found.notes {
         let _ = writeln!(text, "note: {note}");
     }
@@ -159,20 +161,31 @@ fn machine(dir: &Path) -> io::Result<String> {
     let stat = rustix::fs::statfs(dir)?;
     let space = OsVfs.space(dir)?;
     let mut text = format!("file system: {}\n", kind(stat.f_type as u64));
-    let percent = space.available.saturating_mul(100) / space.total.max(1);
-    let little = if percent < LITTLE { " WARNING: messages are refused when the disk is full" } else { "" };
-    let _ = writeln!(text, "free space: {} MiB, {percent}% of the disk{little}", space.available >> 20);
-    let sync = sync_time(dir)?;
-    let fast = if sync < FASTEST {
-        " WARNING: too fast to be true, the disk may not keep what it was told to"
-    } else {
-        ""
-    };
-    let _ = writeln!(text, "sync of 4 KiB: {} us{fast}", sync.as_micros());
+    text.push_str(&free(space.available, space.total));
+    text.push_str(&sync(sync_time(dir)?));
     if SystemClock.now() < EARLIEST {
         text.push_str("clock: WARNING: it shows a time before this program was written\n");
     }
     Ok(text)
+}
+
+/// How much of the disk is free.
+fn free(available: u64, total: u64) -> String {
+    let percent = available.saturating_mul(100) / total.max(1);
+    let little = if percent < LITTLE { " WARNING: messages are refused when the disk is full" } else { "" };
+    format!("free space: {} MiB, {percent}% of the disk{little}\n", available >> 20)
+}
+
+/// Whether a disk can take so long for a sync.
+fn sync(time: Duration) -> String {
+    let odd = match time {
+        time if time < FASTEST => " WARNING: too fast to be true, the disk may not keep what it was told to",
+        time if time > SLOWEST => {
+            " WARNING: too slow for a disk that is well, and whoever sends waits for it"
+        }
+        _ => "",
+    };
+    format!("sync of 4 KiB: {} us{odd}\n", time.as_micros())
 }
 
 /// How long writing 4 KiB and syncing them takes: the median.
@@ -211,4 +224,40 @@ fn kind(number: u64) -> String {
         _ => return format!("number {number:#x}, not known here"),
     };
     name.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_cannot_be_as_it_says_is_told() {
+        for (micros, word) in [(5, "too fast"), (19, "too fast"), (100_001, "too slow")] {
+            let text = sync(Duration::from_micros(micros));
+            assert!(text.contains(&format!("{micros} us WARNING: {word}")), "{text}");
+        }
+        for micros in [20, 150, 9_000, 100_000] {
+            assert_eq!(sync(Duration::from_micros(micros)), format!("sync of 4 KiB: {micros} us\n"));
+        }
+    }
+
+    #[test]
+    fn little_space_is_told() {
+        let (mib, disk) = (1 << 20, 1000 << 20);
+        assert_eq!(free(100 * mib, disk), "free space: 100 MiB, 10% of the disk\n");
+        let little = free(99 * mib, disk);
+        assert!(little.contains("99 MiB, 9% of the disk WARNING: messages are refused"), "{little}");
+        assert!(free(0, 0).contains("WARNING"));
+    }
+
+    #[test]
+    fn file_systems_that_keep_nothing_or_copy_on_write_are_told() {
+        assert_eq!(kind(0xEF53), "ext4");
+        assert!(kind(0x0102_1994).contains("tmpfs WARNING"));
+        assert!(kind(0x6969).contains("nfs WARNING"));
+        for copies in [0x9123_683E, 0x2FC1_2FC1] {
+            assert!(kind(copies).contains("copies on write"));
+        }
+        assert_eq!(kind(0x1234), "number 0x1234, not known here");
+    }
 }

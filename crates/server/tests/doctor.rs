@@ -51,19 +51,25 @@ async fn a_sound_folder_is_said_to_be_sound() {
     left(dir.path()).await;
     let (text, outcome) = run(doctor, dir.path());
     outcome.unwrap();
-    for part in ["file system: ", "free space: ", "sync of 4 KiB: ", "log: 1 files", "nothing is damaged"] {
+    for part in ["file system: ", "free space: ", "sync of 4 KiB: ", "log: 1 segments", "nothing is damaged"]
+    {
         assert!(text.contains(part), "{text}");
     }
     assert!(!dir.path().join("doctor.probe").exists());
     assert!(!text.contains("note: "), "{text}");
-    for stray in ["stray", "log/stray", "ckpt/stray", "pool/stray"] {
+    fs::create_dir_all(dir.path().join("timer")).unwrap();
+    for stray in ["stray", "log/stray", "ckpt/stray", "pool/stray", "timer/stray"] {
         fs::write(dir.path().join(stray), "x").unwrap();
     }
     let (text, outcome) = run(doctor, dir.path());
     outcome.unwrap();
-    for part in
-        ["stray is none", "log/stray is no segment", "ckpt/stray is no checkpoint", "pool/stray is no"]
-    {
+    for part in [
+        "note: stray is none",
+        "log/stray is no segment",
+        "ckpt/stray is no checkpoint",
+        "pool/stray is no",
+        "timer/stray is no",
+    ] {
         assert!(text.contains(part), "{text}");
     }
     let (text, outcome) = run(mend, dir.path());
@@ -93,6 +99,72 @@ async fn damage_is_told_by_topic_and_offset_and_a_repair_keeps_the_rest() {
     let topic = TopicName::new("orders").unwrap();
     assert_eq!(broker.bounds(&me, &topic, sluice_model::QueueId(0)).unwrap(), (0, 3));
     broker.close().unwrap();
+}
+
+#[tokio::test]
+async fn when_every_segment_is_gone_what_the_checkpoint_knew_is_told_as_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let segment = left(dir.path()).await;
+    fs::remove_file(&segment).unwrap();
+    let (text, outcome) = run(doctor, dir.path());
+    assert!(matches!(outcome, Err(Failure::Damaged(_))), "{text}");
+    assert!(text.contains("a checkpoint tells of entries up to log position"), "{text}");
+    assert!(text.contains("lost: topic orders, queue 0, offsets 0 to 2"), "{text}");
+    let (text, outcome) = run(mend, dir.path());
+    outcome.unwrap();
+    assert!(text.contains("lost: topic orders, queue 0, offsets 0 to 2"), "{text}");
+    assert!(text.contains("repaired"), "{text}");
+    run(doctor, dir.path()).1.unwrap();
+    open(dir.path()).close().unwrap();
+}
+
+#[tokio::test]
+async fn what_costs_no_message_says_what_takes_its_place() {
+    let flip = |path: &Path, at: usize| {
+        let mut bytes = fs::read(path).unwrap();
+        bytes[at] ^= 1;
+        fs::write(path, bytes).unwrap();
+    };
+    let told = [
+        ("ckpt", "the log takes its place"),
+        ("log", "its entries tell what it said"),
+        ("meta", "the segments tell what it said"),
+    ];
+    for (what, words) in told {
+        let dir = tempfile::tempdir().unwrap();
+        let segment = left(dir.path()).await;
+        let checkpoint = fs::read_dir(dir.path().join("ckpt")).unwrap().next().unwrap().unwrap().path();
+        match what {
+            "ckpt" => flip(&checkpoint, 100),
+            "log" => flip(&segment, 20),
+            _ => fs::write(dir.path().join("store.meta"), "x").unwrap(),
+        }
+        let (text, outcome) = run(doctor, dir.path());
+        assert!(matches!(outcome, Err(Failure::Damaged(_))), "{text}");
+        assert!(text.contains(words) && !text.contains("lost: "), "{text}");
+        run(mend, dir.path()).1.unwrap();
+        run(doctor, dir.path()).1.unwrap();
+        let broker = open(dir.path());
+        let me = broker.login_now(Credentials::Anonymous, ([127, 0, 0, 1], 1).into()).unwrap();
+        let topic = TopicName::new("orders").unwrap();
+        assert_eq!(broker.bounds(&me, &topic, sluice_model::QueueId(0)).unwrap(), (0, 3));
+        broker.close().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_no_file_tells_of_any_more_is_beyond_repair() {
+    let dir = tempfile::tempdir().unwrap();
+    let segment = left(dir.path()).await;
+    fs::remove_file(segment).unwrap();
+    fs::write(dir.path().join("store.meta"), "x").unwrap();
+    match run(mend, dir.path()).1 {
+        Err(Failure::Damaged(text)) => {
+            assert!(text.contains("beyond repair, so restore a backup"), "{text}");
+            assert!(text.contains("which store this is"), "{text}");
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 /// Delayed messages are put aside, and one of them is harmed, or the index of all.

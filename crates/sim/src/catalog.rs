@@ -72,7 +72,11 @@ impl Node {
                 Err(format!("{topic} or {group} is not there although that was made sure of"))
             }
             Ok(()) => Ok(()),
-            Err(error) => self.refused("make sure", &error, &[]),
+            Err(error) => {
+                let made = before.0.is_some() || self.may_make(Some(2));
+                let expected: &[ErrorKind] = if made { &[] } else { &[ErrorKind::TopicNotFound] };
+                self.refused("make sure", &error, expected)
+            }
         }
     }
 
@@ -86,7 +90,8 @@ impl Node {
         };
         let holds = queues.iter().any(holds)
             || self.model.timers.values().any(|timer| queues.contains(&timer.target));
-        let is_read = self.model.progress.keys().any(|(_, queue)| queues.contains(queue));
+        let is_read = self.model.progress.keys().any(|(_, queue)| queues.contains(queue))
+            || self.model.groups.values().any(|group| self.live.is_subscribed(&group.name, topic));
         let is_missed = empty && holds || unused && is_read;
         // Of what was put aside, only the last time is known.
         let may_be_missed = is_missed || empty;
@@ -106,7 +111,13 @@ impl Node {
     fn delete_group(&mut self, group: &GroupName, dry_run: bool) -> Check {
         let was_there = self.model.group(group).is_some();
         let (broker, me, name) = (self.broker.clone(), self.me.clone(), group.clone());
-        let call = async move { broker.delete_group_if(&me, &name, dry_run).await };
+        let plainly = !dry_run && self.dice.coin();
+        let call = async move {
+            match plainly {
+                true => broker.delete_group(&me, &name).await,
+                false => broker.delete_group_if(&me, &name, dry_run).await,
+            }
+        };
         self.begin_call("delete group", &Asked::default(), call, &[ErrorKind::GroupNotFound])?;
         match dry_run && was_there && self.model.group(group).is_none() {
             true => Err(format!("{group} is deleted, and nobody asked for it")),

@@ -12,6 +12,7 @@ use crate::packs;
 use crate::record::{Change, Decision, Numbered, Rec};
 use crate::spy::{Group, Item};
 use crate::tally;
+use sluice_broker::Tuned;
 use sluice_model::{Message, Millis, Offset};
 use std::ops::Range;
 
@@ -23,8 +24,12 @@ pub struct Doing<'a> {
     pub max_attempts: u32,
     /// What was asked for.
     pub asked: &'a Asked<'a>,
-    /// Nobody may give a transaction up before it was asked about so often, or is so old.
-    pub patience: (u32, Millis),
+    /// The settings that hold.
+    pub tuned: Tuned,
+    /// What was stored earlier may be gone already.
+    pub trimmed: Millis,
+    /// Nobody may give a transaction up before it is so old, or was asked about often enough.
+    pub patience: Millis,
     /// The first offset that is kept of a queue.
     pub min: &'a dyn Fn(u32) -> Offset,
     /// The one after the last that is readable.
@@ -104,7 +109,7 @@ impl Look<'_> {
             Rec::Fired { due, lsn } => self.fired(*due, *lsn),
             Rec::Recalled { due, lsn, .. } => self.recalled(*due, *lsn),
             Rec::Prepared { .. } => self.prepared(),
-            Rec::Asked { lsn, checks, .. } => self.asked(*lsn, *checks),
+            Rec::Asked { lsn, checks, next } => self.asked(*lsn, *checks, *next),
             Rec::Decided { lsn, decision } => self.decided(*lsn, *decision),
             Rec::Carried { lsn } => self.carried(*lsn),
             Rec::Moved { start, end, from, upto, count, gone, .. } => {
@@ -113,6 +118,7 @@ impl Look<'_> {
             Rec::Cut { queue, below } => self.cut(*queue, *below),
             Rec::Redriven { queue, from, to } => self.redriven(*queue, *from, *to),
             Rec::Access(_) if !self.doing.asked.access => Err("nobody asked for other rights".to_owned()),
+            Rec::Tuned(_) if !self.doing.asked.tunes => Err(format!("{record:?}, which nobody asked for")),
             Rec::OffsetGone { .. } | Rec::Noted { .. } if !self.doing.asked.moves && !self.commits() => {
                 Err(format!("{record:?}, which nobody asked for"))
             }
@@ -322,10 +328,14 @@ impl Look<'_> {
         }
     }
 
-    fn asked(&self, lsn: u64, checks: u32) -> Result<(), String> {
+    /// Once more, and again after the interval that is set.
+    fn asked(&self, lsn: u64, checks: u32, next: Millis) -> Result<(), String> {
+        let after = self.group.stored + self.doing.tuned.check_interval.as_millis();
         match self.model.halves.get(&lsn) {
-            Some(half) if half.checks + 1 == checks => Ok(()),
-            half => Err(format!("check {checks} of the transaction {lsn}, which is {half:?}")),
+            Some(half) if half.checks + 1 == checks && next == after => Ok(()),
+            half => {
+                Err(format!("check {checks} of the transaction {lsn}, which is {half:?}, and then at {next}"))
+            }
         }
     }
 
@@ -356,7 +366,7 @@ impl Look<'_> {
             }
             Decision::RolledBack => asked.ends == Some((lsn, false)),
             Decision::GivenUp => {
-                let (checks, age) = self.doing.patience;
+                let (checks, age) = (self.doing.tuned.max_checks, self.doing.patience);
                 let undecided = to
                     .and_then(|to| self.model.owner(to))
                     .is_some_and(|(topic, ..)| topic.as_str() == UNDECIDED);
@@ -412,11 +422,26 @@ impl Look<'_> {
 
     fn cut(&self, queue: u32, below: Offset) -> Result<(), String> {
         let next = (self.doing.next)(queue);
-        if self.doing.asked.cuts && below <= next {
-            Ok(())
-        } else {
-            Err(format!("queue {queue} is cut at {below} of {next}"))
+        if !self.doing.asked.cuts || below > next {
+            return Err(format!("queue {queue} is cut at {below} of {next}"));
         }
+        match self.too_young(queue, below) {
+            Some(offset) => Err(format!("queue {queue} is cut at {below}, but {offset} is kept for longer")),
+            None => Ok(()),
+        }
+    }
+
+    /// A message that is cut off although nobody asked for that, before its topic lets it go.
+    fn too_young(&self, queue: u32, below: Offset) -> Option<Offset> {
+        let own = self.model.owner(queue).and_then(|(_, topic, _)| topic.spec.retention());
+        let kept = own.unwrap_or(self.doing.tuned.retention).as_millis();
+        let since = self.doing.now.saturating_sub(kept);
+        let from = self.model.floors.get(&queue).copied().unwrap_or_default().min(below);
+        let messages = self.model.queues.get(&queue).into_iter().flat_map(|all| all.range(from..below));
+        let since = since.max(self.doing.trimmed);
+        let mut young =
+            messages.filter(|(_, stored)| stored.stored >= since && !self.model.is_hidden(stored));
+        young.next().map(|(offset, _)| *offset).filter(|_| self.doing.asked.tidies)
     }
 
     /// Each dead letter goes back once, together with its mark.

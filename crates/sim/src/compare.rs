@@ -1,5 +1,6 @@
 //! The broker beside the model: what is readable, where groups are, and what is left at the end.
 
+use crate::asking::GATE;
 use crate::node::{Check, Node, now};
 use crate::ordered::lease_of;
 use crate::tally;
@@ -33,6 +34,8 @@ impl Node {
         self.compare_access()?;
         self.compare_notes()?;
         self.compare_named()?;
+        self.compare_settings()?;
+        self.compare_views()?;
         self.compare_progress()
     }
 
@@ -170,6 +173,8 @@ impl Node {
         self.absorb(&crate::node::Asked::default())?;
         self.clock.advance(3600 * 1000);
         self.latest = self.latest.max(self.now());
+        self.tune(vec![sluice_broker::Setting::AutoCreate(true)], &[])?;
+        self.commit()?;
         self.accepts_again()?;
         self.give_all_up()?;
         self.end_overdue()?;
@@ -182,7 +187,13 @@ impl Node {
             return Err(format!("{} timers have not fired", self.model.timers.len()));
         }
         self.checked(tally::TIMERS_ONCE);
-        let groups: Vec<GroupName> = self.model.groups.values().map(|group| group.name.clone()).collect();
+        let groups: Vec<GroupName> = self
+            .model
+            .groups
+            .values()
+            .map(|group| group.name.clone())
+            .filter(|name| name.as_str() != GATE)
+            .collect();
         let topics: Vec<TopicName> = self.model.topics.keys().cloned().collect();
         for group in &groups {
             for topic in topics.iter().filter(|t| {

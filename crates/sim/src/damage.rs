@@ -4,15 +4,18 @@
 //! a repair all is there but what was told as lost, and nothing is there that was not sent.
 
 use crate::lives::same;
-use crate::node::{Check, Node, open_log};
+use crate::node::{Check, Node, open_broker, open_log};
+use crate::people;
+use crate::spy::Spy;
 use crate::tally;
-use sluice_broker::{SendRequest, WaitingRuns};
-use sluice_model::{Message, TopicName};
+use sluice_broker::{DamageView, SendRequest, WaitingRuns};
+use sluice_model::{Message, QueueId, TopicName};
 use sluice_store::doctor::{Seen, inspect, repair};
 use sluice_store::sim::SimVfs;
-use sluice_store::{Log, LogQueue, OpenError, Read, ReadLimits};
+use sluice_store::{Damage, Log, LogQueue, LostOffsets, OpenError, Read, ReadLimits};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 const SECTOR: u64 = 512;
 /// Queues of topics are numbered from here on.
@@ -21,6 +24,8 @@ const FIRST_QUEUE: u32 = 16;
 const NEWEST: u64 = 2 * SECTOR;
 /// Writes of which one goes astray, and then some that tell what was there before them.
 const WRITES: usize = 8;
+/// More are not needed to read everything that there is here.
+const LOOKS: usize = 1000;
 
 /// Which delayed messages wait in files of their own.
 fn seeing() -> impl FnMut(Seen<'_>) {
@@ -89,7 +94,10 @@ impl Node {
     /// What is harmed is told, repaired as far as it goes, and what is left is right. In `file` the harm is, if that is known.
     fn tells_harm(&mut self, vfs: &SimVfs, file: Option<&Path>) -> Check {
         match open_log(&vfs.kill(), &self.clock) {
-            Ok(log) => self.reads_right(&log, &BTreeMap::new(), false)?,
+            Ok(log) => {
+                self.reads_right(&log, &BTreeMap::new(), false)?;
+                self.knows_harm(vfs)?;
+            }
             Err(OpenError::Damaged(_)) => {}
             Err(error) => return Err(format!("harm makes opening fail: {error}")),
         }
@@ -118,6 +126,74 @@ impl Node {
         match after.damages.first() {
             Some(damage) => Err(format!("damage comes back: {damage}")),
             None => Ok(()),
+        }
+    }
+
+    /// A broker on what is harmed, if one starts there, finds by itself what the doctor finds, and tells whose it is.
+    fn knows_harm(&mut self, vfs: &SimVfs) -> Check {
+        let found =
+            inspect(&vfs.kill(), Path::new("data"), &mut seeing()).map_err(|error| format!("{error}"))?;
+        let vfs = vfs.kill();
+        let log =
+            open_log(&vfs, &self.clock).map_err(|error| format!("opens once, and not twice: {error}"))?;
+        let spy = Arc::new(Spy::new(log));
+        let Ok(broker) = open_broker(&vfs, &spy, &self.clock) else { return Ok(()) };
+        let Ok(me) = people::login(&broker) else { return Ok(()) };
+        let begun = self.now();
+        self.looks_at_all(&spy)?;
+        self.clock.set(begun);
+        let damages = broker.damages(&me).map_err(|error| format!("no damages: {error:?}"))?;
+        for (view, raw) in damages.iter().zip(spy.damages()) {
+            self.tells_whose(view, &raw)?;
+        }
+        if damages.len() != spy.damages().len() {
+            return Err(format!("of {:?} only {damages:?} is told", spy.damages()));
+        }
+        let stranger = damages.iter().find(|told| !found.damages.iter().any(|one| one.file == told.file));
+        if let Some(told) = stranger {
+            return Err(format!("{told:?} is told, and the doctor finds {:?}", found.damages));
+        }
+        // What is written to is not looked at, but read at each start.
+        let newest = vfs.files().into_keys().rfind(|path| path.starts_with("data/log"));
+        let sealed = found.damages.iter().filter(|one| Some(&one.file) != newest.as_ref());
+        let untold =
+            sealed.flat_map(|one| one.lost.iter().map(move |lost| (one, lost))).find(|(one, lost)| {
+                !damages.iter().any(|told| {
+                    told.file == one.file
+                        && told.lost.iter().any(|told| told.from <= lost.from && told.last + 1 >= lost.to)
+                })
+            });
+        self.checked(tally::DAMAGE);
+        match untold {
+            Some((one, _)) => Err(format!("{one} is not found by the broker, but {damages:?}")),
+            None => Ok(()),
+        }
+    }
+
+    /// Lets time pass until everything that is sealed was read once.
+    fn looks_at_all(&self, spy: &Spy) -> Check {
+        for _ in 0..LOOKS {
+            let looked = spy.scrub().map_err(|error| format!("nothing can be looked at: {error:?}"))?;
+            if looked.passes > 0 {
+                return Ok(());
+            }
+            let again = looked.again.ok_or("nobody looks for damage")?;
+            self.clock.set(again.max(self.now()));
+        }
+        Err("looking for damage never ends".to_owned())
+    }
+
+    /// Damage by topic and queue is damage by the numbers of the log.
+    fn tells_whose(&self, told: &DamageView, raw: &Damage) -> Check {
+        let whose = |lost: &LostOffsets| {
+            let owner = self.model.owner(lost.queue).map(|(topic, _, id)| (topic.clone(), QueueId(id)));
+            (owner, lost.from, lost.to.saturating_sub(1))
+        };
+        let found = told.lost.iter().map(|lost| (lost.topic.clone().zip(lost.queue), lost.from, lost.last));
+        let place = (&told.file, told.position, told.log_position);
+        match place == (&raw.file, raw.position, raw.lsn) && found.eq(raw.lost.iter().map(whose)) {
+            true => Ok(()),
+            false => Err(format!("{raw} is told as {told:?}")),
         }
     }
 

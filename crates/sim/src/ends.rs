@@ -219,14 +219,14 @@ mod tests {
     fn sent() -> [Item; 2] {
         let batch = Numbered { producer: 7, epoch: 1, first: 0, count: 1 };
         let message = Message { body: Some(Bytes::from("1:")), ..Message::default() };
-        let message = Item::Message { queue: QUEUE, offset: 0, lsn: 8, message: Box::new(message) };
+        let message = Item::Message { queue: QUEUE, offset: 0, lsn: 8, size: 80, message: Box::new(message) };
         [state(&Rec::Numbered { queue: QUEUE, batch }), message]
     }
 
     fn marker(queue: u32, commit: bool) -> Item {
         let marker = (7_u64, 1_u16, commit);
         let bytes = Bytes::from(postcard::to_stdvec(&marker).unwrap());
-        Item::Batch { queue, offset: 1, lsn: 16, count: 1, encoding: 3, head: Bytes::new(), bytes }
+        Item::Batch { queue, offset: 1, lsn: 16, size: 80, count: 1, encoding: 3, head: Bytes::new(), bytes }
     }
 
     fn group(items: Vec<Item>) -> Group {

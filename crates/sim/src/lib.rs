@@ -11,7 +11,12 @@
 //! | `transactions` | messages that are prepared, and what becomes of them |
 //! | `mending` | taking back, cutting off, sending dead letters again; looking on |
 //! | `catalog` | topics and groups |
-//! | `people` | users, roles and policies |
+//! | `people` | users, roles and policies, and sessions that end with them |
+//! | `settings` | settings that are changed at run time |
+//! | `asking` | asking whether something would be done |
+//! | `producing` | clients that are asked for the outcomes of transactions |
+//! | `views` | looking at one topic, queue or group |
+//! | `connected` | open connections |
 //! | `members` | who takes part in groups, locks of queues, groups that another front-end gathers and what they commit |
 //! | `waits` | who waits for queues, and messages by the time at which they were made |
 //! | `ordered` | groups that consume in order |
@@ -30,9 +35,11 @@
 //!
 //! `cargo xtask sim` runs seeds; `SEED=n` replays one, with `SHOW=1` every step is printed.
 
+mod asking;
 mod catalog;
 mod check;
 mod compare;
+mod connected;
 mod damage;
 mod ends;
 mod lives;
@@ -46,8 +53,10 @@ mod once;
 mod ordered;
 mod packs;
 mod people;
+mod producing;
 mod readers;
 mod record;
+mod settings;
 mod spans;
 mod spy;
 mod steps;
@@ -55,6 +64,7 @@ mod tally;
 mod trace;
 mod transactions;
 mod verbs;
+mod views;
 mod waits;
 
 pub use tally::Tally;

@@ -3,6 +3,7 @@
 //! The one idea to know: the log is one sequence, so what a crash leaves is described by one position. Everything with
 //! an end up to it is there, nothing behind it is; and it may not lie before what was acknowledged or shown.
 
+use crate::connected::Connections;
 use crate::members::Live;
 use crate::model::Model;
 use crate::node::{Asked, Check, Node, open_broker, open_log};
@@ -129,10 +130,12 @@ impl Node {
         // What the old process still does reaches nobody any more.
         self.live = Live::default();
         self.cursors.clear();
+        self.guests.clear();
         self.checkpoint = None;
         self.next_holder = 1;
         self.broker = open_broker(&self.vfs, &self.spy, &self.clock)
             .map_err(|e| format!("the broker does not open: {e:?}"))?;
+        self.connections = Connections::of(&self.broker);
         self.me = people::login(&self.broker)?;
         self.absorb(&Asked::default())?;
         self.compare()
@@ -171,11 +174,11 @@ pub fn same(item: &Item, entry: &sluice_store::Entry) -> bool {
         (Item::State { lsn, bytes }, sluice_store::Content::State(found)) => {
             *lsn == entry.lsn && bytes == found
         }
-        (Item::Message { queue, offset, lsn, message }, sluice_store::Content::Message(found)) => {
+        (Item::Message { queue, offset, lsn, message, .. }, sluice_store::Content::Message(found)) => {
             (*lsn, *queue, *offset) == (entry.lsn, entry.queue.0, entry.offset) && message == found
         }
         (
-            Item::Batch { queue, offset, lsn, count, encoding, head, bytes },
+            Item::Batch { queue, offset, lsn, count, encoding, head, bytes, .. },
             sluice_store::Content::Batch { encoding: e, head: h, bytes: b },
         ) => {
             let place = (entry.lsn, entry.queue.0, entry.offset, entry.count);

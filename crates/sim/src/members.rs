@@ -1,12 +1,17 @@
 //! Who takes part in groups, who holds a queue's lock, and groups whose members another front-end gathers, with the
 //! offsets and notes that these commit.
 //!
-//! The one idea to know: members, locks and who holds a group are gone with the process; offsets and notes are not.
+//! The one idea to know: members with what they subscribe to, locks and who holds a group are gone with the process; offsets
+//! and notes are not.
 
 use crate::node::{Asked, Check, Node, poll};
+use crate::producing::Producing;
 use crate::tally;
-use sluice_broker::{Client, ClientEvent, Coordinated, Fetching, Membership, QueueCommit, Sharing, StartAt};
-use sluice_model::{ErrorKind, GroupName, Millis, QueueId, TopicName};
+use sluice_broker::{
+    Client, ClientEvent, Coordinated, Fetching, Joined, Membership, QueueCommit, Sharing, StartAt,
+    Subscription,
+};
+use sluice_model::{ErrorKind, Filter, GroupName, Millis, QueueId, TopicName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 
@@ -18,15 +23,42 @@ const STREAMS: [&str; 2] = ["stream", "copy"];
 /// What is in memory only, and gone with the process.
 #[derive(Default)]
 pub struct Live {
-    clients: Vec<(GroupName, String, Client)>,
+    clients: Vec<Member>,
+    /// Those that send messages as members of groups.
+    pub producers: Vec<Producing>,
     held: Vec<(GroupName, Coordinated)>,
     /// Who locked a queue for a group, and when.
     locks: BTreeMap<(GroupName, u32), (String, Millis)>,
 }
 
+/// A member of a group, and what it told that it reads.
+struct Member {
+    group: GroupName,
+    id: String,
+    client: Client,
+    subscriptions: Vec<Subscription>,
+}
+
 impl Live {
+    fn of<'a>(&'a self, group: &'a GroupName) -> impl Iterator<Item = &'a Member> {
+        self.clients.iter().filter(move |member| member.group == *group)
+    }
+
     pub fn members(&self, group: &GroupName) -> BTreeSet<String> {
-        self.clients.iter().filter(|(of, ..)| of == group).map(|(_, id, _)| id.clone()).collect()
+        self.of(group).map(|member| member.id.clone()).collect()
+    }
+
+    fn subscriptions<'a>(
+        &'a self,
+        group: &'a GroupName,
+        topic: &'a TopicName,
+    ) -> impl Iterator<Item = &'a Subscription> {
+        self.of(group).flat_map(|member| &member.subscriptions).filter(move |one| one.topic == *topic)
+    }
+
+    /// Whether a member of the group reads the topic.
+    pub fn is_subscribed(&self, group: &GroupName, topic: &TopicName) -> bool {
+        self.subscriptions(group, topic).next().is_some()
     }
 
     pub fn is_held(&self, group: &GroupName) -> bool {
@@ -36,8 +68,19 @@ impl Live {
     /// The groups are let go, and everyone leaves.
     pub fn clear(&mut self) {
         self.clients.clear();
+        self.producers.clear();
         self.held.clear();
     }
+}
+
+/// What a member reads after it told this: of one topic never an earlier version than it told before.
+fn merged(told: Option<Vec<Subscription>>, before: Option<&[Subscription]>) -> Vec<Subscription> {
+    let before = before.unwrap_or_default();
+    let Some(told) = told else { return before.to_vec() };
+    let newer = |new: &Subscription| {
+        before.iter().find(|old| old.topic == new.topic && old.version > new.version).cloned()
+    };
+    told.into_iter().map(|new| newer(&new).unwrap_or(new)).collect()
 }
 
 impl Node {
@@ -49,46 +92,77 @@ impl Node {
     /// Something happens among members.
     pub fn some_member(&mut self, group: GroupName, topic: &TopicName) -> Check {
         match self.dice.below(10) {
-            0..3 => self.join(group),
+            0..3 => self.join(group, topic),
             3 => self.leave(),
             4..6 => self.lock(&group, topic),
             6 => self.unlock(&group, topic),
             7 => self.hold(group),
             8 => self.let_go(),
-            _ => self.compare_members(&group),
+            _ => {
+                self.compare_subscription(&group, topic)?;
+                self.compare_members(&group)
+            }
         }
     }
 
-    fn join(&mut self, group: GroupName) -> Check {
-        if self.live.clients.len() >= CLIENTS {
+    /// What a member tells that it reads: of the topic, under some version, or nothing, or what it told before.
+    fn some_subscriptions(&mut self, topic: &TopicName) -> Option<Vec<Subscription>> {
+        self.next_subscription += 1;
+        let expression = format!("subscription {}", self.next_subscription).into();
+        let filter = if self.dice.coin() { Filter::All } else { Filter::Tags(vec!["red".into()]) };
+        let version = self.dice.below(4) as i64;
+        let one = Subscription { topic: topic.clone(), filter, expression, version };
+        match self.dice.below(5) {
+            0 => None,
+            1 => Some(Vec::new()),
+            _ => Some(vec![one]),
+        }
+    }
+
+    /// A client joins, under a new connection or, to say that it still lives, under the one that it has.
+    fn join(&mut self, group: GroupName, topic: &TopicName) -> Check {
+        let id = format!("c{}", self.dice.below(3));
+        let known = self.live.clients.iter().position(|member| (&member.group, &member.id) == (&group, &id));
+        let again = known.filter(|_| self.dice.coin());
+        if again.is_none() && self.live.clients.len() >= CLIENTS {
             return self.leave();
         }
-        let id = format!("c{}", self.dice.below(3));
-        let client = self.broker.client(&self.me);
+        // Whoever comes under the same name takes the place of the one before.
+        let before = known.map(|n| self.live.clients.swap_remove(n));
+        let told = before.as_ref().map(|member| member.subscriptions.clone());
+        let (client, replaced) = match before {
+            Some(member) if again.is_some() => (member.client, None),
+            before => (self.broker.client(&self.me), before),
+        };
+        let subscriptions = self.some_subscriptions(topic);
         let membership = Membership {
             group: group.clone(),
             client_id: id.as_str().into(),
             sharing: Sharing::Clustering,
             fetching: Fetching::Pull,
             start: StartAt::Earliest,
-            subscriptions: Some(Vec::new()),
+            subscriptions: subscriptions.clone(),
             agent: Default::default(),
         };
         let joined = client.join(&self.me, membership);
         self.absorb(&Asked::default())?;
         self.trace.note(format_args!("join {group} {id} {}", joined.is_ok()));
+        let reads = merged(subscriptions, told.as_deref());
+        let changed = again.is_none() || told.as_ref() != Some(&reads);
         match joined {
             Ok(_) if self.live.is_held(&group) => Err(format!("{id} joins {group}, which is held")),
             Ok(joined) => {
-                // Whoever comes under the same name takes the place of the one before.
-                self.live.clients.retain(|(of, known, _)| (of, known) != (&group, &id));
-                if joined.changed {
-                    self.told(&group)?;
-                }
-                self.live.clients.push((group.clone(), id, client));
-                self.compare_members(&group)
+                self.live.clients.push(Member { group: group.clone(), id, client, subscriptions: reads });
+                drop(replaced);
+                self.joined(&group, topic, &joined, changed)
             }
             Err(error) => {
+                let before = told.unwrap_or_default();
+                let client = replaced.map_or(client, |member| member.client);
+                if known.is_some() {
+                    let member = Member { group: group.clone(), id, client, subscriptions: before };
+                    self.live.clients.push(member);
+                }
                 let expected: &[ErrorKind] =
                     if self.live.is_held(&group) { &[ErrorKind::Conflict] } else { &[] };
                 self.refused("join", &error, expected)
@@ -96,15 +170,26 @@ impl Node {
         }
     }
 
+    fn joined(&mut self, group: &GroupName, topic: &TopicName, joined: &Joined, changed: bool) -> Check {
+        if joined.changed != changed {
+            return Err(format!("{group} has changed: {changed}, but told is {}", joined.changed));
+        }
+        if changed {
+            self.told(group)?;
+        }
+        self.compare_subscription(group, topic)?;
+        self.compare_members(group)
+    }
+
     /// All members of a group have been told that it changed.
     fn told(&mut self, group: &GroupName) -> Check {
-        for (_, id, client) in self.live.clients.iter().filter(|(of, ..)| of == group) {
+        for member in self.live.of(group) {
             let mut told = false;
-            while let Some(event) = poll(pin!(client.event())) {
+            while let Some(event) = poll(pin!(member.client.event())) {
                 told |= event == ClientEvent::GroupChanged(group.clone());
             }
             if !told {
-                return Err(format!("{id} was not told that {group} changed"));
+                return Err(format!("{} was not told that {group} changed", member.id));
             }
         }
         self.checked(tally::MEMBERS);
@@ -116,7 +201,7 @@ impl Node {
             return Ok(());
         }
         let n = self.dice.below(self.live.clients.len() as u64) as usize;
-        let (group, _, client) = self.live.clients.swap_remove(n);
+        let Member { group, client, .. } = self.live.clients.swap_remove(n);
         match self.dice.coin() {
             true => client.leave(&group),
             false => drop(client),
@@ -125,13 +210,40 @@ impl Node {
         self.compare_members(&group)
     }
 
+    /// What a group reads of a topic is the newest that any of its members told.
+    fn compare_subscription(&mut self, group: &GroupName, topic: &TopicName) -> Check {
+        let found = self.broker.subscription(&self.me, group, topic).map_err(|error| format!("{error:?}"))?;
+        let told: Vec<&Subscription> = self.live.subscriptions(group, topic).collect();
+        let newest = told.iter().map(|one| one.version).max();
+        let is_right = match &found {
+            Some(found) => Some(found.version) == newest && told.contains(&found),
+            None => newest.is_none(),
+        };
+        let wrong = format!("{group} reads {topic} as {found:?}, and its members told {told:?}");
+        self.checked(tally::MEMBERS);
+        if is_right { Ok(()) } else { Err(wrong) }
+    }
+
+    /// A group consumes in order while one of its members holds a lock.
+    fn compare_locks(&mut self, group: &GroupName) -> Check {
+        let found = self.broker.has_queue_locks(&self.me, group).map_err(|error| format!("{error:?}"))?;
+        let since = self.now().saturating_sub(self.broker.config().queue_lock.as_millis());
+        let mut own = self.live.locks.iter().filter(|((of, _), _)| of == group);
+        let wanted = own.any(|(_, (_, at))| *at > since);
+        self.checked(tally::MEMBERS);
+        match found == wanted {
+            true => Ok(()),
+            false => Err(format!("{group} has locks: {found}, not {wanted}: {:?}", self.live.locks)),
+        }
+    }
+
     fn compare_members(&mut self, group: &GroupName) -> Check {
         let members = self.broker.members(&self.me, group).map_err(|error| format!("{error:?}"))?;
         let found: BTreeSet<String> = members.iter().map(|member| member.client_id.to_string()).collect();
         let wanted = self.live.members(group);
         self.checked(tally::MEMBERS);
         if found == wanted {
-            Ok(())
+            self.compare_locks(group)
         } else {
             Err(format!("{group} has the members {found:?}, not {wanted:?}"))
         }
@@ -153,7 +265,7 @@ impl Node {
         if !taken {
             self.live.locks.insert(place, (id, self.now()));
         }
-        Ok(())
+        self.compare_locks(group)
     }
 
     fn unlock(&mut self, group: &GroupName, topic: &TopicName) -> Check {
@@ -165,7 +277,7 @@ impl Node {
         if self.live.locks.get(&place).is_some_and(|(by, _)| *by == id) {
             self.live.locks.remove(&place);
         }
-        Ok(())
+        self.compare_locks(group)
     }
 
     /// A front-end takes the group's members on.

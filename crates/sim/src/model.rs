@@ -9,7 +9,7 @@ use crate::packs;
 use crate::record::{Decision, Marker, Rec};
 use crate::spans::Spans;
 use crate::spy::{Group, Item};
-use sluice_broker::{GroupSpec, TopicSpec};
+use sluice_broker::{GroupSpec, Setting, TopicSpec};
 use sluice_model::{GroupName, Message, Millis, Offset, TopicName};
 use sluice_store::Lsn;
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,6 +46,10 @@ pub struct Model {
     pub numbered: BTreeMap<(u32, u64), Vec<Batch>>,
     /// Producers with names and their transactions.
     pub spans: Spans,
+    /// What was changed of the settings, in order.
+    pub settings: Vec<Setting>,
+    /// Of the entries of every queue, by their first offset: the offset behind it, and its bytes of log.
+    pub entries: BTreeMap<u32, BTreeMap<Offset, (Offset, u64)>>,
 }
 
 #[derive(Debug, Clone)]
@@ -54,6 +58,8 @@ pub struct Half {
     pub group: GroupName,
     pub prepared: Millis,
     pub checks: u32,
+    /// When it is asked about next.
+    pub next: Millis,
     pub message: Box<Message>,
 }
 
@@ -210,9 +216,13 @@ impl Model {
             }
             if let (Some((to, offsets)), Some((queue, batch))) = (item.place(), numbered.take()) {
                 let crate::record::Numbered { producer, epoch, first, count } = batch;
-                let batch = Batch { epoch, first, count, offset: offsets.start };
+                let batch = Batch { epoch, first, count, offset: offsets.start, at: group.stored };
                 self.numbered.entry((queue, producer)).or_default().push(batch);
                 round = self.spans.stored(to, producer, offsets.start);
+            }
+            if let Some((queue, offsets)) = item.place() {
+                let entries = self.entries.entry(queue).or_default();
+                entries.insert(offsets.start, (offsets.end, item.size()));
             }
             match item {
                 Item::Message { queue, lsn, message, .. } => {
@@ -220,16 +230,19 @@ impl Model {
                         self.timers
                             .insert((due, *lsn), Timer { target, aside: false, message: message.clone() });
                     }
-                    if let (HALVES, Some((target, of))) = (*queue, prepared.take()) {
+                    if let (HALVES, Some((target, of, next))) = (*queue, prepared.take()) {
                         let (prepared, message) = (group.stored, message.clone());
-                        self.halves.insert(*lsn, Half { target, group: of, prepared, checks: 0, message });
+                        let half = Half { target, group: of, prepared, checks: 0, next, message };
+                        self.halves.insert(*lsn, half);
                     }
                     self.stored(group, item, *queue, round);
                 }
                 Item::Batch { queue, .. } => self.stored(group, item, *queue, round),
                 Item::State { bytes, .. } => match Rec::decode(bytes) {
                     Some(Rec::Delayed { target, due }) => delayed = Some((due, target)),
-                    Some(Rec::Prepared { target, group, .. }) => prepared = Some((target, group)),
+                    Some(Rec::Prepared { target, group, check_at }) => {
+                        prepared = Some((target, group, check_at))
+                    }
                     Some(Rec::Numbered { queue, batch }) => numbered = Some((queue, batch)),
                     Some(Rec::Producer(change)) => self.spans.apply(*change, group.stored, group.end),
                     Some(record) => self.record(record, holder),
@@ -260,6 +273,7 @@ impl Model {
             | Rec::Idle { .. }
             | Rec::Carried { .. } => {}
             Rec::Access(change) => self.access.push(*change),
+            Rec::Tuned(setting) => self.settings.push(setting),
             Rec::Noted { group, queue, offset, epoch, text, .. } => {
                 self.notes.insert((group, queue), (offset, epoch, text));
             }
@@ -334,9 +348,9 @@ impl Model {
                     self.recalled.insert(crate::verbs::number_of(&timer.message));
                 }
             }
-            Rec::Asked { lsn, checks, next: _ } => {
+            Rec::Asked { lsn, checks, next } => {
                 if let Some(half) = self.halves.get_mut(&lsn) {
-                    half.checks = checks;
+                    (half.checks, half.next) = (checks, next);
                 }
             }
             Rec::Decided { lsn, decision } => {

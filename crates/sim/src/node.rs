@@ -4,12 +4,13 @@
 //! with an end up to it was acknowledged or shown. How the node ends and begins again is `lives`.
 
 use crate::check::{Doing, check};
+use crate::connected::Connections;
 use crate::ends::Deed;
 use crate::members::Live;
 use crate::model::{CellState, Model, Until};
 use crate::once::SentOnce;
 use crate::packs::{self, Packs};
-use crate::people;
+use crate::people::{self, Guest};
 use crate::record::Rec;
 use crate::spy::{Group, Item, Spy};
 use crate::tally::{self, Tally};
@@ -39,11 +40,13 @@ pub const START: Millis = 1_700_000_000_000;
 const RETENTION: Millis = 600_000;
 /// Delayed messages of so long are put aside together.
 const TIMER_BUCKET: Millis = 10_000;
+/// Queues of a topic that is made without a word about them.
+const DEFAULT_QUEUES: u32 = 2;
 /// The most steps of one call.
 const STEPS: usize = 50;
 /// How often a transaction is asked about, and how old it may become.
 const MAX_CHECKS: u32 = 3;
-const MAX_HALF_AGE: Millis = 900_000;
+pub const MAX_HALF_AGE: Millis = 900_000;
 
 /// A receipt that was handed out.
 #[derive(Debug, Clone)]
@@ -118,6 +121,12 @@ pub struct Node {
     pub ids: Vec<ProducerId>,
     /// A checkpoint whose parts are taken one by one.
     pub checkpoint: Option<CheckpointUnderWay>,
+    /// How many subscriptions members have told.
+    pub next_subscription: u64,
+    /// The connections that are open.
+    pub connections: Arc<Connections>,
+    /// Sessions of users that come and go.
+    pub guests: Vec<Guest>,
 }
 
 /// Polls a future once.
@@ -146,6 +155,7 @@ pub fn open_broker(vfs: &SimVfs, spy: &Arc<Spy>, clock: &Arc<ManualClock>) -> Re
     let config = sluice_broker::Config {
         retention: Span::secs(RETENTION / 1000),
         max_attempts: 3,
+        default_queues: DEFAULT_QUEUES,
         timer_bucket: Span::secs(TIMER_BUCKET / 1000),
         max_checks: MAX_CHECKS,
         max_half_age: Span::secs(MAX_HALF_AGE / 1000),
@@ -173,6 +183,7 @@ impl Node {
             spy.log.commit();
         }
         let me = people::login(&broker)?;
+        let connections = Connections::of(&broker);
         let mut node = Self {
             vfs,
             clock,
@@ -209,6 +220,9 @@ impl Node {
             waits: Vec::new(),
             ids: Vec::new(),
             checkpoint: None,
+            next_subscription: 0,
+            connections,
+            guests: Vec::new(),
         };
         let groups = node.absorb(&Asked { access: true, ..Asked::default() })?;
         node.promised_up_to(groups.last().map_or(0, |group| group.end));
@@ -269,7 +283,9 @@ impl Node {
                 latest: self.latest,
                 max_attempts: 3,
                 asked,
-                patience: (MAX_CHECKS, MAX_HALF_AGE),
+                tuned: self.model.tuned(self.broker.config()),
+                trimmed: self.trimmed,
+                patience: MAX_HALF_AGE,
                 min: &min,
                 next: &next,
             };
@@ -465,8 +481,12 @@ pub struct Asked<'a> {
     pub recalls: Option<(Millis, Lsn)>,
     /// Queues may be cut.
     pub cuts: bool,
+    /// The broker may let go what is old, and nothing else.
+    pub tidies: bool,
     /// Users and policies may change.
     pub access: bool,
+    /// Settings may change.
+    pub tunes: bool,
     /// What somebody does with a producer that has a name.
     pub producer: Option<Deed>,
     /// Whole ordering groups are leased.

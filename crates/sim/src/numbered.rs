@@ -9,7 +9,7 @@ use crate::spy::Group;
 use crate::tally;
 use crate::verbs::number_of;
 use sluice_broker::{PartOf, Sequence, SequenceRefusal, SequencedRequest, SequencedSent};
-use sluice_model::{ErrorKind, Message, Offset, QueueId, Result, TopicName};
+use sluice_model::{ErrorKind, Message, Millis, Offset, QueueId, Result, TopicName};
 
 /// Producers at most.
 const PRODUCERS: usize = 3;
@@ -23,6 +23,8 @@ pub struct Batch {
     pub first: u32,
     pub count: u32,
     pub offset: Offset,
+    /// When it was stored.
+    pub at: Millis,
 }
 
 impl Batch {

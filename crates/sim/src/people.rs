@@ -1,10 +1,17 @@
-//! Users, roles and policies: what the directory knows is what the changes that survived amount to.
+//! Users, roles and policies: what the directory knows is what the changes that survived amount to, and what sessions may is what
+//! it says at that moment.
 
-use crate::node::{Asked, Check, Node, now};
+use crate::node::{Asked, Check, Node, now, poll};
 use crate::tally;
-use sluice_auth::{Auth, Command, Config, Credentials, Policy, RoleSpec, Secret, Session, UserSpec};
-use sluice_broker::Broker;
-use sluice_model::{Clock, ErrorKind, Result};
+use parking_lot::Mutex;
+use sluice_auth::{
+    Action, AuditKind, Auth, Command, Config, Credentials, Decision, GroupQuotaSpec, NewToken, Policy, Quota,
+    Resource, RoleSpec, Secret, Session, UserSpec,
+};
+use sluice_broker::{Broker, Removed};
+use sluice_model::{Clock, Error, ErrorKind, Result};
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
 /// The one who may do everything, and makes the others.
@@ -12,6 +19,8 @@ const ME: &str = "sim";
 const SECRET: &str = "no secret at all";
 const USERS: u64 = 4;
 const ROLES: u64 = 2;
+/// Sessions of users, at most.
+const GUESTS: usize = 3;
 const RESOURCES: [&str; 4] = ["Topic:orders", "Topic:*", "Group:billing", "Cluster"];
 
 /// A directory in which nobody is yet.
@@ -37,7 +46,7 @@ impl Node {
         let (user, role) = (format!("u{}", self.dice.below(USERS)), format!("r{}", self.dice.below(ROLES)));
         let resource = RESOURCES.get(self.dice.below(4) as usize).copied().unwrap_or_default();
         let resource = || resource.parse().map_err(|error| format!("{resource}: {error:?}"));
-        Ok(match self.dice.below(10) {
+        Ok(match self.dice.below(11) {
             0..4 => {
                 let roles = self.dice.coin().then(|| vec![role]);
                 let enabled = Some(self.dice.coin());
@@ -56,26 +65,243 @@ impl Node {
                     source_ips: Vec::new(),
                 })
             }
+            9 => {
+                // Of a group that nobody is in: what it may receive is not what is looked at here.
+                let (group, messages) = (format!("g{}", self.dice.below(2)), Some(1 + self.dice.below(9)));
+                let quota = Quota { messages_per_second: messages, ..Quota::default() };
+                Command::PutGroupQuota(GroupQuotaSpec { group, quota })
+            }
             _ => Command::DeletePolicy {
                 subject: user,
                 resource: self.dice.coin().then(resource).transpose()?,
             },
         })
     }
+}
 
-    /// Somebody changes who may do what.
+/// A session that was opened with a token, and what waits for its end.
+pub struct Guest {
+    user: String,
+    token: String,
+    session: Session,
+    ended: Pin<Box<dyn Future<Output = ()>>>,
+}
+
+/// What somebody asks of the directory, and how it is asked: the verb that is named for it says more than the command.
+async fn change(broker: Broker, me: Session, command: Command, known: Known) -> Result<()> {
+    let (found, wanted) = match command {
+        Command::PutUser(spec) => (broker.put_user(&me, spec).await?, !known.is_there),
+        Command::DeleteUser(name) => (broker.delete_user(&me, &name).await?, known.is_there),
+        Command::PutRole(spec) => (broker.put_role(&me, spec).await?, !known.is_there),
+        Command::DeleteRole(name) => (broker.delete_role(&me, &name).await?, known.is_there),
+        Command::DeletePolicy { subject, resource } => {
+            let removed = broker.delete_policies(&me, &subject, resource).await?;
+            (removed == known.policies, true)
+        }
+        command => return broker.change_access(&me, command).await,
+    };
+    match found == wanted {
+        true => Ok(()),
+        false => Err(Error::new(ErrorKind::Internal, format!("told is {found}, not {wanted}"))),
+    }
+}
+
+/// What a command is about, as it was before.
+#[derive(Default)]
+struct Known {
+    is_there: bool,
+    policies: Removed,
+}
+
+impl Known {
+    fn of(directory: &Auth, command: &Command) -> Self {
+        let has_user = |name: &str| directory.users().iter().any(|user| user.name == name);
+        let has_role = |name: &str| directory.roles().iter().any(|role| role.name == name);
+        let is_there = match command {
+            Command::PutUser(UserSpec { name, .. }) | Command::DeleteUser(name) => has_user(name),
+            Command::PutRole(RoleSpec { name, .. }) | Command::DeleteRole(name) => has_role(name),
+            _ => true,
+        };
+        let removed = match command {
+            Command::DeletePolicy { subject, resource } => {
+                let policies = directory.policies().into_iter().filter(|policy| policy.subject == *subject);
+                policies.filter(|p| resource.as_ref().is_none_or(|wanted| p.resource == *wanted)).count()
+            }
+            _ => 0,
+        };
+        Self { is_there, policies: Removed { removed, kept: 0 } }
+    }
+}
+
+impl Node {
+    /// The directory that the changes amount to.
+    fn directory(&self) -> Check<Auth> {
+        let wanted = directory(Arc::clone(&self.clock) as _)?;
+        self.model.access.iter().for_each(|change| wanted.apply(change));
+        Ok(wanted)
+    }
+
+    /// Somebody asks whether a change would be accepted, and makes it.
     pub fn some_access(&mut self) -> Check {
-        let command = self.some_command()?;
-        let (broker, me) = (self.broker.clone(), self.me.clone());
-        let call = async move { broker.change_access(&me, command).await };
+        let (command, before) = (self.some_command()?, self.directory()?);
+        let known = Known::of(&before, &command);
+        let refused = self.is_foretold(&before, &command, &known)?;
+        let (changes, last) = (self.model.access.len(), self.last_event()?);
+        let (broker, me, plainly) = (self.broker.clone(), self.me.clone(), self.dice.coin());
         let asked = Asked { access: true, ..Asked::default() };
-        self.begin_call("change access", &asked, call, &[ErrorKind::InvalidArgument, ErrorKind::Conflict])
+        let expected = refused.as_slice();
+        // Of the removal of what is not there, only the named verbs say that it is nothing.
+        match plainly && known.is_there {
+            true => {
+                let call = async move { broker.change_access(&me, command).await };
+                self.begin_call("change access", &asked, call, expected)?;
+            }
+            false => {
+                self.begin_call("change access", &asked, change(broker, me, command, known), expected)?
+            }
+        }
+        let changed = self.model.access.len() - changes;
+        if refused.is_some() && changed > 0 {
+            return Err(format!("a change is made that is refused as {refused:?}"));
+        }
+        self.is_noted(last, changed as u64)?;
+        self.look_at_guests()
+    }
+
+    /// What is said of a change before it is made: why it would be refused.
+    fn is_foretold(&mut self, before: &Auth, command: &Command, known: &Known) -> Check<Option<ErrorKind>> {
+        let appended = self.history.len();
+        let told = now(self.broker.check_access(&self.me, command.clone()))?;
+        let refused = before.plan(command.clone()).err().map(|error| error.kind());
+        let wanted = match (refused, known.is_there) {
+            (_, false) if is_removal(command) => Ok(false),
+            (Some(kind), _) => Err(kind),
+            (None, _) => Ok(true),
+        };
+        let counted = match command {
+            Command::DeletePolicy { subject, resource } => {
+                now(self.broker.count_policies(&self.me, subject, resource.clone()))?.ok()
+            }
+            _ => Some(known.policies),
+        };
+        self.absorb(&Asked::default())?;
+        self.checked(tally::CHECKED);
+        let told = told.map_err(|error| error.kind());
+        if told != wanted || counted != Some(known.policies) || self.history.len() != appended {
+            return Err(format!("{command:?} is told as {told:?} and {counted:?}, and should be {wanted:?}"));
+        }
+        Ok(wanted.err())
+    }
+
+    /// The number of the newest event of the audit trail.
+    fn last_event(&self) -> Check<u64> {
+        let all =
+            self.broker.audit(&self.me, 0, usize::MAX).map_err(|error| format!("no trail: {error:?}"))?;
+        Ok(all.last().map_or(0, |event| event.number))
+    }
+
+    /// Since then so many changes were made, and each is in the trail with who made it.
+    fn is_noted(&mut self, last: u64, changes: u64) -> Check {
+        let new = self.broker.audit(&self.me, last, usize::MAX).map_err(|error| format!("{error:?}"))?;
+        let is_mine = new.iter().all(|event| event.kind == AuditKind::Changed && event.user == ME);
+        let numbered = new.last().map_or(last, |event| event.number);
+        self.checked(tally::ACCESS);
+        match is_mine && numbered == last + changes {
+            true => Ok(()),
+            false => Err(format!("{changes} changes of {ME} are noted as {new:?} behind {last}")),
+        }
+    }
+
+    /// A user gets a token, and logs in with it; or somebody asks what a user may.
+    pub fn some_guest(&mut self) -> Check {
+        let users = self.directory()?.users();
+        let user = match self.dice.below(4) {
+            0 => format!("u{}", self.dice.below(USERS)),
+            _ => {
+                let n = self.dice.below(users.len() as u64) as usize;
+                users.get(n).map(|user| user.name.clone()).unwrap_or_default()
+            }
+        };
+        self.explain(&user)?;
+        if self.guests.len() >= GUESTS {
+            let n = self.dice.below(GUESTS as u64) as usize;
+            drop(self.guests.swap_remove(n));
+        }
+        let made: Arc<Mutex<Option<String>>> = Arc::default();
+        let (broker, me, of, slot) = (self.broker.clone(), self.me.clone(), user.clone(), Arc::clone(&made));
+        let call = async move {
+            *slot.lock() = Some(broker.create_token(&me, &of, "of the simulation", None).await?);
+            Ok(())
+        };
+        let known = users.iter().find(|known| known.name == user).map(|known| known.enabled);
+        let expected: &[ErrorKind] = match known {
+            Some(_) => &[ErrorKind::TooLarge],
+            None => &[ErrorKind::InvalidArgument],
+        };
+        self.begin_call("token", &Asked { access: true, ..Asked::default() }, call, expected)?;
+        self.commit()?;
+        let Some(token) = made.lock().take() else { return Ok(()) };
+        if known.is_none() {
+            return Err(format!("{user} has a token, and is not there"));
+        }
+        // Whoever fails is slowed down, and with it this whole simulation.
+        match known == Some(true) && !self.is_down() {
+            true => self.log_guest_in(user, token),
+            false => Ok(()),
+        }
+    }
+
+    fn log_guest_in(&mut self, user: String, token: String) -> Check {
+        let shown = Credentials::Password { user: &user, password: &token };
+        let session = self.broker.login_now(shown, ([127, 0, 0, 1], 2).into());
+        let session = session.map_err(|error| format!("{user} does not get in: {error:?}"))?;
+        let (broker, own) = (self.broker.clone(), session.clone());
+        let ended = Box::pin(async move { broker.session_ended(&own).await });
+        self.trace.note(format_args!("{user} is in"));
+        self.guests.push(Guest { user, token, session, ended });
+        self.look_at_guests()
+    }
+
+    /// Sessions end with what they were opened with, and until then may what their user may.
+    fn look_at_guests(&mut self) -> Check {
+        let directory = self.directory()?;
+        let users = directory.users();
+        for mut guest in std::mem::take(&mut self.guests) {
+            let Guest { user, token, session, ended } = &mut guest;
+            let id = NewToken::id_of(token);
+            let known = users.iter().find(|known| known.name == *user && known.enabled);
+            let is_in = known.is_some_and(|known| known.tokens.iter().any(|token| token.id == id));
+            let is_over = poll(ended.as_mut()).is_some();
+            let may = self.broker.permit_cluster(session, Action::Get).is_ok();
+            let from = session.peer().ip();
+            let rule = directory.explain(user, Action::Get, Resource::Cluster, from).decision;
+            self.checked(tally::GUESTS);
+            if is_over == is_in || may != (is_in && rule == Decision::Allow) {
+                return Err(format!("{user} is in: {is_in}, {rule:?}; over: {is_over}, may: {may}"));
+            }
+            if !is_over {
+                self.guests.push(guest);
+            }
+        }
+        Ok(())
+    }
+
+    /// What a user may, and by which rule.
+    fn explain(&mut self, user: &str) -> Check {
+        let (wanted, topic) = (self.directory()?, crate::steps::topic("orders")?);
+        let action = if self.dice.coin() { Action::Pub } else { Action::Get };
+        let resource = if self.dice.coin() { Resource::Topic(&topic) } else { Resource::Cluster };
+        let from = std::net::Ipv4Addr::LOCALHOST.into();
+        let found = self.broker.explain_access(&self.me, user, action, resource, from);
+        let found = found.map_err(|error| format!("no explanation: {error:?}"))?;
+        let wanted = wanted.explain(user, action, resource, from);
+        self.checked(tally::ACCESS);
+        if found == wanted { Ok(()) } else { Err(format!("{user} {action:?}: {found:?}, not {wanted:?}")) }
     }
 
     /// The directory beside a fold over the changes.
     pub fn compare_access(&mut self) -> Check {
-        let wanted = directory(Arc::clone(&self.clock) as _)?;
-        self.model.access.iter().for_each(|change| wanted.apply(change));
+        let wanted = self.directory()?;
         let (broker, me) = (self.broker.clone(), self.me.clone());
         let failed = |error| format!("the directory cannot be looked at: {error:?}");
         let users = now(broker.users(&me, None, usize::MAX))?.map_err(failed)?;
@@ -87,6 +313,21 @@ impl Node {
         if policies != wanted.policies() {
             return Err(format!("the policies are {policies:?}, not {:?}", wanted.policies()));
         }
+        let (roles, quotas) = (broker.roles(&me).map_err(failed)?, broker.group_quotas(&me).map_err(failed)?);
+        if roles != wanted.roles() || quotas != wanted.group_quotas() {
+            return Err(format!("the roles are {roles:?}, and the quotas {quotas:?}"));
+        }
+        for n in 0..USERS {
+            let name = format!("u{n}");
+            let found = now(broker.user(&me, &name))?.map_err(failed)?;
+            if found.as_ref() != users.iter().find(|user| user.name == name) {
+                return Err(format!("{name} is {found:?}"));
+            }
+        }
         Ok(())
     }
+}
+
+fn is_removal(command: &Command) -> bool {
+    matches!(command, Command::DeleteUser(_) | Command::DeleteRole(_))
 }

@@ -4,7 +4,7 @@
 
 use crate::spy::Item;
 use serde::Deserialize;
-use sluice_broker::{GroupSpec, ProducerId, TopicSpec};
+use sluice_broker::{GroupSpec, ProducerId, Setting, TopicSpec};
 use sluice_model::{GroupName, Millis, Offset, TopicName};
 use sluice_store::Lsn;
 use std::net::SocketAddr;
@@ -142,6 +142,7 @@ pub enum Rec {
         batch: Numbered,
     },
     Producer(Box<Change>),
+    Tuned(Setting),
 }
 
 /// A change of a producer with a name, or of its transaction.

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use sluice_model::{Error, Message, Millis, Offset, Result};
 use sluice_store::{
-    Append, Bounds, Buckets, Durability, Entry, Found, Listener, LocalLog, Log, LogQueue, Lsn, Payload, Read,
-    ReadLimits, Search, Space, StateEntry, Ticket,
+    Append, Bounds, Buckets, Damage, DamageListener, Durability, Entry, Found, Listener, LocalLog, Log,
+    LogQueue, Lsn, Payload, Read, ReadLimits, Scrubbed, Search, Space, StateEntry, Ticket,
 };
 use std::future::Future;
 use std::ops::Range;
@@ -27,9 +27,27 @@ pub struct Group {
 /// An entry of it.
 #[derive(Debug, Clone)]
 pub enum Item {
-    Message { queue: u32, offset: Offset, lsn: Lsn, message: Box<Message> },
-    State { lsn: Lsn, bytes: Bytes },
-    Batch { queue: u32, offset: Offset, lsn: Lsn, count: u16, encoding: u8, head: Bytes, bytes: Bytes },
+    Message {
+        queue: u32,
+        offset: Offset,
+        lsn: Lsn,
+        size: u32,
+        message: Box<Message>,
+    },
+    State {
+        lsn: Lsn,
+        bytes: Bytes,
+    },
+    Batch {
+        queue: u32,
+        offset: Offset,
+        lsn: Lsn,
+        size: u32,
+        count: u16,
+        encoding: u8,
+        head: Bytes,
+        bytes: Bytes,
+    },
 }
 
 impl Item {
@@ -49,6 +67,14 @@ impl Item {
             Self::State { .. } => None,
         }
     }
+
+    /// The bytes of log that it takes in its queue.
+    pub fn size(&self) -> u64 {
+        match self {
+            Self::Message { size, .. } | Self::Batch { size, .. } => u64::from(*size),
+            Self::State { .. } => 0,
+        }
+    }
 }
 
 /// See the module.
@@ -56,16 +82,23 @@ pub struct Spy {
     pub log: LocalLog,
     new: Mutex<Vec<Group>>,
     trimmed: Mutex<Millis>,
+    /// The times up to which it was asked to let go, since that was asked for.
+    trims: Mutex<Vec<Millis>>,
 }
 
 impl Spy {
     pub fn new(log: LocalLog) -> Self {
-        Self { log, new: Mutex::default(), trimmed: Mutex::default() }
+        Self { log, new: Mutex::default(), trimmed: Mutex::default(), trims: Mutex::default() }
     }
 
     /// What was appended since this was asked the last time.
     pub fn take(&self) -> Vec<Group> {
         std::mem::take(&mut *self.new.lock())
+    }
+
+    /// Before which times messages were let go since this was asked the last time.
+    pub fn trims(&self) -> Vec<Millis> {
+        std::mem::take(&mut *self.trims.lock())
     }
 
     /// Messages stored before this time may have been deleted.
@@ -82,6 +115,7 @@ impl Log for Spy {
                 queue: append.queue.0,
                 offset: placed.offset,
                 lsn: placed.lsn,
+                size: placed.size,
                 message: Box::new((*message).clone()),
             },
             Payload::State(bytes) => Item::State { lsn: placed.lsn, bytes: Bytes::copy_from_slice(bytes) },
@@ -89,6 +123,7 @@ impl Log for Spy {
                 queue: append.queue.0,
                 offset: placed.offset,
                 lsn: placed.lsn,
+                size: placed.size,
                 count: *count,
                 encoding: *encoding,
                 head: Bytes::copy_from_slice(head),
@@ -136,6 +171,10 @@ impl Log for Spy {
         self.log.offset_keeping(queue, bytes)
     }
 
+    fn size(&self, queue: LogQueue) -> Result<u64> {
+        self.log.size(queue)
+    }
+
     fn maybe_born(&self, queue: LogQueue, from: Offset, time: Millis) -> Result<Offset> {
         self.log.maybe_born(queue, from, time)
     }
@@ -176,6 +215,7 @@ impl Log for Spy {
         let mut trimmed = self.trimmed.lock();
         *trimmed = older_than.max(*trimmed);
         drop(trimmed);
+        self.trims.lock().push(older_than);
         self.log.trim(older_than, pinned)
     }
 
@@ -185,6 +225,18 @@ impl Log for Spy {
 
     fn space(&self) -> Space {
         self.log.space()
+    }
+
+    fn scrub(&self) -> Result<Scrubbed> {
+        self.log.scrub()
+    }
+
+    fn damages(&self) -> Vec<Damage> {
+        self.log.damages()
+    }
+
+    fn listen_to_damage(&self, listener: DamageListener) {
+        self.log.listen_to_damage(listener);
     }
 
     fn failed(&self) -> Pin<Box<dyn Future<Output = Error> + Send>> {

@@ -1,7 +1,7 @@
 //! What happens in a seed: the choice of steps, and of what goes wrong.
 
 use crate::lives::Crash;
-use crate::node::{Check, Node};
+use crate::node::{Asked, Check, Node};
 use crate::ordered::{LANE, LINE, lease_of};
 use crate::tally;
 use sluice_broker::{
@@ -96,7 +96,7 @@ impl Node {
                 return Ok(());
             }
         }
-        match self.dice.below(123) {
+        match self.dice.below(129) {
             0..16 => self.some_send(),
             16..19 => self.some_prepare(),
             19..22 => self.some_end(),
@@ -173,6 +173,14 @@ impl Node {
                 let topic = self.some_topic()?;
                 self.some_birth(&topic)
             }
+            115 => self.some_tuning(),
+            116 | 117 => self.some_checked_send(),
+            118 => self.some_gate(),
+            119 => self.some_producer(),
+            120 => match self.dice.below(4) {
+                0 => self.some_connection(),
+                _ => self.some_guest(),
+            },
             _ => {
                 let topic = self.some_topic()?;
                 self.some_named(&topic)
@@ -190,7 +198,7 @@ impl Node {
         group(GROUPS.get(n).copied().unwrap_or_default())
     }
 
-    fn some_request(&mut self) -> Check<SendRequest> {
+    pub fn some_request(&mut self) -> Check<SendRequest> {
         let topic = self.some_topic()?;
         let messages: Vec<Message> = (0..1 + self.dice.below(5) / 2).map(|_| self.message()).collect();
         if topic.as_str() == BRIEF {
@@ -199,7 +207,8 @@ impl Node {
         let exactly = self.dice.below(5) == 0;
         let queue = if exactly { QueueChoice::Exactly(QueueId(0)) } else { QueueChoice::Any };
         let durability = (self.dice.below(5) == 0).then_some(Durability::Sync);
-        Ok(SendRequest { topic, messages, queue, create: Some(1), durability })
+        let create = Some(self.dice.below(2) as u32);
+        Ok(SendRequest { topic, messages, queue, create, durability })
     }
 
     fn some_send(&mut self) -> Check {
@@ -398,6 +407,7 @@ impl Node {
     }
 
     fn some_house_keeping(&mut self) -> Check {
+        let (begun, _) = (self.now(), self.spy.trims());
         let broker = self.broker.clone();
         let mut tidy = Box::pin(async move { broker.tidy().await });
         // A topic with a retention of its own is cut, and that waits until it is safe.
@@ -409,8 +419,10 @@ impl Node {
             }
             self.spy.log.commit();
         }
-        self.absorb(&crate::node::Asked { cuts: true, ..crate::node::Asked::default() })?;
+        let asked = Asked { cuts: true, tidies: true, ..Asked::default() };
+        self.absorb(&asked)?;
         self.trace.note(format_args!("tidied"));
+        self.kept_for_long_enough(begun)?;
         self.answered()
     }
 

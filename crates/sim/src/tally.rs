@@ -54,10 +54,15 @@ pub const WOKEN: &str = "who waits for messages is woken";
 pub const MEMBERS: &str = "members and locks are those that are there";
 pub const CATALOG: &str = "topics and groups are what was changed";
 pub const ACCESS: &str = "users and policies are what was changed";
+pub const SETTINGS: &str = "settings that are changed hold, and are kept to";
+pub const VIEWS: &str = "what is told of one is what is there";
+pub const CHECKED: &str = "what a check says is what happens";
+pub const CONNECTIONS: &str = "connections are those that are open";
+pub const GUESTS: &str = "a session may what its user may, and ends with that";
 pub const DAMAGE: &str = "damage is told, never silent";
 
 /// Every promise that is looked at.
-pub const PROMISES: [&str; 23] = [
+pub const PROMISES: [&str; 28] = [
     NOTHING_LOST,
     NOTHING_INVENTED,
     OFFSETS,
@@ -80,6 +85,11 @@ pub const PROMISES: [&str; 23] = [
     MEMBERS,
     CATALOG,
     ACCESS,
+    SETTINGS,
+    VIEWS,
+    CHECKED,
+    CONNECTIONS,
+    GUESTS,
     DAMAGE,
 ];
 

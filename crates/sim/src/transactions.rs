@@ -4,7 +4,7 @@
 //! other is not, whatever crashed between the steps.
 
 use crate::check::UNDECIDED;
-use crate::node::{Asked, Check, Node, now};
+use crate::node::{Asked, Check, MAX_HALF_AGE, Node, now};
 use crate::record::Decision;
 use crate::spy::Item;
 use crate::tally;
@@ -23,7 +23,9 @@ impl Node {
         send.messages.truncate(1);
         let topic = send.topic.clone();
         let numbers: Vec<u64> = send.messages.iter().map(number_of).collect();
-        let first_check = Some(Duration::from_millis(self.dice.below(20_000)));
+        let first_check = self.dice.coin().then(|| Duration::from_millis(self.dice.below(20_000)));
+        let tuned = self.model.tuned(self.broker.config()).first_check;
+        let wait = first_check.map_or(tuned.as_millis(), |first| first.as_millis() as u64).min(MAX_HALF_AGE);
         let prepared = self.broker.prepare(&self.me.clone(), PrepareRequest { send, group, first_check });
         let groups = self.absorb(&Asked::default())?;
         match prepared {
@@ -31,6 +33,11 @@ impl Node {
             Ok(promise) => {
                 let told = promise.preview().and_then(|sent| sent.first()).map(|sent| sent.locator);
                 let half = told.and_then(|lsn| self.model.halves.get(&lsn));
+                if half.is_some_and(|half| half.next != half.prepared + wait) {
+                    return Err(format!(
+                        "{half:?} is asked about too early or too late: not after {wait} ms"
+                    ));
+                }
                 if half.map(|half| number_of(&half.message)) != numbers.first().copied() {
                     return Err(format!(
                         "{numbers:?} to {topic} is not prepared where the answer says: {told:?}"
@@ -137,10 +144,11 @@ impl Node {
             return Ok(());
         }
         let checked = now(self.broker.check_due())?;
-        self.absorb(&Asked { gives_up: true, ..Asked::default() })?;
+        let groups = self.absorb(&Asked { gives_up: true, ..Asked::default() })?;
         self.trace.note(format_args!("transactions checked"));
+        self.told_checks(&groups)?;
         match checked {
-            Ok(()) => Ok(()),
+            Ok(()) => self.nobody_left_out(),
             // A topic made for what is given up counts as a message does not: all that is asked for here may be refused.
             Err(error) => self.refused("check", &error, &[]),
         }

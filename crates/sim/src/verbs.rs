@@ -78,15 +78,38 @@ impl Node {
     pub fn send(&mut self, request: SendRequest) -> Check {
         let numbers: Vec<u64> = request.messages.iter().map(number_of).collect();
         let topic = request.topic.clone();
+        let (is_known, queues) = (self.model.topics.contains_key(&topic), request.create);
+        let may = is_known || self.may_make(request.create);
         let sent = self.broker.send(&self.me.clone(), request);
         let groups = self.absorb(&Asked::default())?;
         match sent {
+            Ok(_) if !may => Err(format!("{topic} is made, which nobody may")),
+            Err(error) if may => self.refused("send", &error, &[]),
             Err(error) => self.refused("send", &error, &[ErrorKind::TopicNotFound]),
             Ok(promise) => {
+                if !is_known {
+                    self.made_with(&topic, queues)?;
+                }
                 self.placed(promise.preview().map_or(&[], |sent| &sent[..]), &numbers, &topic)?;
                 self.promised(promise, &groups, numbers);
                 Ok(())
             }
+        }
+    }
+
+    /// Whether a topic that is not there may be made by whoever needs it.
+    pub fn may_make(&self, create: Option<u32>) -> bool {
+        create.is_some() && self.model.tuned(self.broker.config()).auto_create
+    }
+
+    /// A topic that was made has as many queues as was said, or as many as such a one has.
+    fn made_with(&self, topic: &TopicName, queues: Option<u32>) -> Check {
+        let usual = self.model.tuned(self.broker.config()).default_queues;
+        let wanted = queues.filter(|queues| *queues > 0).unwrap_or(usual) as usize;
+        let found = self.model.topics.get(topic).map(|topic| topic.queues.len());
+        match found == Some(wanted) {
+            true => Ok(()),
+            false => Err(format!("{topic} is made with {found:?} queues, not {wanted}")),
         }
     }
 
@@ -150,7 +173,10 @@ impl Node {
         holder: Option<u64>,
     ) -> Check<usize> {
         let (broker, me) = (self.broker.clone(), self.me.clone());
-        let got = now(broker.receive_up_to(&me, request, max_bytes))?;
+        let got = match max_bytes {
+            usize::MAX => now(broker.receive(&me, request))?,
+            _ => now(broker.receive_up_to(&me, request, max_bytes))?,
+        };
         let runs = matches!(request.lease, Lease::InOrder(_));
         let asked = Asked { filter: Some(request.filter), holder, runs, ..Asked::default() };
         let groups = self.absorb(&asked)?;
@@ -159,8 +185,11 @@ impl Node {
             Ok(_) if is_held => return Err(format!("{} is held, and somebody receives", request.group)),
             Ok(got) => got,
             Err(error) => {
-                let expected = [ErrorKind::TopicNotFound, ErrorKind::Conflict];
-                self.refused("receive", &error, if is_held { &expected } else { &expected[..1] })?;
+                let may = self.model.topics.contains_key(request.topic) || self.may_make(request.create);
+                let expected = [(is_held, ErrorKind::Conflict), (!may, ErrorKind::TopicNotFound)];
+                let expected: Vec<_> =
+                    expected.iter().filter(|(may, _)| *may).map(|(_, kind)| *kind).collect();
+                self.refused("receive", &error, &expected)?;
                 return Ok(0);
             }
         };

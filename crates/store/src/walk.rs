@@ -30,11 +30,15 @@ pub(crate) struct Hole {
 impl Hole {
     /// The same as a report.
     pub(crate) fn damage(&self, segment: &Segment) -> Damage {
+        let unknown = match self.lost.is_empty() {
+            true => "; no message is missing, but changes of offsets, leases or settings may be",
+            false => "",
+        };
         Damage {
             file: segment.path.clone(),
             position: segment.position(self.from),
             lsn: Some(self.from),
-            what: format!("the entries up to log position {} are not readable", self.to),
+            what: format!("the entries up to log position {} are not readable{unknown}", self.to),
             lost: self.lost.clone(),
             waiting: Vec::new(),
         }

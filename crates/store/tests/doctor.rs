@@ -2,15 +2,18 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed step has to panic")]
 
+use crc_fast::{CrcAlgorithm, checksum};
 use sluice_model::units::ByteSize;
 use sluice_model::{ErrorKind, ManualClock};
 use sluice_store::doctor::{Inspection, inspect, repair};
 use sluice_store::sim::SimVfs;
 use sluice_store::suite::{ALL, body, named, search};
+use sluice_store::vfs::Vfs as _;
 use sluice_store::{
     Append, Config, Durability, LocalLog, Log, LogQueue, LostOffsets, OpenError, Payload, Placed, Read,
     ReadLimits,
 };
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -217,10 +220,126 @@ fn a_missing_segment_a_header_and_the_stores_own_file_are_repaired() {
         (0..sent.len()).filter(|n| gone(&sent[*n]) && sent[*n].placed.lsn < next).collect();
     let told = repair(&copy, Path::new(DIR), &mut |_| {}).unwrap();
     assert!(told.after.damages.is_empty(), "{:?}", told.after.damages);
+    assert_eq!(told_as_lost(&told.before), places(&sent, |n| lost.contains(&n)), "{:?}", told.before.damages);
     let log = open(&copy).unwrap();
     for (n, s) in sent.iter().enumerate() {
         let wanted = if lost.contains(&n) { None } else { Some(s.text.clone()) };
         assert_eq!(read(&log, s.queue, s.placed.offset).unwrap(), wanted, "{n}");
+    }
+}
+
+/// Queues and offsets of some messages.
+fn places(sent: &[Sent], which: impl Fn(usize) -> bool) -> BTreeSet<(u32, u64)> {
+    (0..).zip(sent).filter(|(n, _)| which(*n)).map(|(_, s)| (s.queue, s.placed.offset)).collect()
+}
+
+/// Queues and offsets that are told as lost.
+fn told_as_lost(found: &Inspection) -> BTreeSet<(u32, u64)> {
+    let lost = found.damages.iter().flat_map(|damage| &damage.lost);
+    lost.flat_map(|lost| (lost.from..lost.to).map(|offset| (lost.queue, offset))).collect()
+}
+
+fn start_of(path: &Path) -> u64 {
+    u64::from_str_radix(path.file_stem().unwrap().to_str().unwrap(), 16).unwrap()
+}
+
+#[test]
+fn what_a_removed_segment_held_is_told_to_the_offset() {
+    for closed in [true, false] {
+        let (vfs, sent) = store(60, 3000, closed);
+        let paths = segments(&vfs);
+        assert!(paths.len() > 2);
+        // One in the middle: what comes behind it tells what is missing, from a sealed segment or the one that is written.
+        for gone in 1..paths.len() - 1 {
+            let copy = vfs.kill();
+            copy.remove(&paths[gone]).unwrap();
+            let (from, to) = (start_of(&paths[gone]), start_of(&paths[gone + 1]));
+            let lost = |n: usize| (from..to).contains(&sent[n].placed.lsn);
+            assert!(matches!(open(&copy), Err(OpenError::Damaged(_))));
+            let found = look(&copy);
+            let [damage] = &found.damages[..] else { panic!("{:?}", found.damages) };
+            assert!(damage.what.contains("is missing"), "{damage}");
+            assert_eq!(told_as_lost(&found), places(&sent, lost), "{damage}");
+            let told = repair(&copy, Path::new(DIR), &mut |_| {}).unwrap();
+            assert!(told.after.damages.is_empty(), "{:?}", told.after.damages);
+            let log = open(&copy).unwrap();
+            for (n, s) in sent.iter().enumerate() {
+                let wanted = (!lost(n)).then(|| s.text.clone());
+                assert_eq!(read(&log, s.queue, s.placed.offset).unwrap(), wanted, "{n}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_lay_behind_the_end_is_told_by_the_checkpoint() {
+    let (vfs, sent) = store(60, 3000, true);
+    let paths = segments(&vfs);
+    paths[1..].iter().for_each(|path| vfs.remove(path).unwrap());
+    let end = start_of(&paths[1]);
+    assert!(sent[30].placed.lsn > end, "the checkpoint tells of more than what is left");
+    assert!(open(&vfs).is_err());
+    let told = repair(&vfs, Path::new(DIR), &mut |_| {}).unwrap();
+    // Nothing that is left knows of what came behind the checkpoint.
+    assert_eq!(told_as_lost(&told.before), places(&sent, |n| sent[n].placed.lsn >= end && n <= 30));
+    assert!(told.after.damages.is_empty(), "{:?}", told.after.damages);
+    assert_eq!(open(&vfs).unwrap().next_offset(LogQueue(0)), sent[30].placed.offset + 1);
+}
+
+#[test]
+fn the_log_has_a_beginning_and_no_segment_twice() {
+    let (vfs, _) = store(60, 3000, true);
+    let paths = segments(&vfs);
+    let beyond = |vfs: &SimVfs, what: &str| {
+        let told = repair(vfs, Path::new(DIR), &mut |_| {}).unwrap();
+        let [damage] = &told.after.damages[..] else { panic!("{:?}", told.after.damages) };
+        assert!(damage.what.contains(what), "{damage}");
+        assert!(open(vfs).is_err());
+    };
+    // Without a checkpoint, nobody knows what was before.
+    let copy = vfs.kill();
+    copy.remove(&paths[0]).unwrap();
+    let checkpoints = copy.files().into_keys().filter(|path| path.starts_with("data/ckpt"));
+    checkpoints.for_each(|path| copy.remove(&path).unwrap());
+    beyond(&copy, "no checkpoint tells what it held");
+    // The same entries in two files.
+    let copy = vfs.kill();
+    let within = start_of(&paths[1]) + 2 * PAGE as u64;
+    let bytes = copy.files()[&paths[1]].clone();
+    copy.put(&PathBuf::from(format!("data/log/{within:016x}.seg")), bytes);
+    let found = look(&copy);
+    assert!(found.damages.iter().any(|damage| damage.what.contains("overlaps")), "{:?}", found.damages);
+}
+
+/// A page says that it is of another version, with a checksum that is right.
+fn of_version(page: &mut [u8], version: u32) {
+    page[8..12].copy_from_slice(&version.to_le_bytes());
+    page[12..16].fill(0);
+    let crc = checksum(CrcAlgorithm::Crc32Iscsi, page) as u32;
+    page[12..16].copy_from_slice(&crc.to_le_bytes());
+}
+
+#[test]
+fn another_format_is_told_and_nothing_is_changed() {
+    let (vfs, _) = store(6, 90, true);
+    let kinds = ["data/log", "data/ckpt", "data/store.meta"];
+    let kind = |kind: &&str| vfs.files().into_keys().find(|path| path.starts_with(kind)).unwrap();
+    for path in kinds.iter().map(kind) {
+        let copy = vfs.kill();
+        copy.edit(&path, |bytes| match path.extension().unwrap().to_str() {
+            Some("ck") => of_version(bytes, 99),
+            _ => bytes.chunks_mut(PAGE).take(2).for_each(|page| of_version(page, 99)),
+        });
+        let before = copy.files();
+        let inspected = inspect(&copy, Path::new(DIR), &mut |_| {}).map(|_| ());
+        let repaired = repair(&copy, Path::new(DIR), &mut |_| {}).map(|_| ());
+        for outcome in [inspected, repaired] {
+            match outcome {
+                Err(OpenError::OtherFormat { found: 99, path: told, .. }) => assert_eq!(told, path),
+                other => panic!("{}: {other:?}", path.display()),
+            }
+        }
+        assert_eq!(copy.files(), before, "{}", path.display());
     }
 }
 

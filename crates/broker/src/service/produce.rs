@@ -48,7 +48,8 @@ impl Broker {
         match known {
             Some(topic) => inner.plan(&permit, &topic, request.clone(), self.now()).map(drop),
             None if inner.may_create(request.create) => {
-                inner.check_messages(None, &request.messages, self.now())
+                inner.check_messages(None, &request.messages, self.now())?;
+                inner.check_new(request)
             }
             None => Err(unknown_topic(&request.topic)),
         }
@@ -376,6 +377,17 @@ impl Inner {
 
     pub(super) fn may_create(&self, create: Option<u32>) -> bool {
         create.is_some() && self.tuned().auto_create
+    }
+
+    /// Refuses a queue that a topic would not have which is made for the request.
+    fn check_new(&self, request: &SendRequest) -> Result<()> {
+        let queues = request.create.filter(|queues| *queues > 0).unwrap_or(self.tuned().default_queues);
+        match request.queue {
+            QueueChoice::Exactly(QueueId(queue)) if queue >= queues.min(self.config.max_queues) => Err(
+                Error::invalid(format!("topic {} will have no queue {queue}, but {queues}", request.topic)),
+            ),
+            _ => Ok(()),
+        }
     }
 
     /// The topic to write to, made if it is unknown and may be.

@@ -84,7 +84,13 @@ fn waiting(
     runs: &[WholeRun],
     found: &mut Inspection,
 ) -> Result<(), OpenError> {
-    for bucket in buckets::list(vfs, dir).map_err(|e| OpenError::io(buckets::dir_of(dir), e))? {
+    let listed = buckets::list(vfs, dir).map_err(|e| OpenError::io(buckets::dir_of(dir), e))?;
+    let names = vfs.list(&buckets::dir_of(dir)).unwrap_or_default(); // there is no such folder before it is needed
+    let known = |name: &String| listed.iter().any(|b| buckets::path_of(dir, *b).ends_with(name));
+    for name in names.iter().filter(|name| !known(name)) {
+        found.notes.push(format!("timer/{name} is no file of delayed messages"));
+    }
+    for bucket in listed {
         if !runs.iter().any(|run| run.bucket == bucket) {
             let path = buckets::path_of(dir, bucket);
             found.notes.push(format!("{} has nothing that waits; the next start removes it", path.display()));
@@ -136,7 +142,7 @@ fn identity(
         let file = vfs.open(&path, false).map_err(|e| OpenError::io(&path, e))?;
         let page = crate::recovery::page(&path, &*file, 0)?;
         if let Page::Good(header) = SegmentHeader::decode(&page) {
-            let what = "it is missing or not readable, but there are segments";
+            let what = "it is missing or not readable; the segments tell what it said";
             found.hurt(damage(&dir.join("store.meta"), 0, None, what), Wound::Meta);
             return Ok(Some(header.store));
         }
@@ -172,7 +178,8 @@ fn checkpoints(
             }
             Outcome::Other(found) => return Err(OpenError::OtherFormat { path, found, known: VERSION }),
             Outcome::Unreadable(why) => {
-                found.hurt(damage(&path, 0, Some(at), why), Wound::Checkpoint(path.clone()));
+                let what = format!("{why}; an older checkpoint or the log takes its place");
+                found.hurt(damage(&path, 0, Some(at), what), Wound::Checkpoint(path.clone()));
             }
         }
     }

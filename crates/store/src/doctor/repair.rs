@@ -119,7 +119,9 @@ impl Repair<'_> {
         }
         let temporary = pool_dir(self.dir).join(format!("{:016x}.tmp", self.vfs.random()));
         let file = self.vfs.open(&temporary, true)?;
-        let (epoch, len) = (self.vfs.random() as u32, to - from);
+        // The page behind the marks is where an index would be.
+        let (epoch, len) = (self.vfs.random() as u32, to - from + PAGE);
+        file.set_len(len)?;
         let header = SegmentHeader { store, start: from, epoch, len, created: 0 };
         file.write_at(&header.encode(), 0)?;
         give_up(&*file, from, epoch, (from + PAGE, to), stored)?;

@@ -4,7 +4,7 @@ use super::inspect::{Seen, damage};
 use super::{Inspection, Wound};
 use crate::checkpoint::Checkpoint;
 use crate::entry::{EntryKind, flag};
-use crate::error::OpenError;
+use crate::error::{LostOffsets, OpenError};
 use crate::keys;
 use crate::log::Lsn;
 use crate::recovery::{SealedParts, page, sealed_parts};
@@ -13,7 +13,8 @@ use crate::sealed::{self, Contents, Footer, Range};
 use crate::segment::{Page, Segment, SegmentHeader, StoreId, VERSION, log_dir, segment_path};
 use crate::vfs::{Vfs, VfsFile};
 use crate::walk::{Hole, Reached, Walk};
-use sluice_model::Millis;
+use sluice_model::{Millis, Offset};
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -32,6 +33,16 @@ pub(super) struct Segments<'a> {
     is_whole: bool,
     /// Where the segment before ends.
     end: Option<Lsn>,
+    /// The part of the log that is missing before what is looked at.
+    missing: Option<Missing>,
+}
+
+/// A part of the log that is missing. What it held is told by what comes first behind it.
+struct Missing {
+    /// Its number among the damages.
+    damage: usize,
+    /// Queues that came behind it already.
+    seen: HashSet<u32>,
 }
 
 impl<'a> Segments<'a> {
@@ -43,11 +54,13 @@ impl<'a> Segments<'a> {
         visit: &'a mut dyn FnMut(Seen<'_>),
     ) -> Self {
         let reached = Reached::new();
-        Self { vfs, dir, store, checkpoint, visit, reached, stored: 0, is_whole: false, end: None }
+        let (stored, is_whole, end, missing) = (0, false, None, None);
+        Self { vfs, dir, store, checkpoint, visit, reached, stored, is_whole, end, missing }
     }
 
     pub(super) fn look(mut self, starts: &[Lsn], found: &mut Inspection) -> Result<(), OpenError> {
-        self.is_whole = starts.first() == Some(&0);
+        // Where there is none at all, all that a checkpoint knows of may be lost.
+        self.is_whole = starts.first().is_none_or(|start| *start == 0);
         for (n, start) in starts.iter().enumerate() {
             self.chain(*start, found);
             self.segment(*start, starts.get(n + 1).copied(), found)?;
@@ -58,20 +71,50 @@ impl<'a> Segments<'a> {
         if told > end + crate::segment::PAGE {
             let what =
                 format!("a checkpoint tells of entries up to log position {told}, but the log ends at {end}");
-            found.hurt(
-                damage(&log_dir(self.dir), 0, Some(end), what),
-                Wound::Missing { from: end, to: told, stored: self.stored },
-            );
+            let mut damage = damage(&log_dir(self.dir), 0, Some(end), what);
+            damage.lost = self.beyond_the_end();
+            found.hurt(damage, Wound::Missing { from: end, to: told, stored: self.stored });
         }
         Ok(())
     }
 
+    /// What a checkpoint knows of queues that is not there.
+    fn beyond_the_end(&self) -> Vec<LostOffsets> {
+        let ends = self.checkpoint.iter().flat_map(|checkpoint| &checkpoint.ends);
+        let lost = ends.filter_map(|end| {
+            // Of a queue that nothing else tells of, all may have gone long before.
+            let unknown = if self.is_whole { 0 } else { end.next };
+            let from = self.reached.get(&end.queue).copied().unwrap_or(unknown);
+            (from < end.next).then_some(LostOffsets { queue: end.queue, from, to: end.next })
+        });
+        lost.collect()
+    }
+
+    /// A queue comes for the first time behind a part that is missing: what is not there of it was in that.
+    fn comes_after(&mut self, queue: u32, begins: Offset, found: &mut Inspection) {
+        let Some(missing) = &mut self.missing else { return };
+        if !missing.seen.insert(queue) {
+            return;
+        }
+        let from = self.reached.get(&queue).copied().or(self.is_whole.then_some(0)).unwrap_or(begins);
+        if let Some(damage) = found.damages.get_mut(missing.damage)
+            && from < begins
+        {
+            damage.lost.push(LostOffsets { queue, from, to: begins });
+        }
+    }
+
+    fn is_missing(&mut self, found: &Inspection) {
+        self.missing = Some(Missing { damage: found.damages.len(), seen: HashSet::new() });
+    }
+
     /// Segments follow each other, and reach back to what a checkpoint tells.
-    fn chain(&self, start: Lsn, found: &mut Inspection) {
+    fn chain(&mut self, start: Lsn, found: &mut Inspection) {
         let path = segment_path(self.dir, start);
         let (what, wound) = match self.end {
             Some(end) if end == start => return,
             Some(end) if end < start => {
+                self.is_missing(found);
                 let what = format!("the log between position {end} and this segment is missing");
                 (what, Wound::Missing { from: end, to: start, stored: self.stored })
             }
@@ -99,7 +142,7 @@ impl<'a> Segments<'a> {
                     return self.without_entries(&path, start, next, found);
                 };
                 let epoch = first.header.epoch;
-                let what = "its header page is not readable";
+                let what = "its header page is not readable; its entries tell what it said";
                 let wound = Wound::Header { path: path.clone(), start, epoch };
                 found.hurt(damage(&path, 0, Some(start), what), wound);
                 epoch
@@ -127,6 +170,7 @@ impl<'a> Segments<'a> {
         };
         let what = "nothing in it is readable";
         let wound = Wound::Missing { from: start, to, stored: self.stored };
+        self.is_missing(found);
         found.hurt(damage(path, 0, Some(start), what), wound);
         self.end = next;
         Ok(())
@@ -144,14 +188,22 @@ impl<'a> Segments<'a> {
         let known_end = sealed.map(|(footer, _)| footer.end).or(next);
         let limit = known_end.map_or(segment.len, |end| segment.position(end).min(segment.len));
         let mut contents = Contents::default();
+        // Where a queue begins in a sealed segment, nothing of it is lost in there before; offsets that were left out on
+        // purpose, behind an unclean stop, are nobody's.
         for (queue, range) in sealed.iter().flat_map(|(_, ranges)| ranges) {
-            self.reached.entry(*queue).or_insert(range.base);
+            self.comes_after(*queue, range.base, found);
+            let reached = self.reached.entry(*queue).or_insert(range.base);
+            *reached = range.base.max(*reached);
         }
+        let before = self.missing.is_some().then(|| self.reached.clone());
         let reached = std::mem::take(&mut self.reached);
         let mut walk =
             Walk::new(segment, Arc::clone(file), known_end, limit, self.is_whole, reached, self.stored);
         while let Some(entry) = walk.next().map_err(failed)? {
             found.entries += 1;
+            if let Some(before) = before.as_ref().filter(|_| walk.holes.is_empty()) {
+                self.first_behind(before, &entry, found);
+            }
             self.entry(segment, &entry, found);
             if entry.header.kind == EntryKind::Message {
                 contents.add(&entry.header);
@@ -164,6 +216,9 @@ impl<'a> Segments<'a> {
         (self.reached, self.stored, self.end) = (reached, stored, Some(known_end.unwrap_or(end)));
         let is_whole = holes.is_empty();
         for hole in holes {
+            if sealed.is_none() && known_end == Some(hole.to) {
+                self.is_missing(found); // only what comes behind tells what it held
+            }
             let damage = hole.damage(segment);
             let (path, start, epoch) = (segment.path.clone(), segment.start, segment.epoch);
             let Hole { from, to, stored, .. } = hole;
@@ -172,6 +227,16 @@ impl<'a> Segments<'a> {
         match sealed {
             Some((footer, ranges)) if is_whole => index(segment, &**file, footer, ranges, contents, found),
             _ => Ok(()),
+        }
+    }
+
+    /// The same for the entries of a segment that is not sealed.
+    fn first_behind(&mut self, before: &Reached, entry: &Scanned, found: &mut Inspection) {
+        let (kind, queue, offset) = (entry.header.kind, entry.header.queue, entry.header.offset);
+        if matches!(kind, EntryKind::Message | EntryKind::Gap) {
+            // The walk has what was reached meanwhile.
+            self.reached.extend(before.get(&queue).map(|reached| (queue, *reached)));
+            self.comes_after(queue, offset, found);
         }
     }
 

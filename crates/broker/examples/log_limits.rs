@@ -29,6 +29,15 @@ use tokio::time::sleep;
 #[global_allocator]
 static MEMORY: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
+/// As in the binary, too.
+#[allow(
+    unsafe_code,
+    reason = "the allocator looks for its settings under this name, and nothing else has it"
+)]
+#[unsafe(export_name = "_rjem_malloc_conf")]
+#[used]
+static SETTINGS: &[u8] = b"narenas_ratio:1,dirty_decay_ms:1000\0";
+
 const DAY: Millis = 86_400_000;
 const BATCH: u64 = 100;
 

@@ -15,6 +15,17 @@ use sluice_server::{Server, access, backup, dev_cert, doctor, logging};
 #[global_allocator]
 static MEMORY: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
+/// One arena for each core in place of four. What one arena's threads have freed the others cannot use, so with fewer of them
+/// less memory lies between what is in use, and the few threads here hardly meet. What nobody has used for a second goes back to the
+/// system: a tail that shrinks, or a batch of delayed messages, is not wanted again so soon.
+#[allow(
+    unsafe_code,
+    reason = "the allocator looks for its settings under this name, and nothing else has it"
+)]
+#[unsafe(export_name = "_rjem_malloc_conf")]
+#[used]
+static SETTINGS: &[u8] = b"narenas_ratio:1,dirty_decay_ms:1000\0";
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match &cli.verb {

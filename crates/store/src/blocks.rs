@@ -5,6 +5,8 @@
 //! know: whoever asks first for a block reads it, while the others that ask for it wait. Every entry is checked each time
 //! it is taken out, as if it came from the disk.
 //!
+//! When nobody has come for any of them during a whole segment of the log, they go.
+//!
 //! What is asked for alone, a message here and there, is read without its block: the system's cache does for that.
 
 use crate::Lsn;
@@ -37,6 +39,8 @@ struct Inner {
     blocks: HashMap<Key, Slot, foldhash::fast::RandomState>,
     /// In the order in which they are looked at when room is needed.
     order: VecDeque<Key>,
+    /// Somebody has come for one since it was looked at.
+    used: bool,
 }
 
 struct Slot {
@@ -76,6 +80,14 @@ impl Blocks {
         Ok(bytes.into())
     }
 
+    /// Lets go of everything that was of no use since this was called the last time.
+    pub(crate) fn tidy(&self) {
+        let mut inner = self.inner.lock();
+        if !std::mem::take(&mut inner.used) {
+            *inner = Inner::default();
+        }
+    }
+
     fn has(&self, segment: Lsn, number: u64) -> bool {
         self.inner.lock().blocks.contains_key(&(segment, number))
     }
@@ -98,6 +110,7 @@ impl Blocks {
 
 impl Inner {
     fn place(&mut self, key: Key, most: usize) -> Place {
+        self.used = true;
         if let Some(slot) = self.blocks.get_mut(&key) {
             slot.wanted = true;
             return Arc::clone(&slot.place);
@@ -241,6 +254,20 @@ mod tests {
             }
         });
         assert_eq!(file.read.load(Ordering::SeqCst), 8 * BLOCK);
+    }
+
+    #[test]
+    fn what_nobody_comes_for_goes() {
+        let file = Counting { len: 64 * BLOCK, ..Counting::default() };
+        let blocks = Blocks::new(8 * BLOCK as usize);
+        for _ in 0..3 {
+            assert!(right(&blocks.read(0, &file, 0, 100_000).unwrap(), 0));
+            blocks.tidy();
+        }
+        assert_eq!(file.read.load(Ordering::SeqCst), BLOCK, "each time somebody had come for it");
+        blocks.tidy();
+        assert!(!blocks.has(0, 0));
+        assert!(right(&blocks.read(0, &file, 0, 100_000).unwrap(), 0));
     }
 
     #[test]

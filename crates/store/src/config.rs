@@ -31,10 +31,11 @@ pub struct Config {
     /// Files kept ready for what comes, 2 to 16, so that an append never waits for disk space: one whose space is only
     /// allocated, the others written with zeros, which makes syncs faster.
     pub ready_segments: usize,
-    /// Memory for the newest entries, from which consumers that keep up are served without reading the disk.
+    /// The most memory for the newest entries, from which consumers that keep up are served without reading the disk. An eighth
+    /// of it is used in any case, more only while consumers that are a little behind come for it.
     pub tail_cache: ByteSize,
-    /// Memory for older entries, shared by all consumers that are behind: those that catch up together read the disk once.
-    /// 0 leaves it to the system.
+    /// The most memory for older entries, shared by all consumers that are behind: those that catch up together read the disk
+    /// once. It is used while there are some. 0 leaves it to the system.
     pub block_cache: ByteSize,
     /// Bytes that may wait to be written; beyond, appends are refused as throttled. A second of a slow disk.
     pub max_pending: ByteSize,

@@ -14,10 +14,11 @@ use crate::entry::{EntryKind, flag};
 use crate::error::{Damage, OpenError};
 use crate::keeper::{self, Keeper};
 use crate::log::{
-    Append, Bounds, DamageListener, Done, Durability, Entry, Found, Listener, Log, LogQueue, Lsn, Read,
-    ReadLimits, Scrubbed, Search, Space, StateEntry, Ticket,
+    Append, Batch, Bounds, DamageListener, Done, Durability, Entry, Found, Listener, Log, LogQueue, Lsn,
+    Read, ReadLimits, Scrubbed, Search, Space, StateEntry, Ticket,
 };
 use crate::open::Opened;
+use crate::read::Reader;
 use crate::scrub::Scrubber;
 use crate::shared::Shared;
 use crate::staging::Phase;
@@ -259,9 +260,16 @@ impl Log for LocalLog {
     }
 
     fn read(&self, queue: LogQueue, from: Offset, limits: &ReadLimits<'_>) -> Result<Read> {
-        match read::read(&self.shared, queue, from, limits)? {
+        match read::read(&self.shared, queue, from, limits, Reader::Waiting)? {
             Read::Cold(read) if self.by_hand => read().map(Read::Ready),
             read => Ok(read),
+        }
+    }
+
+    fn read_through(&self, queue: LogQueue, from: Offset, limits: &ReadLimits<'_>) -> Result<Batch> {
+        match read::read(&self.shared, queue, from, limits, Reader::Passing)? {
+            Read::Ready(batch) => Ok(batch),
+            Read::Cold(read) => read(),
         }
     }
 
@@ -389,6 +397,7 @@ impl Log for LocalLog {
             log_bytes: shared.visible() - first.min(shared.visible()),
             used_per_mille: shared.disk.lock().used_per_mille(),
             accepts_messages,
+            tail_limit: shared.tail.lock().limit() as u64,
         }
     }
 

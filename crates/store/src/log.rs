@@ -288,6 +288,8 @@ pub struct Space {
     pub used_per_mille: u16,
     /// False when messages are refused.
     pub accepts_messages: bool,
+    /// How many bytes of its newest entries it keeps in memory at the most, at present.
+    pub tail_limit: u64,
 }
 
 /// Called on the log's thread after each commit with the queues that have new readable entries. It must be quick, and
@@ -319,6 +321,18 @@ pub trait Log: Send + Sync + 'static {
     /// # Errors
     /// `Corrupt` when stored bytes fail their checksum (never an empty answer in its place).
     fn read(&self, queue: LogQueue, from: Offset, limits: &ReadLimits<'_>) -> Result<Read>;
+
+    /// The same for who reads all of a queue once, in the background: of what is read nothing is kept in memory, and
+    /// nothing for it. May block on the disk.
+    ///
+    /// # Errors
+    /// As for [`Log::read`].
+    fn read_through(&self, queue: LogQueue, from: Offset, limits: &ReadLimits<'_>) -> Result<Batch> {
+        match self.read(queue, from, limits)? {
+            Read::Ready(batch) => Ok(batch),
+            Read::Cold(read) => read(),
+        }
+    }
 
     /// Reads the entry whose record starts at `lsn`, or nothing when there is none (any more) or it is not yet readable.
     /// May block on the disk.

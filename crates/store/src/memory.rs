@@ -493,7 +493,12 @@ impl Log for MemoryLog {
     fn space(&self) -> Space {
         let content = self.content.lock();
         let first = content.entries.front().map_or(content.end, |e| e.index.lsn);
-        Space { log_bytes: content.end - first, used_per_mille: 0, accepts_messages: !content.full }
+        Space {
+            log_bytes: content.end - first,
+            used_per_mille: 0,
+            accepts_messages: !content.full,
+            tail_limit: u64::MAX,
+        }
     }
 
     fn failed(&self) -> Pin<Box<dyn Future<Output = Error> + Send>> {

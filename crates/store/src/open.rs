@@ -31,6 +31,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 const STARTER: u64 = 32 << 20;
 /// So much of it is written with zeros at once; the rest is only allocated, its syncs are a little slower.
 const STARTER_ZEROS: u64 = 4 << 20;
+/// Memory for who reads everything once: blocks of entries and of their index, each wanted a few times in a row.
+const PASSING: usize = 1 << 20;
 const LOCK: &str = "LOCK";
 
 /// A log that is ready for its threads.
@@ -99,6 +101,7 @@ pub(crate) fn open(
         is_slow: AtomicBool::new(false),
         damages: Damages::default(),
         blocks: Blocks::new(config.block_cache.bytes()),
+        passing: Blocks::new(PASSING),
         disk: Mutex::new(disk),
         dir: dir.to_path_buf(),
         vfs,

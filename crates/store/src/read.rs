@@ -3,7 +3,7 @@
 //! The one idea to know: nothing that came from a disk leaves here unless its checksums, its position, its epoch and
 //! its place in the queue are right; anything else is `Corrupt`, never an empty answer.
 
-use crate::blocks::Cached;
+use crate::blocks::{Blocks, Cached};
 use crate::crc::crc32c;
 use crate::entry::{EntryHeader, EntryKind, HEADER, flag};
 use crate::error::{Damage, LostOffsets};
@@ -25,6 +25,24 @@ use std::sync::Arc;
 const NEAR: u64 = 32 << 10;
 /// The most that is read in one go, one large entry aside.
 const RUN: u64 = 1 << 20;
+
+/// For whom is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reader {
+    /// Somebody who waits for it, and may well come back.
+    Waiting,
+    /// See [`crate::Log::read_through`].
+    Passing,
+}
+
+impl Reader {
+    fn blocks(self, shared: &Shared) -> &Blocks {
+        match self {
+            Self::Waiting => &shared.blocks,
+            Self::Passing => &shared.passing,
+        }
+    }
+}
 
 /// [`ReadLimits`] that a cold read can take along.
 struct OwnedLimits {
@@ -60,6 +78,7 @@ pub(crate) fn read(
     queue: LogQueue,
     from: Offset,
     limits: &ReadLimits<'_>,
+    reader: Reader,
 ) -> Result<Read> {
     let (selection, readable) = {
         let queues = shared.queues.read();
@@ -72,24 +91,28 @@ pub(crate) fn read(
             Place::Live(n) => (select(index.live.from(n), limits), bounds.next),
             Place::Sealed(range) => {
                 let (shared, limits) = (Arc::clone(shared), OwnedLimits::of(limits));
-                let cold = move || read_sealed(&shared, queue, range, from, &limits.borrow());
+                let cold = move || read_sealed(&shared, queue, range, from, &limits.borrow(), reader);
                 return Ok(Read::Cold(Box::new(cold)));
             }
         }
     };
     let Selection { entries, next } = selection;
     let next = next.unwrap_or(readable);
-    if let Some(bytes) = from_tail(shared, &entries) {
+    if let Some(bytes) = from_tail(shared, &entries, reader) {
         let entries = entries.iter().zip(bytes).map(|(index, bytes)| in_memory(queue, index, &bytes));
         return Ok(Read::Ready(Batch { entries: entries.collect::<Result<_>>()?, next }));
     }
     let shared = Arc::clone(shared);
-    Ok(Read::Cold(Box::new(move || fetch(&shared, queue, &entries, next))))
+    Ok(Read::Cold(Box::new(move || fetch(&shared, queue, &entries, next, reader))))
 }
 
-fn from_tail(shared: &Shared, entries: &[IndexEntry]) -> Option<Vec<Bytes>> {
-    let tail = shared.tail.lock();
-    entries.iter().map(|entry| tail.get(entry.lsn, entry.size as usize)).collect()
+fn from_tail(shared: &Shared, entries: &[IndexEntry], reader: Reader) -> Option<Vec<Bytes>> {
+    let mut tail = shared.tail.lock();
+    let mut bytes = |entry: &IndexEntry| match reader {
+        Reader::Waiting => tail.read(entry.lsn, entry.size as usize),
+        Reader::Passing => tail.get(entry.lsn, entry.size as usize),
+    };
+    entries.iter().map(&mut bytes).collect()
 }
 
 /// An entry whose bytes have never left memory: its header is read, its checksums are our own.
@@ -123,8 +146,9 @@ fn read_sealed(
     range: Range,
     from: Offset,
     limits: &ReadLimits<'_>,
+    reader: Reader,
 ) -> Result<Batch> {
-    let selection = with_range(shared, queue, range, |reader| {
+    let selection = with_range_through(reader.blocks(shared), shared, queue, range, |reader| {
         let first = reader.find(from)?;
         let mut entries = Vec::new();
         let mut n = first;
@@ -142,12 +166,24 @@ fn read_sealed(
     })?;
     match selection {
         None => Ok(Batch { entries: Vec::new(), next: shared.queues.read().bounds(queue.0).min.max(from) }),
-        Some(selection) => fetch(shared, queue, &selection.entries, selection.next.unwrap_or(range.end)),
+        Some(selection) => {
+            fetch(shared, queue, &selection.entries, selection.next.unwrap_or(range.end), reader)
+        }
     }
 }
 
 /// Does something with a queue's index entries in a sealed segment; nothing when the segment has been deleted.
 pub(crate) fn with_range<T>(
+    shared: &Shared,
+    queue: LogQueue,
+    range: Range,
+    work: impl FnOnce(&mut RangeReader<'_>) -> io::Result<T>,
+) -> Result<Option<T>> {
+    with_range_through(&shared.blocks, shared, queue, range, work)
+}
+
+fn with_range_through<T>(
+    blocks: &Blocks,
     shared: &Shared,
     queue: LogQueue,
     range: Range,
@@ -161,7 +197,7 @@ pub(crate) fn with_range<T>(
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         file => file.map_err(unreadable)?,
     };
-    let cached = Cached { blocks: &shared.blocks, segment: segment.start, file: &*file };
+    let cached = Cached { blocks, segment: segment.start, file: &*file };
     match work(&mut RangeReader::new(&cached, footer.blocks_at, range)) {
         Ok(value) => Ok(Some(value)),
         Err(error) if error.kind() == io::ErrorKind::InvalidData => {
@@ -174,7 +210,17 @@ pub(crate) fn with_range<T>(
 }
 
 /// Reads entries from the files. When their segment has been deleted meanwhile, the queue's bound tells where to go on.
-fn fetch(shared: &Shared, queue: LogQueue, wanted: &[IndexEntry], next: Offset) -> Result<Batch> {
+fn fetch(
+    shared: &Shared,
+    queue: LogQueue,
+    wanted: &[IndexEntry],
+    next: Offset,
+    reader: Reader,
+) -> Result<Batch> {
+    if reader == Reader::Waiting {
+        let mut tail = shared.tail.lock();
+        wanted.iter().for_each(|entry| tail.ask(entry.lsn, entry.size as usize));
+    }
     let mut entries = Vec::with_capacity(wanted.len());
     let mut rest = wanted;
     while let Some(first) = rest.first() {
@@ -184,7 +230,7 @@ fn fetch(shared: &Shared, queue: LogQueue, wanted: &[IndexEntry], next: Offset) 
         };
         let (run, behind) = rest.split_at(run_len(rest, end));
         rest = behind;
-        match fetch_run(shared, queue, &segment, run) {
+        match fetch_run(shared, queue, &segment, run, reader) {
             Ok(run) => entries.extend(run),
             Err(Fetch::Gone) => {
                 let min = shared.queues.read().bounds(queue.0).min;
@@ -219,6 +265,7 @@ fn fetch_run(
     queue: LogQueue,
     segment: &Segment,
     run: &[IndexEntry],
+    reader: Reader,
 ) -> Result<Vec<Entry>, Fetch> {
     let (Some(first), Some(last)) = (run.first(), run.last()) else { return Ok(Vec::new()) };
     // An index that claims more than its file holds gets what there is; the entries' own checks then tell.
@@ -231,7 +278,7 @@ fn fetch_run(
     let bytes = match segment.held {
         // It is still being written to.
         Some(_) => read_past_blocks(&*file, segment.position(first.lsn), len),
-        None => shared.blocks.read(segment.start, &*file, segment.position(first.lsn), len),
+        None => reader.blocks(shared).read(segment.start, &*file, segment.position(first.lsn), len),
     };
     let bytes = bytes.map_err(|error| Fetch::Failed(unreadable(error)))?;
     let one = |index: &IndexEntry| {
@@ -310,7 +357,9 @@ fn look_at(shared: &Shared, lsn: Lsn, is_known: bool) -> Result<Option<Entry>> {
     if hidden {
         return Ok(None);
     }
-    let Some(bytes) = bytes(header.len as usize)? else { return Ok(None) };
+    let len = header.len as usize;
+    let Some(bytes) = bytes(len)? else { return Ok(None) };
+    shared.tail.lock().ask(lsn, len);
     let header = checked(segment, lsn, &bytes).ok_or_else(|| corrupt_at(shared, segment, lsn))?;
     entry(&header, &bytes).map(Some)
 }

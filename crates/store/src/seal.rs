@@ -52,6 +52,8 @@ pub(crate) fn seal(
     for some in numbers.chunks(QUEUES_AT_ONCE) {
         shared.queues.write().evict(some, before);
     }
+    shared.blocks.tidy();
+    shared.passing.tidy();
     Ok(())
 }
 

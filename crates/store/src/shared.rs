@@ -59,6 +59,8 @@ pub(crate) struct Shared {
     pub damages: Damages,
     /// What those read who are behind.
     pub blocks: Blocks,
+    /// The same for who reads everything once: see [`crate::Log::read_through`].
+    pub passing: Blocks,
     /// The last look at the file system.
     pub disk: Mutex<DiskSpace>,
 }

@@ -111,7 +111,8 @@ fn append(log: &LocalLog, queue: u32, n: u64) -> sluice_store::Ticket {
 fn filled(dir: &std::path::Path, vfs: &CountingVfs) -> LocalLog {
     let config = Config {
         segment_size: ByteSize::mib(4),
-        tail_cache: ByteSize::mib(8),
+        // Also while nobody reads, the tail keeps more of it than a segment holds.
+        tail_cache: ByteSize::mib(64),
         block_cache: ByteSize(CACHE),
         max_entry: ByteSize::mib(1),
         ..Config::default()

@@ -4,6 +4,7 @@
 
 use super::{Broker, Inner};
 use crate::core::saving::Saving;
+use metrics::{describe_gauge, gauge};
 use parking_lot::MutexGuard;
 use sluice_model::units::Span;
 use sluice_model::{Millis, Result};
@@ -19,6 +20,8 @@ const EARLY: u16 = 750;
 const FORCED: u16 = 850;
 /// How often is looked while the disk is filling.
 const PRESSED: Duration = Duration::from_secs(5);
+/// A gauge: what `store.tail_cache` bounds.
+const TAIL: &str = "sluice_store_tail_limit_bytes";
 /// Items of the state taken under one lock: about 30 µs.
 const AT_ONCE: usize = 1024;
 /// Segments are let go one by one: so far ahead is looked for the end of the first.
@@ -92,7 +95,12 @@ impl Inner {
     async fn keep_house(self: &Arc<Self>) {
         let every = Duration::from_millis(self.config.checkpoint_interval.as_millis().max(1000));
         let mut at = self.log.end();
+        describe_gauge!(
+            TAIL,
+            "The most bytes of the newest entries of the log that are kept in memory, at present"
+        );
         loop {
+            gauge!(TAIL).set(self.log.space().tail_limit as f64);
             tokio::select! {
                 () = sleep(every) => {}
                 () = sleep(PRESSED), if self.log.space().used_per_mille >= EARLY => {}

@@ -11,9 +11,7 @@ use crate::core::catalog::{HALF_QUEUE, TIMER_QUEUE};
 use crate::core::record::Record;
 use crate::core::timers::{Key, Moved};
 use sluice_model::{ErrorKind, Message, Millis, Result};
-use sluice_store::{
-    Aside, BucketId, Content, Durability, Entry, Log, LogQueue, Lsn, Read, ReadLimits, record,
-};
+use sluice_store::{Aside, BucketId, Content, Durability, Entry, Log, LogQueue, Lsn, ReadLimits, record};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -26,14 +24,13 @@ const AT_ONCE: usize = 8192;
 const AHEAD: usize = 1024;
 const AHEAD_BYTES: usize = 1 << 20;
 /// Bytes of messages put aside in one go, so that runs are long and memory is not.
-const BYTES_AT_ONCE: usize = 32 << 20;
-/// Room for them and one more. Above 32 MiB the allocator gives memory back to the system at once; below, each of the threads
-/// that block would keep as much for itself as it has ever needed.
+const BYTES_AT_ONCE: usize = 16 << 20;
+/// Room for them and one more, taken once: above 8 MiB the allocator gives memory back to the system at once.
 const ROOM: usize = BYTES_AT_ONCE + (2 << 20);
 /// And so many messages.
-const MESSAGES_AT_ONCE: usize = 262_144;
-/// With so many in memory they are put aside as they come: if they are small, while the log's tail still has them.
-pub(super) const MANY: usize = 131_072;
+const MESSAGES_AT_ONCE: usize = 131_072;
+/// With so many in memory they are put aside as they come: they are read while the system still has them in its cache.
+pub(super) const MANY: usize = 65_536;
 /// When fewer wait, what lies in the log for so long is put aside, if the log's retention is not shorter.
 const OLD: Millis = 3_600_000;
 /// How often is looked.
@@ -118,7 +115,7 @@ struct Ahead(VecDeque<Entry>);
 
 impl Ahead {
     /// The entry at a position, which is never before the one that was asked for last.
-    fn read_at(&mut self, log: &dyn Log, lsn: Lsn) -> Result<Option<Entry>> {
+    fn read_at(&mut self, log: &dyn Log, whole: &dyn Log, lsn: Lsn) -> Result<Option<Entry>> {
         while self.0.front().is_some_and(|entry| entry.lsn < lsn) {
             self.0.pop_front();
         }
@@ -128,12 +125,10 @@ impl Ahead {
         let Some(entry) = log.read_at(lsn)? else { return Ok(None) };
         let limits =
             ReadLimits { max_count: AHEAD, max_bytes: AHEAD_BYTES, max_examined: AHEAD, tag_hashes: None };
-        let read = log.read(TIMER_QUEUE, entry.offset + 1, &limits).and_then(|read| match read {
-            Read::Ready(batch) => Ok(batch),
-            Read::Cold(read) => read(),
-        });
         // What is wrong with those behind is found out when they are wanted.
-        self.0 = read.map_or_else(|_| VecDeque::new(), |batch| batch.entries.into());
+        let mut batch = whole.read_through(TIMER_QUEUE, entry.offset + 1, &limits).unwrap_or_default();
+        batch.entries.retain(|entry| matches!(entry.content, Content::Message(_)));
+        self.0 = batch.entries.into();
         Ok(Some(entry))
     }
 }
@@ -255,7 +250,7 @@ impl Inner {
         key: Key,
         queue: LogQueue,
     ) -> bool {
-        match ahead.read_at(&*self.log, key.1) {
+        match ahead.read_at(&*self.log, &*self.whole, key.1) {
             Ok(Some(Entry { content: Content::Message(message), .. })) => {
                 batch.push(start, key, queue, &message);
             }

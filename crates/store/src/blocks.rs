@@ -15,12 +15,17 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// What is read and kept together: large enough for a disk to be fast.
 pub(crate) const BLOCK: u64 = 256 << 10;
 /// Less than this part of a block is read by itself.
 const SPARSE: u64 = 16;
+/// So many blocks ahead of a reader are brought: see `ahead.rs`.
+const AHEAD: u64 = 4;
+/// And only where they are a small part of all that are kept.
+const LEAST_FOR_AHEAD: usize = 8 * AHEAD as usize;
 
 /// A segment and a block of its file.
 type Key = (Lsn, u64);
@@ -47,6 +52,8 @@ struct Slot {
     place: Place,
     /// Asked for again since it was looked at.
     wanted: bool,
+    /// Brought ahead, and not asked for yet.
+    ahead: bool,
 }
 
 impl Blocks {
@@ -60,10 +67,7 @@ impl Blocks {
         let end = from + len as u64;
         let (first, last) = (from / BLOCK, end.saturating_sub(1).max(from) / BLOCK);
         if self.most == 0 || (len as u64) < BLOCK / SPARSE && !self.has(segment, first) {
-            let mut bytes = vec![0; len];
-            let read = file.read_at(&mut bytes, from)?;
-            bytes.truncate(read);
-            return Ok(bytes.into());
+            return Ok(file.read_bytes(len, from)?.into());
         }
         let part = |block: &Bytes, number: u64| {
             let start = number * BLOCK;
@@ -88,21 +92,44 @@ impl Blocks {
         }
     }
 
+    /// Which blocks to bring for someone who has got as far as this one: none for who has not come from the one before it.
+    pub(crate) fn missing_ahead(&self, segment: Lsn, number: u64) -> Option<Range<u64>> {
+        if self.most < LEAST_FOR_AHEAD {
+            return None;
+        }
+        let inner = self.inner.lock();
+        let has = |number| inner.blocks.contains_key(&(segment, number));
+        if !has(number.checked_sub(1)?) {
+            return None;
+        }
+        let first = (number + 1..=number + AHEAD).find(|&next| !has(next))?;
+        Some(first..number + AHEAD + 1)
+    }
+
+    /// Brings a block before somebody asks for it. One that cannot be read is not there.
+    pub(crate) fn bring(&self, segment: Lsn, file: &dyn VfsFile, number: u64) {
+        let place = self.inner.lock().place_ahead((segment, number), self.most);
+        if let Some(place) = place {
+            let _ = Self::fill(&place, file, number);
+        }
+    }
+
     fn has(&self, segment: Lsn, number: u64) -> bool {
         self.inner.lock().blocks.contains_key(&(segment, number))
     }
 
     fn block(&self, segment: Lsn, file: &dyn VfsFile, number: u64) -> io::Result<Bytes> {
         let place = self.inner.lock().place((segment, number), self.most);
+        Self::fill(&place, file, number)
+    }
+
+    fn fill(place: &Place, file: &dyn VfsFile, number: u64) -> io::Result<Bytes> {
         let mut place = place.lock();
         if let Some(block) = &*place {
             return Ok(block.clone());
         }
-        let mut bytes = vec![0; BLOCK as usize];
-        let read = file.read_at(&mut bytes, number * BLOCK)?;
-        bytes.truncate(read);
+        let block = Bytes::from(file.read_bytes(BLOCK as usize, number * BLOCK)?);
         file.drop_cached(number * BLOCK, BLOCK);
-        let block = Bytes::from(bytes);
         *place = Some(block.clone());
         Ok(block)
     }
@@ -112,20 +139,29 @@ impl Inner {
     fn place(&mut self, key: Key, most: usize) -> Place {
         self.used = true;
         if let Some(slot) = self.blocks.get_mut(&key) {
-            slot.wanted = true;
+            slot.wanted = !std::mem::take(&mut slot.ahead);
             return Arc::clone(&slot.place);
         }
+        self.add(key, most, false)
+    }
+
+    /// A place for what nobody has asked for yet; none when there is one.
+    fn place_ahead(&mut self, key: Key, most: usize) -> Option<Place> {
+        (!self.blocks.contains_key(&key)).then(|| self.add(key, most, true))
+    }
+
+    fn add(&mut self, key: Key, most: usize, ahead: bool) -> Place {
         while self.blocks.len() >= most {
             let Some(oldest) = self.order.pop_front() else { break };
-            let wanted = self.blocks.get_mut(&oldest).is_some_and(|slot| std::mem::take(&mut slot.wanted));
-            if wanted {
+            let stays = |slot: &mut Slot| std::mem::take(&mut slot.wanted) | std::mem::take(&mut slot.ahead);
+            if self.blocks.get_mut(&oldest).is_some_and(stays) {
                 self.order.push_back(oldest); // once more round, as others may come for it too
             } else {
                 self.blocks.remove(&oldest);
             }
         }
         let place = Place::default();
-        self.blocks.insert(key, Slot { place: Arc::clone(&place), wanted: false });
+        self.blocks.insert(key, Slot { place: Arc::clone(&place), wanted: false, ahead });
         self.order.push_back(key);
         place
     }
@@ -254,6 +290,26 @@ mod tests {
             }
         });
         assert_eq!(file.read.load(Ordering::SeqCst), 8 * BLOCK);
+    }
+
+    #[test]
+    fn who_goes_on_is_read_ahead_for_and_what_was_brought_stays_until_it_is_read() {
+        let file = Counting { len: 400 * BLOCK, ..Counting::default() };
+        let blocks = Blocks::new(LEAST_FOR_AHEAD * BLOCK as usize);
+        let len = BLOCK as usize / 2;
+        for number in 0..200 {
+            assert!(right(&blocks.read(0, &file, number * BLOCK, len).unwrap(), number * BLOCK));
+            assert!(right(&blocks.read(0, &file, number * BLOCK, len).unwrap(), number * BLOCK));
+            let missing = blocks.missing_ahead(0, number);
+            match number {
+                0 => assert_eq!(missing, None),
+                1 => assert_eq!(missing, Some(2..6)),
+                _ => assert_eq!(missing, Some(number + AHEAD..number + AHEAD + 1)),
+            }
+            missing.into_iter().flatten().for_each(|next| blocks.bring(0, &file, next));
+        }
+        assert_eq!(file.read.load(Ordering::SeqCst), (200 + AHEAD) * BLOCK, "each of them once");
+        assert_eq!(Blocks::new(8 * BLOCK as usize).missing_ahead(0, 3), None);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! only allocated. One such file is always there first, and "disk full" is met here alone. The thread sleeps when
 //! nothing is asked of it.
 
+use crate::log::Lsn;
 use crate::seal::seal;
 use crate::segment::pool_dir;
 use crate::shared::Shared;
@@ -24,6 +25,8 @@ const ZEROS: u64 = 256 << 10;
 const STILL: Duration = Duration::from_millis(10);
 /// Bytes a second from which on zeros are no longer written: half of what a plain disk can do.
 const FAST: u64 = 64 << 20;
+/// Over so long that is measured while zeros are written, for a log that stood still and then fills fast.
+const PACE: Duration = Duration::from_millis(100);
 
 /// What the thread is asked to do.
 pub(crate) struct Keeper {
@@ -102,8 +105,8 @@ impl Keeper {
     pub(crate) fn taken(&self, filled: u64) {
         let mut tasks = self.tasks.lock();
         let now = Instant::now();
-        let millis = now.duration_since(tasks.last_roll).as_millis().max(1) as u64;
-        tasks.fast = filled.saturating_mul(1000) / millis > FAST;
+        // By hand nothing depends on how fast a machine is.
+        tasks.fast = !self.by_hand && is_fast(filled, now.duration_since(tasks.last_roll));
         tasks.last_roll = now;
         tasks.changed = true;
         self.wanted.notify_one();
@@ -258,9 +261,13 @@ impl Keeper {
         let file = shared.vfs.open(temporary, true)?;
         allocate(&*file, len)?;
         let mut written = 0;
+        let mut pace = Pace::from(shared);
         while zeros && written < len {
             if self.stop.load(Ordering::SeqCst) {
                 return Ok(None);
+            }
+            if !self.by_hand && pace.is_fast(shared) {
+                self.tasks.lock().fast = true;
             }
             if shared.staging.lock().ready.is_empty() || self.tasks.lock().fast {
                 break;
@@ -283,6 +290,34 @@ impl Keeper {
         shared.vfs.sync_dir(&pool_dir(&shared.dir))?;
         Ok(Some(Ready { path, file, len, written: written == len }))
     }
+}
+
+/// How fast the log has grown since it was looked at.
+struct Pace {
+    since: Instant,
+    end: Lsn,
+}
+
+impl Pace {
+    fn from(shared: &Shared) -> Self {
+        Self { since: Instant::now(), end: shared.staging.lock().end }
+    }
+
+    /// Looks again when it is time to.
+    fn is_fast(&mut self, shared: &Shared) -> bool {
+        let took = self.since.elapsed();
+        if took < PACE {
+            return false;
+        }
+        let before = std::mem::replace(self, Self::from(shared));
+        is_fast(self.end.saturating_sub(before.end), took)
+    }
+}
+
+/// Whether a log that grew by so much in this time leaves the disk no time for zeros.
+fn is_fast(bytes: u64, took: Duration) -> bool {
+    let millis = took.as_millis().max(1) as u64;
+    bytes.saturating_mul(1000) / millis > FAST
 }
 
 /// How much of the next segment should have been written with zeros: as great a part as is filled of this one, and a

@@ -6,6 +6,7 @@
 //!
 //! What a message means is the broker's business, who may append is `auth`'s; the store speaks logs and queue numbers.
 
+mod ahead;
 pub mod backup;
 mod block_on;
 mod blocks;

@@ -129,6 +129,10 @@ impl LocalLog {
         threads.push(thread::Builder::new().name("log".into()).spawn(move || writer::run(&writer, &shared))?);
         let shared = Arc::clone(&self.shared);
         threads.push(thread::Builder::new().name("log-keeper".into()).spawn(move || keeper.run(&shared))?);
+        self.shared.ahead.start();
+        let shared = Arc::clone(&self.shared);
+        let ahead = move || shared.ahead.run(&shared.blocks);
+        threads.push(thread::Builder::new().name("log-ahead".into()).spawn(ahead)?);
         Ok(())
     }
 
@@ -185,6 +189,7 @@ impl LocalLog {
             self.shared.wake_writer(&mut staging);
         }
         self.keeper.stop();
+        self.shared.ahead.stop();
         let threads = std::mem::take(&mut *self.threads.lock());
         let mut ended = !threads.is_empty();
         for thread in threads {

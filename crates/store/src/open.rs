@@ -3,6 +3,7 @@
 //! The one idea to know: until the survey has found everything in order, nothing is written but the lock. Each run
 //! appends to a segment of its own with a new epoch, so bytes behind an old torn end can never be taken for its entries.
 
+use crate::ahead::Ahead;
 use crate::blocks::Blocks;
 use crate::buckets;
 use crate::checkpoint;
@@ -102,6 +103,7 @@ pub(crate) fn open(
         damages: Damages::default(),
         blocks: Blocks::new(config.block_cache.bytes()),
         passing: Blocks::new(PASSING),
+        ahead: Ahead::default(),
         disk: Mutex::new(disk),
         dir: dir.to_path_buf(),
         vfs,

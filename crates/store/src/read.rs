@@ -3,7 +3,7 @@
 //! The one idea to know: nothing that came from a disk leaves here unless its checksums, its position, its epoch and
 //! its place in the queue are right; anything else is `Corrupt`, never an empty answer.
 
-use crate::blocks::{Blocks, Cached};
+use crate::blocks::{BLOCK, Blocks, Cached};
 use crate::crc::crc32c;
 use crate::entry::{EntryHeader, EntryKind, HEADER, flag};
 use crate::error::{Damage, LostOffsets};
@@ -228,7 +228,7 @@ fn fetch(
             let min = shared.queues.read().bounds(queue.0).min;
             return Ok(Batch { entries, next: min.max(first.offset) });
         };
-        let (run, behind) = rest.split_at(run_len(rest, end));
+        let (run, behind) = rest.split_at(run_len(rest, &segment, end));
         rest = behind;
         match fetch_run(shared, queue, &segment, run, reader) {
             Ok(run) => entries.extend(run),
@@ -242,15 +242,20 @@ fn fetch(
     Ok(Batch { entries, next })
 }
 
-/// How many of the entries lie close enough together, and before the segment's end, to be read at once.
-fn run_len(entries: &[IndexEntry], segment_end: Lsn) -> usize {
+/// How many of the entries lie close enough together, and before the segment's end, to be read at once. What lies in one
+/// block is handed out of it as it is; only an entry that goes over its end is put together, by itself.
+fn run_len(entries: &[IndexEntry], segment: &Segment, segment_end: Lsn) -> usize {
     let Some(first) = entries.first() else { return 0 };
+    let has_blocks = segment.held.is_none();
+    let block = |lsn: Lsn| segment.position(lsn) / BLOCK;
     let near = |pair: &[IndexEntry]| {
         let [before, after] = pair else { return false };
         let end = before.lsn + u64::from(before.size);
+        let after_end = after.lsn + u64::from(after.size);
         (end..segment_end).contains(&after.lsn)
             && after.lsn - end <= NEAR
-            && after.lsn + u64::from(after.size) - first.lsn <= RUN
+            && after_end - first.lsn <= RUN
+            && (!has_blocks || block(first.lsn) == block(after_end - 1))
     };
     1 + entries.windows(2).take_while(|pair| near(pair)).count()
 }
@@ -281,6 +286,9 @@ fn fetch_run(
         None => reader.blocks(shared).read(segment.start, &*file, segment.position(first.lsn), len),
     };
     let bytes = bytes.map_err(|error| Fetch::Failed(unreadable(error)))?;
+    if reader == Reader::Waiting && segment.held.is_none() {
+        read_ahead(shared, segment, &file, last.lsn);
+    }
     let one = |index: &IndexEntry| {
         let at = index.lsn.wrapping_sub(first.lsn) as usize;
         let end = at.saturating_add(index.size as usize);
@@ -297,11 +305,19 @@ fn fetch_run(
     run.iter().map(one).collect::<Result<_>>().map_err(Fetch::Failed)
 }
 
+/// Has the blocks behind the one with this entry brought, for who reads through a segment.
+fn read_ahead(shared: &Shared, segment: &Segment, file: &Arc<dyn VfsFile>, lsn: Lsn) {
+    let Some(blocks) = shared.blocks.missing_ahead(segment.start, segment.position(lsn) / BLOCK) else {
+        return;
+    };
+    let end = segment.len.div_ceil(BLOCK).min(blocks.end);
+    if blocks.start < end {
+        shared.ahead.ask(segment.start, file, blocks.start..end);
+    }
+}
+
 fn read_past_blocks(file: &dyn VfsFile, from: u64, len: usize) -> io::Result<Bytes> {
-    let mut bytes = vec![0; len];
-    let read = file.read_at(&mut bytes, from)?;
-    bytes.truncate(read);
-    Ok(bytes.into())
+    Ok(file.read_bytes(len, from)?.into())
 }
 
 /// The header of an entry that begins here, when everything about it is right.

@@ -4,6 +4,7 @@
 //! `queues`, `tail`. Appends take only the first, the log's thread takes each once a commit. `checkpoints` comes before
 //! all of them and is the exception: it serialises checkpoints and trimming, files and all.
 
+use crate::ahead::Ahead;
 use crate::blocks::Blocks;
 use crate::config::Config;
 use crate::damage::Damages;
@@ -59,6 +60,8 @@ pub(crate) struct Shared {
     pub damages: Damages,
     /// What those read who are behind.
     pub blocks: Blocks,
+    /// Brings what they will read next.
+    pub ahead: Ahead,
     /// The same for who reads everything once: see [`crate::Log::read_through`].
     pub passing: Blocks,
     /// The last look at the file system.

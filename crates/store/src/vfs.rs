@@ -3,10 +3,11 @@
 //! It exists so that a whole log can run over [`crate::sim::SimVfs`], which loses unsynced writes, tears them and fails
 //! on demand. The one idea to know: nothing outside this file touches a file, and every call may fail with any error.
 
+use rustix::buffer::spare_capacity;
 use rustix::fs::{
     Advice, FallocateFlags, FlockOperation, OFlags, fadvise, fallocate, fdatasync, flock, statvfs,
 };
-use rustix::io::Errno;
+use rustix::io::{Errno, pread};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::num::NonZeroU64;
@@ -105,6 +106,16 @@ pub trait VfsFile: Send + Sync {
     /// Lets the system forget what it has of these bytes in its cache, so that the next read is of the disk, and so that
     /// those who read everything once do not drive out what others read often. Without effect where there is no cache.
     fn drop_cached(&self, _from: u64, _len: u64) {}
+    /// So many bytes from a position on in memory of their own; fewer only at the end of the file.
+    ///
+    /// # Errors
+    /// As the system reports.
+    fn read_bytes(&self, len: usize, position: u64) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; len];
+        let read = self.read_at(&mut bytes, position)?;
+        bytes.truncate(read);
+        Ok(bytes)
+    }
     /// Lets the system begin to read these bytes, for someone who will ask for them soon.
     fn will_read(&self, _from: u64, _len: u64) {}
 }
@@ -253,6 +264,21 @@ impl VfsFile for OsFile {
             }
         }
         Ok(done)
+    }
+
+    fn read_bytes(&self, len: usize, position: u64) -> io::Result<Vec<u8>> {
+        // Memory that is filled by the system need not be cleared first: of what a cold read costs that is a sixth.
+        let mut bytes = Vec::with_capacity(len);
+        while bytes.len() < len {
+            let at = position + bytes.len() as u64;
+            match pread(&self.file, spare_capacity(&mut bytes), at) {
+                Ok(0) => break,
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        bytes.truncate(len);
+        Ok(bytes)
     }
 
     fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<()> {

@@ -153,8 +153,14 @@ fn everything_else_goes_on(client: &mut Client, leased: &serde_json::Value) {
         let (status, answer) = client.call("PUT", "/v1/groups/g/offsets", &body);
         assert_eq!(status, 200, "commit {n}: {answer}");
     }
-    let (status, answer) = client.call("POST", "/v1/groups/g/receive?topic=busy&max=5&lease=5m", "");
-    assert_eq!((status, answer["messages"].as_array().unwrap().len()), (200, 5), "{answer}");
+    // What only the disk has comes from one queue at a time.
+    let mut received = 0;
+    while received < 5 {
+        let (status, answer) = client.call("POST", "/v1/groups/g/receive?topic=busy&max=5&lease=5m", "");
+        let got = answer["messages"].as_array().unwrap().len();
+        assert!(status == 200 && got > 0, "{status} {answer} after {received}");
+        received += got;
+    }
     let (status, answer) = client.call("PUT", "/v1/topics/new", "{}");
     assert!(status < 300 || (status, answer["code"].as_str()) == (503, Some("storage-full")), "{answer}");
     let (status, answer) = client.call("DELETE", "/v1/topics/gone", "");

@@ -131,7 +131,7 @@ impl Report {
 
     /// Runs one step; true when it passed.
     pub fn run(&self, step: Step) -> bool {
-        let passed = self.execute(&step);
+        let passed = self.execute(&step, None);
         if !passed && step.repeats {
             self.failed.lock().push(step);
         }
@@ -142,7 +142,11 @@ impl Report {
     pub fn run_failed_again(&self) {
         let failed = std::mem::take(&mut *self.failed.lock());
         for step in failed {
-            self.execute(&step);
+            let mut outcomes = self.outcomes.lock();
+            let earlier = outcomes.iter().position(|outcome| outcome.name == step.name);
+            let before = earlier.and_then(|at| outcomes.remove(at).failure);
+            drop(outcomes);
+            self.execute(&step, before);
         }
     }
 
@@ -161,7 +165,7 @@ impl Report {
         });
     }
 
-    fn execute(&self, step: &Step) -> bool {
+    fn execute(&self, step: &Step, before: Option<Failure>) -> bool {
         println!("... {}", step.name);
         let started = Instant::now();
         let log = self.logs.join(format!("{}.log", step.name.replace(['/', ' '], "-")));
@@ -180,8 +184,6 @@ impl Report {
         let failure = ended.map(|end| Failure { end, told: telling(&text) });
         // One lock around all lines, so that steps side by side do not mix theirs.
         let mut outcomes = self.outcomes.lock();
-        let earlier = outcomes.iter().position(|outcome| outcome.name == step.name);
-        let before = earlier.and_then(|at| outcomes.remove(at).failure);
         let outcome = Outcome { name: step.name.clone(), took, worked, failure, before };
         println!("{:>8} {} ({})", outcome.mark(), outcome.name, seconds(outcome.took));
         if let Some(failure) = &outcome.failure {

@@ -26,7 +26,7 @@ const STILL: Duration = Duration::from_millis(10);
 /// Bytes a second from which on zeros are no longer written: half of what a plain disk can do.
 const FAST: u64 = 64 << 20;
 /// Over so long that is measured while zeros are written, for a log that stood still and then fills fast.
-const PACE: Duration = Duration::from_millis(100);
+const PACE: Duration = Duration::from_millis(500);
 
 /// What the thread is asked to do.
 pub(crate) struct Keeper {

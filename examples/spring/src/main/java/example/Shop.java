@@ -121,7 +121,7 @@ public class Shop {
                 public void onException(Throwable error) {
                     answer.completeExceptionally(error);
                 }
-            });
+            }, 20_000);
             System.out.println("the price of " + item + " is " + answer.get(20, TimeUnit.SECONDS).amount());
         }
     }

@@ -13,19 +13,29 @@ use std::task::{Context, Poll, ready};
 #[must_use = "the answer may be given only when the promise resolves"]
 pub struct Promise<T> {
     done: Option<Done>,
+    /// What else the answer has to wait for.
+    held: Option<Held>,
     value: Option<T>,
     /// Given back when the answer has been taken.
     place: Option<Place>,
 }
 
+/// Ends when an answer may be given that is true already.
+pub(crate) type Held = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 impl<T> Promise<T> {
     pub(crate) fn new(done: Done, value: T) -> Self {
-        Self { done: Some(done), value: Some(value), place: None }
+        Self { done: Some(done), held: None, value: Some(value), place: None }
     }
 
     /// An answer that is true already.
     pub(crate) fn kept(value: T) -> Self {
-        Self { done: None, value: Some(value), place: None }
+        Self { done: None, held: None, value: Some(value), place: None }
+    }
+
+    /// Held back, when there is something to wait for.
+    pub(crate) fn held_by(self, held: Option<Held>) -> Self {
+        Self { held, ..self }
     }
 
     /// Keeps the request's place among those at once until it is answered.
@@ -47,6 +57,10 @@ impl<T: Unpin> Future for Promise<T> {
             let outcome = ready!(Pin::new(done).poll(cx));
             self.done = None;
             outcome?;
+        }
+        if let Some(held) = &mut self.held {
+            ready!(held.as_mut().poll(cx));
+            self.held = None;
         }
         self.place = None;
         match self.value.take() {

@@ -269,7 +269,11 @@ impl Keeper {
             if !self.by_hand && pace.is_fast(shared) {
                 self.tasks.lock().fast = true;
             }
-            if shared.staging.lock().ready.is_empty() || self.tasks.lock().fast {
+            let ready = shared.staging.lock().ready.len();
+            if ready >= shared.config.ready_segments {
+                return Ok(None); // a deleted segment's file has come back meanwhile
+            }
+            if ready == 0 || self.tasks.lock().fast {
                 break;
             }
             if !self.by_hand && written >= in_step(shared, len) && self.log_moves(shared) {

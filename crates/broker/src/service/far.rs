@@ -14,7 +14,6 @@ use sluice_model::{ErrorKind, Message, Millis, Result};
 use sluice_store::{Aside, BucketId, Content, Durability, Entry, Log, LogQueue, Lsn, ReadLimits, record};
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -100,15 +99,6 @@ impl Batch {
     }
 }
 
-/// Ends with whoever puts aside, also when that is given up in the middle.
-struct Moving<'a>(&'a Inner);
-
-impl Drop for Moving<'_> {
-    fn drop(&mut self) {
-        self.0.moving.store(false, Ordering::SeqCst);
-    }
-}
-
 /// What lies behind a message in the queue of delayed ones: most likely, it is wanted next.
 #[derive(Default)]
 struct Ahead(VecDeque<Entry>);
@@ -188,11 +178,12 @@ impl Inner {
     }
 
     async fn put_far_aside(self: &Arc<Self>) -> Result<usize> {
-        if self.moving.swap(true, Ordering::SeqCst) {
+        let Some(moving) = self.crowd.move_on() else {
             return Ok(0); // two at once would write over each other
-        }
-        let _moving = Moving(self);
-        self.put_all_aside().await
+        };
+        let count = self.put_all_aside().await?;
+        moving.left(self.core.lock().timers.in_log());
+        Ok(count)
     }
 
     async fn put_all_aside(self: &Arc<Self>) -> Result<usize> {
@@ -303,6 +294,7 @@ impl Inner {
         let moved = Moved { start, end, made, at, behind, count, from, upto, gone };
         let left = left.len();
         let _ = self.record(&mut core, &[Record::Moved(Box::new(moved))], Durability::Async)?;
+        self.crowd.is(core.timers.in_log());
         Ok(left)
     }
 

@@ -41,6 +41,7 @@ mod born;
 mod checks;
 mod connections;
 mod coordinated;
+mod crowd;
 mod duties;
 mod far;
 mod fifo;
@@ -128,8 +129,8 @@ pub(crate) struct Inner {
     sooner: Notify,
     /// Told when so many delayed messages are in memory that they are to be put aside.
     many_timers: Notify,
-    /// They are being put aside.
-    moving: AtomicBool,
+    /// How many there are, for who sends them.
+    crowd: Arc<crowd::Crowd>,
     /// Told when a half message may have to be asked about sooner than before.
     check_sooner: Notify,
     /// Told when a transaction's time is up sooner than before.

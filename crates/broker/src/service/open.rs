@@ -80,7 +80,7 @@ impl Broker {
             arrivals,
             sooner: Notify::new(),
             many_timers: Notify::new(),
-            moving: AtomicBool::new(false),
+            crowd: Arc::default(),
             check_sooner: Notify::new(),
             asking: Notify::new(),
             overdue_sooner: Notify::new(),

@@ -247,7 +247,8 @@ impl Inner {
             self.count_sent(plan);
         }
         self.counts.settled.increment(settled.len() as u64);
-        Ok(Promise::new(ticket.done, sent))
+        let held = (delayed > 0).then(|| self.crowd.held()).flatten();
+        Ok(Promise::new(ticket.done, sent).held_by(held))
     }
 
     /// Says where each message went, and starts the timers.
@@ -280,7 +281,9 @@ impl Inner {
         if core.timers.next_in_log() != before {
             self.sooner.notify_one();
         }
-        if core.timers.in_log() >= super::far::MANY {
+        let in_log = core.timers.in_log();
+        self.crowd.is(in_log);
+        if in_log >= super::far::MANY {
             self.many_timers.notify_one();
         }
         sent

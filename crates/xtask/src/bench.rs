@@ -175,8 +175,13 @@ fn all(what: What, folder: &Path, plan: &Plan, options: &Options, results: &mut 
 
 /// A broker for long runs: it keeps the newest few gigabytes, and does not mind who else fills the disk.
 fn start(folder: &Path) -> Result<Broker> {
+    start_keeping(folder, "4GiB")
+}
+
+/// One that keeps about so much.
+fn start_keeping(folder: &Path, size: &str) -> Result<Broker> {
     let mut settings = Settings::in_folder(folder);
-    settings.set("SLUICE_BROKER__RETENTION_SIZE", "4GiB");
+    settings.set("SLUICE_BROKER__RETENTION_SIZE", size);
     settings.set("SLUICE_STORE__DISK_GUARD", "98");
     Broker::start(&settings)
 }

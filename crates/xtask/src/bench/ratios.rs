@@ -15,29 +15,34 @@ use std::path::Path;
 struct Promise {
     name: &'static str,
     shape: Shape,
-    target: f64,
+    /// Of what threads commit together without a network.
+    of_threads: f64,
+    /// Of what a bare server brings from sockets to the disk.
+    of_bare: f64,
 }
 
 pub fn measure(folder: &Path, plan: &Plan, results: &mut Results) -> Result {
-    let broker = super::start(folder)?;
+    let broker = super::start_keeping(folder, "1GiB")?;
+    fill_up(&broker)?;
     let mut probe = Probe::new(&folder.join("probe"))?;
+    let bare = Server::start(&folder.join("bare"))?;
     let shape = |connections, depth, body| Shape { connections, depth, body, ..Shape::default() };
     let lines = [
-        Promise { name: "64x1, 1 KiB", shape: shape(64, 1, 1024), target: 0.7 },
-        Promise { name: "64x32, 1 KiB", shape: shape(64, 32, 1024), target: 0.3 },
-        Promise { name: "16x1, 64 KiB", shape: shape(16, 1, 64 << 10), target: 0.7 },
+        Promise { name: "64x1, 1 KiB", shape: shape(64, 1, 1024), of_threads: 0.7, of_bare: 0.7 },
+        Promise { name: "64x32, 1 KiB", shape: shape(64, 32, 1024), of_threads: 0.3, of_bare: 0.5 },
+        Promise { name: "16x1, 64 KiB", shape: shape(16, 1, 64 << 10), of_threads: 0.7, of_bare: 0.7 },
     ];
     let mut many = f64::NAN;
     for line in &lines {
         let sends = Subject::of(&broker, "remoting sends", "remoting", "remoting")?;
         let sends = sends.shaped(|shape| *shape = line.shape.clone());
-        let table = beside_probe(&format!("{}, synced", line.name), &sends, &mut probe, plan)?;
-        let ratio = table.ratio("remoting sends", PROBE, table::rate)?;
-        results.ratios.push(Ratio::at_least(
-            format!("{}, of its group-commit probe", line.name),
-            ratio,
-            line.target,
-        ));
+        let sockets = Subject::at(BARE, "bare", bare.address(), vec![bare.id()]);
+        let sockets = sockets.shaped(|shape| *shape = line.shape.clone());
+        let table = beside_probe(&format!("{}, synced", line.name), [&sockets, &sends], &mut probe, plan)?;
+        for (limit, target) in [(PROBE, line.of_threads), (BARE, line.of_bare)] {
+            let ratio = table.ratio("remoting sends", limit, table::rate)?;
+            results.ratios.push(Ratio::at_least(format!("{}, of {limit}", line.name), ratio, target));
+        }
         if line.shape.body == 1024 {
             let written = table.row("remoting sends")?.spread(|sample| sample.written_per_byte);
             let what = format!("bytes written for each byte accepted, zeros beforehand too, {}", line.name);
@@ -79,18 +84,31 @@ fn log_bytes(broker: &Broker) -> Result<f64> {
 }
 
 const PROBE: &str = "group commit, threads";
+const BARE: &str = "group commit, bare server";
 
-/// The probe and the subject in turn.
-fn beside_probe(title: &str, subject: &Subject, probe: &mut Probe, plan: &Plan) -> Result<Table> {
-    subject.measure(plan, None)?;
-    let (mut of_probe, mut runs) = (Vec::new(), Vec::new());
-    let Shape { connections, depth, body, .. } = subject.shape;
+/// So much is sent first that files of deleted segments are written again from then on, as on any broker that has run for
+/// a while: until then each segment is written with zeros before it is used.
+fn fill_up(broker: &Broker) -> Result {
+    let all = Subject::of(broker, "", "remoting", "remoting")?;
+    read_rate::fill("remoting", &all, "bench-before", (5 << 30) / 4 / 1024)
+}
+
+/// The probe and the subjects in turn.
+fn beside_probe(title: &str, subjects: [&Subject; 2], probe: &mut Probe, plan: &Plan) -> Result<Table> {
+    let row = |name: &str| Row { name: name.to_owned(), runs: Vec::new() };
+    let mut rows = vec![row(PROBE)];
+    for subject in subjects {
+        subject.measure(plan, None)?;
+        rows.push(row(&subject.name));
+    }
+    let Shape { connections, depth, body, .. } = subjects[0].shape;
     for _ in 0..plan.repeats {
         plan.gate.wait()?;
-        of_probe.push(Sample::of_probe(&probe.run(connections, depth, body, plan.each)?));
-        runs.push(subject.measure(plan, None)?);
+        rows[0].runs.push(Sample::of_probe(&probe.run(connections, depth, body, plan.each)?));
+        for (subject, row) in subjects.iter().zip(&mut rows[1..]) {
+            row.runs.push(subject.measure(plan, None)?);
+        }
     }
-    let rows = vec![Row { name: PROBE.to_owned(), runs: of_probe }, Row { name: subject.name.clone(), runs }];
     let table = Table { title: title.to_owned(), rows };
     table.print();
     Ok(table)

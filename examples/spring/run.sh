@@ -47,7 +47,7 @@ for version; do
   build=(mvn -q -B compile "-Dstarter.version=$version")
   # Asking around costs Maven a while; with everything there it need not.
   "${build[@]}" -o >"$scratch/build" 2>&1 || "${build[@]}" >"$scratch/build" 2>&1 || { cat "$scratch/build" >&2; exit 1; }
-  got=$(timeout 120 java "-Drocketmq.client.localOffsetStoreDir=$scratch/offsets" "-Drocketmq.log.root=$scratch/logs" \
+  got=$(timeout 240 java "-Drocketmq.client.localOffsetStoreDir=$scratch/offsets" "-Drocketmq.log.root=$scratch/logs" \
     "-Drocketmq.client.logRoot=$scratch/logs" -cp "target/$version/classes:target/$version/lib/*" example.Shop 2>&1) ||
     { echo "$got" >&2; exit 1; }
   lines=$(grep -E '^[a-z]+ got |^asked about|^the price|^waited for' <<<"$got")

@@ -13,7 +13,9 @@ import (
 	"github.com/google/uuid"
 )
 
-const soon = 25 * time.Second
+// soon is generous: a client whose first look or heartbeat comes to nothing, on a machine that stands still, tries again
+// after up to half a minute.
+const soon = 60 * time.Second
 
 // lab makes the clients of one scenario and shuts them down, newest first. Every client has an instance name of its
 // own: clients of one name share an id, and two members of one group must not.
@@ -23,6 +25,9 @@ type lab struct {
 	run      string
 	mutex    sync.Mutex
 	open     []func() error
+	// Made at first use.
+	chooser    rocketmq.Producer
+	whereFound string
 }
 
 func newLab(settings settings, name string) *lab {

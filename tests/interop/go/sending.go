@@ -126,7 +126,10 @@ func sendChosenQueue(l *lab) {
 
 // brokerName is learnt from a first send, as nothing else of the client tells it.
 func (l *lab) brokerName() string {
-	return sendOne(l.producer(), message(l.topic(), "where")).MessageQueue.BrokerName
+	if l.whereFound == "" {
+		l.whereFound = sendOne(l.producer(), message(l.topic(), "where")).MessageQueue.BrokerName
+	}
+	return l.whereFound
 }
 
 func delayLevel(l *lab) {

@@ -6,19 +6,11 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/own-broker.sh"
-"$here/../setup.sh" faketime
-faketime=$(find /usr/lib -name libfaketime.so.1 -print -quit 2>/dev/null)
 
-# Only the broker's clock is set; what it measures durations with is not. Half messages are asked about after 45 days.
+# Half messages are asked about after 45 days.
 export SLUICE_BROKER__CHECKPOINT_INTERVAL=1s SLUICE_BROKER__OFFSETS_RETENTION=90d
 export SLUICE_BROKER__FIRST_CHECK=45d SLUICE_BROKER__MAX_HALF_AGE=60d
-life() {
-  start LD_PRELOAD="$faketime" FAKETIME_TIMESTAMP_FILE="$work/clock" FAKETIME_NO_CACHE=1 FAKETIME_DONT_FAKE_MONOTONIC=1
-}
-clock() { # clock OFFSET: the broker's, from that of the machine; at once
-  echo "$1" >"$work/clock.new"
-  mv "$work/clock.new" "$work/clock"
-}
+life() { start_with_clock; }
 
 ask() { # ask JSON: of the client that stays connected; its answer is in `answer`
   echo "$1" >&"${serving[1]}"
@@ -37,7 +29,6 @@ has_let_go() { [ ! -e "$oldest" ]; }
 
 day=86400000
 topic=time-$$
-clock +0
 life
 coproc serving { exec "$here/run.sh" -- serve; }
 clients+=("$serving_PID")

@@ -14,10 +14,16 @@ use sluice_model::{ErrorKind, Filter, GroupName, Millis, Offset, QueueId, TopicN
 use std::time::Duration;
 
 /// 14: a group's offset on a queue. On a young queue a new group starts at the beginning, whatever it asks for.
+///
+/// A place that retention has let go, or that never was, is told as the nearest that is there: a client that pulls outside
+/// the queue is corrected then, and stock ones go on up to half a minute later.
 pub(super) fn query(call: &Call) -> Result<Response> {
     let (group, topic, queue) = (call.group("consumerGroup")?, call.topic("topic")?, call.queue()?);
     if let Some(offset) = committed(call, &group, &topic, queue)? {
-        return Ok(Response::success().field("offset", offset));
+        // Who may see the group and not the topic is told what is stored.
+        let bounds = bounds_if_any(call, &topic, queue).ok().flatten();
+        let within = bounds.map_or(offset, |(min, max)| offset.clamp(min, max.max(min)));
+        return Ok(Response::success().field("offset", within));
     }
     let zero_if_none = call.frame.ext.get("setZeroIfNotFound").is_none_or(|v| v.eq_ignore_ascii_case("true"));
     if let Some((0, max)) = bounds_if_any(call, &topic, queue)?

@@ -2,6 +2,7 @@
 
 use super::*;
 use sluice_broker::ClientEvent;
+use sluice_model::{QueueId, TopicName};
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -146,6 +147,26 @@ async fn offsets_are_kept_and_a_young_queue_starts_at_its_beginning() {
     let elsewhere = [("consumerGroup", "CG"), ("topic", "Unknown"), ("queueId", "0"), ("commitOffset", "1")];
     assert_eq!(peer.ask(15, &elsewhere, "").await.code(), 17);
     assert_eq!(peer.ask(14, &elsewhere[..3], "").await.code(), 22);
+}
+
+#[tokio::test]
+async fn a_place_that_is_not_there_is_told_as_the_nearest_that_is() {
+    let peer = Peer::new();
+    for _ in 0..3 {
+        peer.send("T", "0", &[], b"x").await;
+    }
+    let place = [("consumerGroup", "CG"), ("topic", "T"), ("queueId", "0")];
+    let commit =
+        async |offset| peer.ask(15, &[&place[..], &[("commitOffset", offset)]].concat(), "").await.code();
+    let query = async || peer.ask(14, &place, "").await.field("offset").unwrap();
+    assert_eq!((commit("1").await, query().await.as_str()), (0, "1"));
+    let topic = TopicName::new("T").unwrap();
+    let queue = QueueId(0);
+    let begin = peer.node.broker.truncate_queue(&peer.session(), &topic, queue, Some(2)).await.unwrap();
+    assert_eq!((begin, query().await.as_str()), (2, "2"));
+    assert_eq!((commit("9").await, query().await.as_str()), (0, "3"));
+    peer.send("T", "0", &[], b"x").await;
+    assert_eq!(query().await, "4");
 }
 
 #[tokio::test]

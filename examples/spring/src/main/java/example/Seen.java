@@ -18,7 +18,7 @@ public class Seen {
 
     /** Waits until a listener has got that many. */
     void await(String listener, int count) throws InterruptedException {
-        long end = System.nanoTime() + Duration.ofSeconds(60).toNanos();
+        long end = System.nanoTime() + Duration.ofSeconds(90).toNanos();
         while (of(listener) < count) {
             if (System.nanoTime() > end) {
                 throw new IllegalStateException(listener + " got " + of(listener) + " of " + count);

@@ -25,14 +25,16 @@ final class ConsumeScenarios {
     /** A member that did not get the lock of its queue, since the one before it still had it, tries again 20 s later. */
     private static final Duration TWO_REBALANCES = Duration.ofSeconds(50);
 
+    private static final Duration SEEK_AGAIN = Duration.ofSeconds(10);
+
     private ConsumeScenarios() {}
 
     static List<Scenario> all() {
         return List.of(
                 Scenario.of("push-clustering", ConsumeScenarios::clustering),
                 Scenario.of("push-broadcasting", ConsumeScenarios::broadcasting),
-                Scenario.of("push-orderly", ConsumeScenarios::orderly).within(Duration.ofSeconds(80)),
-                Scenario.of("push-orderly-global", ConsumeScenarios::orderlyGlobal).within(Duration.ofSeconds(80)),
+                Scenario.of("push-orderly", ConsumeScenarios::orderly).within(Duration.ofSeconds(150)),
+                Scenario.of("push-orderly-global", ConsumeScenarios::orderlyGlobal).within(Duration.ofSeconds(150)),
                 Scenario.of("push-orderly-suspended", ConsumeScenarios::orderlySuspended),
                 Scenario.of("lite-pull-subscribe", ConsumeScenarios::litePullSubscribe),
                 Scenario.of("lite-pull-assign", ConsumeScenarios::litePullAssign),
@@ -234,18 +236,31 @@ final class ConsumeScenarios {
         consumer.assign(List.of(queue));
         // The client may still hand out what it pulled before a seek, so it has everything by then.
         pollKeys(consumer, (int) start + 20);
-        consumer.seek(queue, start + 15);
-        Check.equal(Set.of("k15", "k16", "k17", "k18", "k19"), pollKeys(consumer, 5), "messages after a seek");
-        consumer.seekToBegin(queue);
-        Check.that(pollKeys(consumer, 20).contains("k0"), "seekToBegin did not go back to the first message");
+        Set<String> afterSeek = pollKeys(consumer, 5, () -> consumer.seek(queue, start + 15));
+        Check.equal(Set.of("k15", "k16", "k17", "k18", "k19"), afterSeek, "messages after a seek");
+        Set<String> all = pollKeys(consumer, 20, () -> consumer.seekToBegin(queue));
+        Check.that(all.contains("k0"), "seekToBegin did not go back to the first message");
         consumer.seekToEnd(queue);
         lab.send(topic, "newest", 2);
         Check.equal(Set.of("newest"), pollKeys(consumer, 1), "messages after seekToEnd");
     }
 
     private static Set<String> pollKeys(DefaultLitePullConsumer consumer, int count) throws Exception {
+        return pollKeys(consumer, count, () -> {});
+    }
+
+    /**
+     * What comes after {@code seek}, which is repeated while nothing does: a client that has just begun to ask for more takes
+     * the new place for the pull that it is about to give up, and then waits at the old one.
+     */
+    private static Set<String> pollKeys(DefaultLitePullConsumer consumer, int count, Check.Action seek) throws Exception {
         Set<String> keys = new HashSet<>();
+        long[] since = {Long.MIN_VALUE};
         Check.until(SOON, count + " messages by poll", () -> {
+            if (keys.isEmpty() && (since[0] == Long.MIN_VALUE || System.nanoTime() - since[0] > SEEK_AGAIN.toNanos())) {
+                seek.run();
+                since[0] = System.nanoTime();
+            }
             consumer.poll(500).forEach(m -> keys.add(m.getKeys()));
             return keys.size() >= count;
         });

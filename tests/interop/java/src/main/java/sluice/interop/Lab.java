@@ -22,8 +22,11 @@ import org.apache.rocketmq.common.message.MessageQueue;
  * <p>Topics come into being by their first message, as they do for most users, so a scenario sends before it consumes.
  */
 final class Lab implements AutoCloseable {
-    /** Long enough for a busy machine; no scenario needs a tenth of it on a quiet one. */
-    static final Duration SOON = Duration.ofSeconds(30);
+    /**
+     * Long enough for a client on a machine that stood still at the wrong moment: what its first look for queues missed it
+     * looks for after half a minute. No scenario needs a tenth of it on a quiet one.
+     */
+    static final Duration SOON = Duration.ofSeconds(60);
 
     private static final String RUN = Long.toString(System.currentTimeMillis(), 36);
     private static final AtomicInteger NEXT = new AtomicInteger();

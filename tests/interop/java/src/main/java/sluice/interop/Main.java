@@ -63,7 +63,9 @@ public final class Main {
                         MessageScenarios.all(),
                         ReplyScenarios.all(),
                         NameScenarios.all(),
-                        AccessScenarios.all())
+                        AccessScenarios.all(),
+                        ClockScenarios.all(),
+                        PlaceScenarios.all())
                 .flatMap(List::stream)
                 .toList();
     }

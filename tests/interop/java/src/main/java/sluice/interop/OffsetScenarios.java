@@ -23,7 +23,7 @@ final class OffsetScenarios {
 
     static List<Scenario> all() {
         return List.of(
-                Scenario.of("offsets-kept-over-restart", OffsetScenarios::keptOverRestart).within(Duration.ofSeconds(80)),
+                Scenario.of("offsets-kept-over-restart", OffsetScenarios::keptOverRestart).within(Duration.ofSeconds(150)),
                 Scenario.of("from-first-offset", OffsetScenarios::fromFirst),
                 Scenario.of("from-last-offset", OffsetScenarios::fromLast),
                 Scenario.of("offset-queries", OffsetScenarios::queries),

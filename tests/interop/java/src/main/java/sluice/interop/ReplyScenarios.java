@@ -13,7 +13,7 @@ import org.apache.rocketmq.common.message.Message;
 
 /** A producer that asks, and a consumer that answers. */
 final class ReplyScenarios {
-    private static final Duration PATIENCE = Duration.ofSeconds(20);
+    private static final Duration PATIENCE = Duration.ofSeconds(60);
 
     private ReplyScenarios() {}
 

@@ -25,7 +25,7 @@ final class RetryScenarios {
     private RetryScenarios() {}
 
     static List<Scenario> all() {
-        Duration longer = Duration.ofSeconds(90);
+        Duration longer = Duration.ofSeconds(150);
         return List.of(
                 Scenario.of("retry-then-dead-letter", RetryScenarios::thenDeadLetter).within(longer),
                 Scenario.of("retry-at-chosen-level", RetryScenarios::chosenLevel),
@@ -47,7 +47,7 @@ final class RetryScenarios {
         refuseAll(consumer, inbox, null);
         consumer.start();
 
-        List<Inbox.Received> tries = inbox.await(2, Duration.ofSeconds(40));
+        List<Inbox.Received> tries = inbox.await(2, Duration.ofSeconds(70));
         same(sent, tries.get(0).message(), topic, 0);
         same(sent, tries.get(1).message(), topic, 1);
         long pause = tries.get(1).at() - tries.get(0).at();
@@ -102,7 +102,7 @@ final class RetryScenarios {
                     : ConsumeConcurrentlyStatus.CONSUME_SUCCESS;
         });
         consumer.start();
-        List<Inbox.Received> all = inbox.await(4, Duration.ofSeconds(40));
+        List<Inbox.Received> all = inbox.await(4, Duration.ofSeconds(70));
         for (int i = 0; i < 4; i++) {
             Check.equal(i, all.get(i).message().getReconsumeTimes(), "reconsume times");
             long pause = i == 0 ? 1_000 : all.get(i).at() - all.get(i - 1).at();

@@ -6,7 +6,7 @@ import java.util.function.Predicate;
 
 /** One named promise to stock clients: passes, fails with a reason, or is skipped with one. */
 record Scenario(String name, Duration limit, Function<Settings, String> skipReason, Body body) {
-    private static final Duration USUAL = Duration.ofSeconds(60);
+    private static final Duration USUAL = Duration.ofSeconds(120);
 
     @FunctionalInterface
     interface Body {

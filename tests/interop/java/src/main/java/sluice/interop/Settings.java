@@ -13,6 +13,7 @@ record Settings(
         boolean autoCreate,
         boolean keyIndex,
         Duration timerEarly,
+        String clock,
         int parallel,
         Duration total) {
 
@@ -34,8 +35,9 @@ record Settings(
                 !env("AUTO_CREATE", "on").equals("off"),
                 !env("KEY_INDEX", "1").equals("0"),
                 Duration.ofMillis(Long.parseLong(env("TIMER_EARLY_MS", "0"))),
+                env("CLOCK", ""),
                 Integer.parseInt(env("PARALLEL", "8")),
-                Duration.ofSeconds(Long.parseLong(env("TOTAL_SECONDS", "175"))));
+                Duration.ofSeconds(Long.parseLong(env("TOTAL_SECONDS", "400"))));
     }
 
     boolean acl() {

@@ -23,18 +23,18 @@ import org.apache.rocketmq.common.message.MessageExt;
 /** Half messages: committed, rolled back, left open and asked about. */
 final class TransactionScenarios {
     /** The first check comes 6 s after the message; this leaves room for a busy machine. */
-    private static final Duration FIRST_CHECK = Duration.ofSeconds(40);
+    private static final Duration FIRST_CHECK = Duration.ofSeconds(70);
 
     private TransactionScenarios() {}
 
     static List<Scenario> all() {
         return List.of(
                 Scenario.of("transaction-commit-and-rollback", TransactionScenarios::commitAndRollback),
-                Scenario.of("transaction-checked", TransactionScenarios::checked).within(Duration.ofSeconds(80)),
+                Scenario.of("transaction-checked", TransactionScenarios::checked).within(Duration.ofSeconds(150)),
                 Scenario.of("transaction-checked-by-another-instance", TransactionScenarios::anotherInstance)
-                        .within(Duration.ofSeconds(120)),
+                        .within(Duration.ofSeconds(150)),
                 Scenario.of("transaction-checked-when-the-sender-has-left", TransactionScenarios::senderLeft)
-                        .within(Duration.ofSeconds(80)));
+                        .within(Duration.ofSeconds(150)));
     }
 
     /** What the producer says at once, and what it says when it is asked; by the message's key. */

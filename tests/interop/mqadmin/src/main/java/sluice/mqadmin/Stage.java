@@ -20,9 +20,14 @@ import org.apache.rocketmq.remoting.RPCHook;
 
 /** What the checks act on: the broker, the tool, and stock clients beside it. Names are new in each run. */
 final class Stage implements AutoCloseable {
-    static final Duration SOON = Duration.ofSeconds(30);
+    /** Long enough for a client whose first look for queues came to nothing: it looks again after half a minute. */
+    static final Duration SOON = Duration.ofSeconds(90);
 
     private static final int MANY = 50;
+
+    /** The client drops a heartbeat that falls into another one, and with it the news that a pull relies on; the usual next
+     * one comes after half a minute. */
+    private static final int HEARTBEAT_MS = 1_000;
 
     final String nameServer;
     /** Signs as the administrator. */
@@ -94,8 +99,7 @@ final class Stage implements AutoCloseable {
         consumer.setInstanceName(name("i"));
         consumer.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
         consumer.setPersistConsumerOffsetInterval(200);
-        // The client drops a heartbeat that falls into another one, and with it the news that a pull relies on.
-        consumer.setHeartbeatBrokerInterval(1000);
+        consumer.setHeartbeatBrokerInterval(HEARTBEAT_MS);
         consumer.subscribe(topic, tags);
         consumer.registerMessageListener((MessageListenerConcurrently) (messages, context) -> {
             messages.forEach(m -> received.add(new String(m.getBody(), StandardCharsets.UTF_8)));
@@ -112,6 +116,7 @@ final class Stage implements AutoCloseable {
         consumer.setNamesrvAddr(nameServer);
         consumer.setInstanceName(name("i"));
         consumer.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
+        consumer.setHeartbeatBrokerInterval(HEARTBEAT_MS);
         consumer.setMaxReconsumeTimes(retries);
         consumer.subscribe(topic, "*");
         consumer.registerMessageListener((MessageListenerConcurrently) (messages, context) -> {

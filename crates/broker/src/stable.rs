@@ -9,12 +9,7 @@
 
 use crate::core::spans::{SharedSpans, is_marker};
 use sluice_model::{Millis, Offset, Result};
-use sluice_store::{
-    Append, Batch, Bounds, Buckets, Damage, DamageListener, Durability, Entry, Found, Listener, Log,
-    LogQueue, Lsn, Read, ReadLimits, Scrubbed, Search, Space, StateEntry, Ticket,
-};
-use std::future::Future;
-use std::pin::Pin;
+use sluice_store::{Batch, Bounds, Entry, Found, Log, LogQueue, Lsn, Read, ReadLimits, Search, pass_on};
 use std::sync::Arc;
 
 /// See the module.
@@ -59,14 +54,6 @@ fn visible(log: &dyn Log, spans: &SharedSpans, ends: bool, queue: LogQueue, mut 
 }
 
 impl Log for StableLog {
-    fn append(&self, group: &[Append<'_>], durability: Durability) -> Result<Ticket> {
-        self.log.append(group, durability)
-    }
-
-    fn end(&self) -> Lsn {
-        self.log.end()
-    }
-
     fn bounds(&self, queue: LogQueue) -> Bounds {
         match self.spans.read() {
             Some(spans) => {
@@ -75,10 +62,6 @@ impl Log for StableLog {
             }
             None => self.log.bounds(queue),
         }
-    }
-
-    fn next_offset(&self, queue: LogQueue) -> Offset {
-        self.log.next_offset(queue)
     }
 
     fn read(&self, queue: LogQueue, from: Offset, limits: &ReadLimits<'_>) -> Result<Read> {
@@ -114,10 +97,6 @@ impl Log for StableLog {
         Ok(offset.min(self.bounds(queue).next))
     }
 
-    fn size(&self, queue: LogQueue) -> Result<u64> {
-        self.log.size(queue)
-    }
-
     fn maybe_born(&self, queue: LogQueue, from: Offset, time: Millis) -> Result<Offset> {
         let offset = self.log.maybe_born(queue, from, time)?;
         Ok(offset.min(self.bounds(queue).next))
@@ -129,69 +108,10 @@ impl Log for StableLog {
         Ok(found)
     }
 
-    fn states(&self, from: Lsn, max_bytes: u64, visit: &mut dyn FnMut(StateEntry<'_>)) -> Result<Lsn> {
-        self.log.states(from, max_bytes, visit)
-    }
-
-    fn listen(&self, listener: Listener) {
-        self.log.listen(listener);
-    }
-
-    fn forget(&self, queue: LogQueue) {
-        self.log.forget(queue);
-    }
-
-    fn cut(&self, queue: LogQueue, below: Offset) {
-        self.log.cut(queue, below);
-    }
-
-    fn replay(&self, from: Lsn, visit: &mut dyn FnMut(Entry)) -> Result<()> {
-        self.log.replay(from, visit)
-    }
-
-    fn checkpoint(&self) -> Result<Option<(Lsn, bytes::Bytes)>> {
-        self.log.checkpoint()
-    }
-
-    fn write_checkpoint(&self, at: Lsn, state: &[u8]) -> Result<()> {
-        self.log.write_checkpoint(at, state)
-    }
-
-    fn trim(&self, older_than: Millis, pinned: Lsn) -> Result<Lsn> {
-        self.log.trim(older_than, pinned)
-    }
-
-    fn buckets(&self) -> &dyn Buckets {
-        self.log.buckets()
-    }
-
-    fn space(&self) -> Space {
-        self.log.space()
-    }
-
-    fn scrub(&self) -> Result<Scrubbed> {
-        self.log.scrub()
-    }
-
-    fn damages(&self) -> Vec<Damage> {
-        self.log.damages()
-    }
-
-    fn listen_to_damage(&self, listener: DamageListener) {
-        self.log.listen_to_damage(listener);
-    }
-
-    fn committer(&self) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
-        self.log.committer()
-    }
-
-    fn failed(&self) -> Pin<Box<dyn Future<Output = sluice_model::Error> + Send>> {
-        self.log.failed()
-    }
-
-    fn close(&self) -> Result<()> {
-        self.log.close()
-    }
+    pass_on!(log:
+        append, end, next_offset, size, states, listen, forget, cut, replay, checkpoint,
+        write_checkpoint, trim, buckets, space, scrub, damages, listen_to_damage, committer, failed,
+        close);
 }
 
 #[cfg(test)]

@@ -5,14 +5,9 @@
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use sluice_model::{Error, Message, Millis, Offset, Result};
-use sluice_store::{
-    Append, Bounds, Buckets, Damage, DamageListener, Durability, Entry, Found, Listener, LocalLog, Log,
-    LogQueue, Lsn, Payload, Read, ReadLimits, Scrubbed, Search, Space, StateEntry, Ticket,
-};
-use std::future::Future;
+use sluice_model::{Message, Millis, Offset, Result};
+use sluice_store::{Append, Durability, LocalLog, Log, Lsn, Payload, Ticket, pass_on};
 use std::ops::Range;
-use std::pin::Pin;
 
 /// An atomic group as it was appended.
 #[derive(Debug, Clone)]
@@ -143,74 +138,6 @@ impl Log for Spy {
         Ok(ticket)
     }
 
-    fn end(&self) -> Lsn {
-        self.log.end()
-    }
-
-    fn bounds(&self, queue: LogQueue) -> Bounds {
-        self.log.bounds(queue)
-    }
-
-    fn next_offset(&self, queue: LogQueue) -> Offset {
-        self.log.next_offset(queue)
-    }
-
-    fn read(&self, queue: LogQueue, from: Offset, limits: &ReadLimits<'_>) -> Result<Read> {
-        self.log.read(queue, from, limits)
-    }
-
-    fn read_at(&self, lsn: Lsn) -> Result<Option<Entry>> {
-        self.log.read_at(lsn)
-    }
-
-    fn offset_at(&self, queue: LogQueue, time: Millis) -> Result<Offset> {
-        self.log.offset_at(queue, time)
-    }
-
-    fn offset_keeping(&self, queue: LogQueue, bytes: u64) -> Result<Offset> {
-        self.log.offset_keeping(queue, bytes)
-    }
-
-    fn size(&self, queue: LogQueue) -> Result<u64> {
-        self.log.size(queue)
-    }
-
-    fn maybe_born(&self, queue: LogQueue, from: Offset, time: Millis) -> Result<Offset> {
-        self.log.maybe_born(queue, from, time)
-    }
-
-    fn find(&self, search: &Search<'_>) -> Result<Found> {
-        self.log.find(search)
-    }
-
-    fn states(&self, from: Lsn, max_bytes: u64, visit: &mut dyn FnMut(StateEntry<'_>)) -> Result<Lsn> {
-        self.log.states(from, max_bytes, visit)
-    }
-
-    fn listen(&self, listener: Listener) {
-        self.log.listen(listener);
-    }
-
-    fn forget(&self, queue: LogQueue) {
-        self.log.forget(queue);
-    }
-
-    fn cut(&self, queue: LogQueue, below: Offset) {
-        self.log.cut(queue, below);
-    }
-
-    fn replay(&self, from: Lsn, visit: &mut dyn FnMut(Entry)) -> Result<()> {
-        self.log.replay(from, visit)
-    }
-
-    fn checkpoint(&self) -> Result<Option<(Lsn, Bytes)>> {
-        self.log.checkpoint()
-    }
-
-    fn write_checkpoint(&self, at: Lsn, state: &[u8]) -> Result<()> {
-        self.log.write_checkpoint(at, state)
-    }
-
     fn trim(&self, older_than: Millis, pinned: Lsn) -> Result<Lsn> {
         let mut trimmed = self.trimmed.lock();
         *trimmed = older_than.max(*trimmed);
@@ -219,31 +146,8 @@ impl Log for Spy {
         self.log.trim(older_than, pinned)
     }
 
-    fn buckets(&self) -> &dyn Buckets {
-        self.log.buckets()
-    }
-
-    fn space(&self) -> Space {
-        self.log.space()
-    }
-
-    fn scrub(&self) -> Result<Scrubbed> {
-        self.log.scrub()
-    }
-
-    fn damages(&self) -> Vec<Damage> {
-        self.log.damages()
-    }
-
-    fn listen_to_damage(&self, listener: DamageListener) {
-        self.log.listen_to_damage(listener);
-    }
-
-    fn failed(&self) -> Pin<Box<dyn Future<Output = Error> + Send>> {
-        self.log.failed()
-    }
-
-    fn close(&self) -> Result<()> {
-        self.log.close()
-    }
+    pass_on!(log:
+        end, bounds, next_offset, read, read_at, offset_at, offset_keeping, size, maybe_born, find,
+        states, listen, forget, cut, replay, checkpoint, write_checkpoint, buckets, space, scrub,
+        damages, listen_to_damage, failed, close);
 }

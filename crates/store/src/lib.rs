@@ -31,6 +31,7 @@ mod log;
 mod memory;
 mod meta;
 mod open;
+mod over;
 mod read;
 pub mod record;
 mod recovery;

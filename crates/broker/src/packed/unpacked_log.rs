@@ -6,13 +6,10 @@ use super::cache::Cache;
 use super::head::{Head, id_to_find};
 use super::place::split;
 use super::{Formats, Unpacked};
-use sluice_model::{Message, Millis, Offset, Result, tag_hash};
+use sluice_model::{Message, Offset, Result, tag_hash};
 use sluice_store::{
-    Append, Batch, Bounds, Buckets, Content, Damage, DamageListener, Durability, Entry, Found, Listener, Log,
-    LogQueue, Lsn, Read, ReadLimits, Scrubbed, Search, SearchBy, Space, StateEntry, Ticket, record,
+    Batch, Content, Entry, Found, Log, LogQueue, Lsn, Read, ReadLimits, Search, SearchBy, pass_on, record,
 };
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 
 /// What is taken apart in place in one read: a fraction of a millisecond's work.
@@ -241,22 +238,6 @@ fn merged(mut first: Found, second: Found) -> Found {
 }
 
 impl Log for UnpackedLog {
-    fn append(&self, group: &[Append<'_>], durability: Durability) -> Result<Ticket> {
-        self.log.append(group, durability)
-    }
-
-    fn end(&self) -> Lsn {
-        self.log.end()
-    }
-
-    fn bounds(&self, queue: LogQueue) -> Bounds {
-        self.log.bounds(queue)
-    }
-
-    fn next_offset(&self, queue: LogQueue) -> Offset {
-        self.log.next_offset(queue)
-    }
-
     fn read(&self, queue: LogQueue, from: Offset, limits: &ReadLimits<'_>) -> Result<Read> {
         let read = self.log.read(queue, from, limits)?;
         let unpacker = Arc::clone(&self.unpacker);
@@ -288,22 +269,6 @@ impl Log for UnpackedLog {
         }
     }
 
-    fn offset_at(&self, queue: LogQueue, time: Millis) -> Result<Offset> {
-        self.log.offset_at(queue, time)
-    }
-
-    fn offset_keeping(&self, queue: LogQueue, bytes: u64) -> Result<Offset> {
-        self.log.offset_keeping(queue, bytes)
-    }
-
-    fn size(&self, queue: LogQueue) -> Result<u64> {
-        self.log.size(queue)
-    }
-
-    fn maybe_born(&self, queue: LogQueue, from: Offset, time: Millis) -> Result<Offset> {
-        self.log.maybe_born(queue, from, time)
-    }
-
     fn find(&self, search: &Search<'_>) -> Result<Found> {
         let mut found = self.log.find(search)?;
         if let Some(word) = id_to_find(search.word).filter(|word| word != search.word) {
@@ -315,68 +280,8 @@ impl Log for UnpackedLog {
         Ok(finds.found)
     }
 
-    fn states(&self, from: Lsn, max_bytes: u64, visit: &mut dyn FnMut(StateEntry<'_>)) -> Result<Lsn> {
-        self.log.states(from, max_bytes, visit)
-    }
-
-    fn listen(&self, listener: Listener) {
-        self.log.listen(listener);
-    }
-
-    fn forget(&self, queue: LogQueue) {
-        self.log.forget(queue);
-    }
-
-    fn cut(&self, queue: LogQueue, below: Offset) {
-        self.log.cut(queue, below);
-    }
-
-    /// Batches are not taken apart here: what a start must know of them is beside them.
-    fn replay(&self, from: Lsn, visit: &mut dyn FnMut(Entry)) -> Result<()> {
-        self.log.replay(from, visit)
-    }
-
-    fn checkpoint(&self) -> Result<Option<(Lsn, bytes::Bytes)>> {
-        self.log.checkpoint()
-    }
-
-    fn write_checkpoint(&self, at: Lsn, state: &[u8]) -> Result<()> {
-        self.log.write_checkpoint(at, state)
-    }
-
-    fn trim(&self, older_than: Millis, pinned: Lsn) -> Result<Lsn> {
-        self.log.trim(older_than, pinned)
-    }
-
-    fn buckets(&self) -> &dyn Buckets {
-        self.log.buckets()
-    }
-
-    fn space(&self) -> Space {
-        self.log.space()
-    }
-
-    fn scrub(&self) -> Result<Scrubbed> {
-        self.log.scrub()
-    }
-
-    fn damages(&self) -> Vec<Damage> {
-        self.log.damages()
-    }
-
-    fn listen_to_damage(&self, listener: DamageListener) {
-        self.log.listen_to_damage(listener);
-    }
-
-    fn committer(&self) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
-        self.log.committer()
-    }
-
-    fn failed(&self) -> Pin<Box<dyn Future<Output = sluice_model::Error> + Send>> {
-        self.log.failed()
-    }
-
-    fn close(&self) -> Result<()> {
-        self.log.close()
-    }
+    pass_on!(log:
+        append, end, bounds, next_offset, offset_at, offset_keeping, size, maybe_born, states, listen,
+        forget, cut, replay, checkpoint, write_checkpoint, trim, buckets, space, scrub, damages,
+        listen_to_damage, committer, failed, close);
 }

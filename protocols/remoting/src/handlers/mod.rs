@@ -19,6 +19,7 @@ mod route;
 mod send;
 mod send_back;
 mod stats;
+mod system;
 mod tools;
 mod topics;
 mod transactions;

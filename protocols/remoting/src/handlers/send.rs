@@ -3,7 +3,7 @@
 //! The one idea to know: the message is in the log when `handle` returns, in the order of the requests; only the answer
 //! waits for the disk, so that all sends of one read share one sync.
 
-use super::{Answer, Call, Result, recall, transactions};
+use super::{Answer, Call, Result, recall, system, transactions};
 use crate::codec::Ext;
 use crate::codes::{request, response};
 use crate::convert::{Arrival, Asides, RetryMarks, UNKNOWN_LOCATOR, check_delay, provenance, to_message};
@@ -15,22 +15,11 @@ use crate::response::Response;
 use bytestring::ByteString;
 use sluice_broker::{Promise, QueueChoice, SendRequest, Sent};
 use sluice_model::{GroupName, Message, Millis, Offset, Origin, Position, QueueId, TopicName};
-use sluice_namesrv::{AUTO_CREATE_QUEUES, AUTO_CREATE_TOPIC};
+use sluice_namesrv::AUTO_CREATE_QUEUES;
 use std::net::SocketAddr;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// Topics that stock brokers keep for themselves: nothing is sent to them by name.
-const NOT_TO_BE_SENT_TO: [&str; 8] = [
-    AUTO_CREATE_TOPIC,
-    "SCHEDULE_TOPIC_XXXX",
-    "RMQ_SYS_TRANS_HALF_TOPIC",
-    "RMQ_SYS_TRANS_OP_HALF_TOPIC",
-    "TRANS_CHECK_MAX_TIME_TOPIC",
-    "SELF_TEST_TOPIC",
-    "OFFSET_MOVED_EVENT",
-    "rmq_sys_wheel_timer",
-];
 /// Attempts of a message when neither the request nor the group says how many.
 const STOCK_RETRIES: i64 = 16;
 
@@ -113,7 +102,7 @@ impl Send {
     }
 
     fn check(&self) -> Result<()> {
-        if NOT_TO_BE_SENT_TO.contains(&self.topic.as_str()) {
+        if system::is_closed(self.topic.as_str()) {
             let text = format!("the topic {} belongs to the broker", self.topic);
             return Err(Failure::new(response::NO_PERMISSION, text));
         }

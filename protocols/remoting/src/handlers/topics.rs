@@ -1,7 +1,7 @@
 //! Topics: their names (206, 304, 305), their settings (21, 351), making and deleting them (17, 18, 215, 216).
 
 use super::json::{DataVersion, TopicList, write};
-use super::{Call, Result};
+use super::{Call, Result, system};
 use crate::codes::response::SYSTEM_ERROR;
 use crate::errors::Failure;
 use crate::response::Response;
@@ -196,28 +196,10 @@ async fn put_one(call: &Call, config: TopicConfig, attributes: &str) -> Result<(
     Ok(())
 }
 
-/// Topics that stock brokers keep for themselves, and the prefix of others, besides the templates of the name server.
-const SYSTEM_TOPICS: [&str; 9] = [
-    "SCHEDULE_TOPIC_XXXX",
-    "BenchmarkTest",
-    "RMQ_SYS_TRANS_HALF_TOPIC",
-    super::query::TRACE_TOPIC,
-    "RMQ_SYS_TRANS_OP_HALF_TOPIC",
-    "TRANS_CHECK_MAX_TIME_TOPIC",
-    "SELF_TEST_TOPIC",
-    "OFFSET_MOVED_EVENT",
-    "CHECKPOINT_TOPIC",
-];
-const SYSTEM_PREFIX: &str = "rmq_sys_";
-
 /// Tools neither make nor change nor delete what belongs to the system.
 fn not_of_the_system(call: &Call, topic: &TopicName) -> Result<()> {
     let name = topic.as_str();
-    if call.node.template(name).is_some()
-        || name == sluice_namesrv::AUTO_CREATE_TOPIC
-        || SYSTEM_TOPICS.contains(&name)
-        || name.starts_with(SYSTEM_PREFIX)
-    {
+    if call.node.template(name).is_some() || system::is_system(name) {
         return Err(Failure::invalid(format!("The topic[{topic}] is conflict with system topic.")));
     }
     Ok(())

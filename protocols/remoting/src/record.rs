@@ -52,7 +52,17 @@ pub(crate) struct Records {
     open: BytesMut,
 }
 
+/// About as much as a message takes here beside its body.
+const BESIDE_BODY: usize = 384;
+
 impl Records {
+    /// With room for these messages, so that they are not moved again and again.
+    pub(crate) fn with_room_for<'a>(all: impl Iterator<Item = &'a StoredMessage>) -> Self {
+        let copied = |len: usize| if len < SHARED_BODY { len } else { 0 };
+        let bytes = all.map(|stored| BESIDE_BODY + copied(stored.message.body_bytes().len())).sum();
+        Self { parts: Vec::new(), open: BytesMut::with_capacity(bytes) }
+    }
+
     /// Adds a message as clients that reach the broker at `host` shall see it.
     pub(crate) fn push(&mut self, stored: &StoredMessage, properties: &PropertyList, host: SocketAddr) {
         let message = &stored.message;

@@ -125,7 +125,7 @@ async fn deliver(call: Call, pop: Pop) -> Result<Response> {
         response = response.field("startOffsetInfo", starts).field("msgOffsetInfo", offsets);
     }
     let host = call.link.here.host;
-    let mut records = Records::default();
+    let mut records = Records::with_room_for(got.iter().map(|delivered| &delivered.message));
     for delivered in got {
         let (shown, list) = shown(&call, &pop, delivered, now);
         records.push(&shown, &list, host);
@@ -205,6 +205,9 @@ fn shown(call: &Call, pop: &Pop, delivered: Delivered, now: u64) -> (StoredMessa
 pub(super) async fn ack(call: Call) -> Result<Response> {
     let receipt = receipt(&call)?;
     settled(call.node.broker.ack(&call.session, &receipt)).await?;
+    if let Ok(delivery) = named(&call) {
+        call.node.popped.forget(&delivery, &receipt);
+    }
     Ok(Response::success())
 }
 
@@ -225,18 +228,17 @@ fn receipt(call: &Call) -> Result<ReceiptHandle> {
     if let Some(receipt) = words.get(RECEIPT) {
         return Ok(ReceiptHandle::from(*receipt));
     }
-    let retry = words.get(4).is_some_and(|retry| *retry != "0");
-    let group = call.group("consumerGroup")?;
-    let topic = original(call.text("topic")?, &group, retry);
-    let delivery = Delivery {
-        topic: TopicName::new(topic)?,
-        retry,
-        queue: call.queue()?,
-        offset: call.number("offset")?,
-        group,
-    };
+    let delivery = named(call)?;
     may_name_places(call, &delivery.topic)?;
     call.node.popped.find(&delivery).ok_or_else(unknown)
+}
+
+/// The delivery that a request names by its place.
+fn named(call: &Call) -> Result<Delivery> {
+    let retry = call.text("extraInfo")?.split(' ').nth(4).is_some_and(|retry| retry != "0");
+    let group = call.group("consumerGroup")?;
+    let topic = TopicName::new(original(call.text("topic")?, &group, retry))?;
+    Ok(Delivery { topic, retry, queue: call.queue()?, offset: call.number("offset")?, group })
 }
 
 /// Whoever brings a receipt was given the delivery. A place can be guessed, so only those who may see the topic name one.
@@ -303,12 +305,13 @@ pub(super) async fn ack_many(call: Call) -> Result<Response> {
                 offset: ack.so.saturating_add(at),
             };
             if let Some(receipt) = call.node.popped.find(&delivery) {
-                promises.push(call.node.broker.ack(&call.session, &receipt));
+                promises.push((call.node.broker.ack(&call.session, &receipt), delivery, receipt));
             }
         }
     }
-    for promise in promises {
+    for (promise, delivery, receipt) in promises {
         settled(promise).await?;
+        call.node.popped.forget(&delivery, &receipt);
     }
     Ok(Response::success())
 }

@@ -198,7 +198,7 @@ fn answer(call: &Call, asked: Offset, pulled: &Pulled) -> Response {
         call.node.got.add(pulled.messages.len() as u64, call.node.broker.now());
     }
     let host = call.link.here.host;
-    let mut records = Records::default();
+    let mut records = Records::with_room_for(pulled.messages.iter());
     for stored in &pulled.messages {
         records.push(stored, &to_properties(stored, &call.node.marks, host), host);
     }

@@ -129,6 +129,8 @@ async fn what_costs_no_message_says_what_takes_its_place() {
         ("ckpt", "the log takes its place"),
         ("log", "its entries tell what it said"),
         ("meta", "the segments tell what it said"),
+        ("log and meta", "files tell what it said"),
+        ("all", "a repair gives it a new name"),
     ];
     for (what, words) in told {
         let dir = tempfile::tempdir().unwrap();
@@ -138,6 +140,15 @@ async fn what_costs_no_message_says_what_takes_its_place() {
             "ckpt" => flip(&checkpoint, 100),
             "log" => flip(&segment, 20),
             _ => fs::write(dir.path().join("store.meta"), "x").unwrap(),
+        }
+        if matches!(what, "log and meta" | "all") {
+            flip(&segment, 20);
+            // An index tells it as well, at the end.
+            let footer = fs::metadata(&segment).unwrap().len() as usize - 4096;
+            flip(&segment, footer + 20);
+        }
+        if what == "all" {
+            fs::read_dir(dir.path().join("ckpt")).unwrap().for_each(|file| flip(&file.unwrap().path(), 20));
         }
         let (text, outcome) = run(doctor, dir.path());
         assert!(matches!(outcome, Err(Failure::Damaged(_))), "{text}");
@@ -157,6 +168,8 @@ async fn what_no_file_tells_of_any_more_is_beyond_repair() {
     let dir = tempfile::tempdir().unwrap();
     let segment = left(dir.path()).await;
     fs::remove_file(segment).unwrap();
+    let checkpoints = fs::read_dir(dir.path().join("ckpt")).unwrap();
+    checkpoints.for_each(|file| fs::remove_file(file.unwrap().path()).unwrap());
     fs::write(dir.path().join("store.meta"), "x").unwrap();
     match run(mend, dir.path()).1 {
         Err(Failure::Damaged(text)) => {

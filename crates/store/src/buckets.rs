@@ -226,6 +226,15 @@ pub(crate) fn header(store: StoreId, bucket: BucketId, at: u64, count: u32, len:
     header
 }
 
+/// Which store a bucket's file belongs to, when its first header is readable.
+pub(crate) fn store_of(vfs: &dyn Vfs, dir: &Path, bucket: BucketId) -> io::Result<Option<StoreId>> {
+    let mut bytes = [0; HEADER];
+    let read = open(vfs, dir, bucket, false)?.read_at(&mut bytes, 0)?;
+    let store = bytes.array_at(16);
+    let wanted = header(store, bucket, 0, bytes.u32_at(56), bytes.u32_at(60));
+    Ok((read == HEADER && bytes == wanted).then_some(store))
+}
+
 fn damaged(at: u64, what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("{what} at byte {at}"))
 }

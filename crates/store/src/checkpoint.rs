@@ -144,6 +144,14 @@ pub(crate) fn read(vfs: &dyn Vfs, dir: &Path, store: StoreId, at: Lsn) -> io::Re
     Ok(decode(bytes, store, at))
 }
 
+/// Which store a checkpoint belongs to, when it is readable.
+pub(crate) fn store_of(vfs: &dyn Vfs, dir: &Path, at: Lsn) -> io::Result<Option<StoreId>> {
+    let mut head = [0; HEADER];
+    vfs.open(&path_of(dir, at), false)?.read_at(&mut head, 0)?;
+    let store = head.array_at(16);
+    Ok(matches!(read(vfs, dir, store, at)?, Outcome::Good(_)).then_some(store))
+}
+
 fn decode(mut bytes: Vec<u8>, store: StoreId, at: Lsn) -> Outcome {
     if bytes.len() < HEADER || bytes.array_at(0) != MAGIC {
         return Outcome::Unreadable("it has no header");

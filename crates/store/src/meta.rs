@@ -55,6 +55,12 @@ pub(crate) fn bad_copy(vfs: &dyn Vfs, dir: &Path) -> Result<Option<u64>, OpenErr
     Ok(None)
 }
 
+/// What a new store is called.
+pub(crate) fn new_id(vfs: &dyn Vfs) -> StoreId {
+    let (high, low) = (vfs.random(), vfs.random());
+    (u128::from(high) << 64 | u128::from(low)).to_le_bytes()
+}
+
 /// Writes it, for a new store.
 pub(crate) fn create(vfs: &dyn Vfs, dir: &Path, store: StoreId, created: Millis) -> Result<(), OpenError> {
     let mut page = start_page(MAGIC);

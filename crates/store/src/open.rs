@@ -138,8 +138,7 @@ fn identify(vfs: &dyn Vfs, dir: &Path, clock: &dyn Clock) -> Result<StoreId, Ope
         }
         _ => {}
     }
-    let (high, low) = (vfs.random(), vfs.random());
-    let store = (u128::from(high) << 64 | u128::from(low)).to_le_bytes();
+    let store = meta::new_id(vfs);
     meta::create(vfs, dir, store, clock.now())?;
     for folder in [log_dir(dir), pool_dir(dir), checkpoint::dir_of(dir), buckets::dir_of(dir)] {
         vfs.sync_dir(&folder).map_err(|e| OpenError::io(folder, e))?;

@@ -228,6 +228,56 @@ fn a_missing_segment_a_header_and_the_stores_own_file_are_repaired() {
     }
 }
 
+/// What tells which store this is, besides its own file.
+const NAMED_BY: [&str; 4] = ["headers", "footers", "checkpoints", "nothing"];
+
+/// Takes from every file the name of its store, but from those of one kind.
+fn unname(vfs: &SimVfs, but: &str) {
+    vfs.edit(Path::new("data/store.meta"), |bytes| bytes.fill(7));
+    for path in segments(vfs) {
+        vfs.edit(&path, |bytes| {
+            let footer = bytes.len() - PAGE;
+            if but != "headers" {
+                bytes[20] ^= 1;
+            }
+            if but != "footers" && bytes[footer..].starts_with(b"SLUICEFT") {
+                bytes[footer + 20] ^= 1;
+            }
+        });
+    }
+    for path in vfs.files().into_keys().filter(|path| path.starts_with("data/ckpt")) {
+        vfs.edit(&path, |bytes| bytes[20] ^= u8::from(but != "checkpoints"));
+    }
+}
+
+#[test]
+fn a_store_that_no_file_names_keeps_its_entries() {
+    for closed in [true, false] {
+        let (vfs, sent) = store(60, 3000, closed);
+        for but in NAMED_BY {
+            let copy = vfs.kill();
+            unname(&copy, but);
+            assert!(open(&copy).is_err(), "{but}");
+            let found = look(&copy);
+            let told = found.damages.iter().find(|damage| damage.file.ends_with("store.meta")).unwrap();
+            assert_eq!(told.what.contains("a new name"), but == "nothing", "{but}: {told}");
+            repaired(&copy, &sent, &[]);
+        }
+    }
+}
+
+#[test]
+fn a_store_that_no_file_names_and_that_has_no_entry_is_beyond_repair() {
+    let (vfs, _) = store(60, 3000, true);
+    unname(&vfs, "nothing");
+    segments(&vfs).iter().for_each(|path| vfs.edit(path, |bytes| bytes.fill(0)));
+    let before = vfs.files();
+    let told = repair(&vfs, Path::new(DIR), &mut |_| {}).unwrap();
+    let [damage] = &told.after.damages[..] else { panic!("{:?}", told.after.damages) };
+    assert!(damage.what.contains("no entry is left"), "{damage}");
+    assert_eq!(vfs.files(), before, "nothing is changed");
+}
+
 /// Queues and offsets of some messages.
 fn places(sent: &[Sent], which: impl Fn(usize) -> bool) -> BTreeSet<(u32, u64)> {
     (0..).zip(sent).filter(|(n, _)| which(*n)).map(|(_, s)| (s.queue, s.placed.offset)).collect()

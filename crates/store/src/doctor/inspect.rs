@@ -1,5 +1,6 @@
 //! The store's own files around the segments: what identifies it, its checkpoints, what does not belong there.
 
+use super::identity::identity;
 use super::segments::Segments;
 use super::{Inspection, Wound};
 use crate::bucket_check::{self, WholeRun};
@@ -7,10 +8,7 @@ use crate::buckets;
 use crate::checkpoint::{self, Outcome};
 use crate::error::{Damage, LostWaiting, OpenError};
 use crate::log::Lsn;
-use crate::meta;
-use crate::segment::{
-    PAGE, Page, SegmentHeader, StoreId, VERSION, log_dir, pool_dir, segment_path, start_of_name,
-};
+use crate::segment::{StoreId, VERSION, log_dir, pool_dir, start_of_name};
 use crate::vfs::{LockError, Vfs};
 use std::io;
 use std::path::Path;
@@ -115,47 +113,6 @@ fn waiting(
         }
     }
     Ok(())
-}
-
-/// The store's id: from its own file, or when that is damaged from the segments.
-fn identity(
-    vfs: &dyn Vfs,
-    dir: &Path,
-    starts: &[u64],
-    found: &mut Inspection,
-) -> Result<Option<StoreId>, OpenError> {
-    let path = dir.join("store.meta");
-    let from_meta = match meta::read(vfs, dir) {
-        Ok(store) => store,
-        Err(OpenError::Damaged(_)) => None,
-        Err(error) => return Err(error),
-    };
-    if let Some(store) = from_meta {
-        if let Some(copy) = meta::bad_copy(vfs, dir)? {
-            let what = format!("copy {copy} of 2 is not readable; the other one is good");
-            found.hurt(damage(&path, (copy - 1) * PAGE, None, what), Wound::Meta);
-        }
-        return Ok(Some(store));
-    }
-    for start in starts {
-        let path = segment_path(dir, *start);
-        let file = vfs.open(&path, false).map_err(|e| OpenError::io(&path, e))?;
-        let page = crate::recovery::page(&path, &*file, 0)?;
-        if let Page::Good(header) = SegmentHeader::decode(&page) {
-            let what = "it is missing or not readable; the segments tell what it said";
-            found.hurt(damage(&dir.join("store.meta"), 0, None, what), Wound::Meta);
-            return Ok(Some(header.store));
-        }
-    }
-    if !starts.is_empty() || path_exists(vfs, dir) {
-        let what = "neither this file nor any segment tells which store this is";
-        found.hurt(damage(&path, 0, None, what), Wound::Beyond);
-    }
-    Ok(None)
-}
-
-fn path_exists(vfs: &dyn Vfs, dir: &Path) -> bool {
-    vfs.open(&dir.join("store.meta"), false).is_ok()
 }
 
 /// The checkpoints; up to where the newest good one tells.

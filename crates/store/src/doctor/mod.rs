@@ -6,6 +6,7 @@
 //!
 //! [`inspect`] changes nothing. [`repair`] sets damaged files aside and gives up what cannot be read.
 
+mod identity;
 mod inspect;
 mod repair;
 mod segments;
@@ -49,7 +50,7 @@ impl Inspection {
 /// A damage, as a repair sees it.
 #[derive(Debug)]
 enum Wound {
-    /// Neither copy, or only one, of what identifies the store is good.
+    /// Of the two copies of what identifies the store, not both are good.
     Meta,
     /// A checkpoint; there is another one, or the log is read from its beginning.
     Checkpoint(PathBuf),

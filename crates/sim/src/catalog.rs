@@ -5,6 +5,7 @@ use crate::ordered::LINE;
 use crate::steps::{BRIEF, group, topic};
 use crate::tally;
 use sluice_broker::{DeleteIf, GroupSpec, TopicSpec};
+use sluice_model::units::Span;
 use sluice_model::{ErrorKind, GroupName, Millis, Offset, TopicName};
 use std::collections::BTreeSet;
 
@@ -32,7 +33,9 @@ impl Node {
             6 => self.make_sure(&brief, &line),
             _ => {
                 let queues = self.model.topics.get(&brief).map_or(1, |t| t.queues.len() as u32);
-                self.put_topic(&brief, TopicSpec::with_queues((queues + 1).min(3)))
+                // One that keeps its messages for longer than usual has the log keep those of the others, which are cut.
+                let own = (self.dice.below(3) == 0).then(|| Span::secs(60 + self.dice.below(600)));
+                self.put_topic(&brief, TopicSpec::with_queues((queues + 1).min(3)).retaining(own))
             }
         }
     }

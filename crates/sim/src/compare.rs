@@ -222,6 +222,9 @@ impl Node {
                 _ => while self.spy.log.keep_files() {},
             }
         }
+        if !self.broker.accepts_messages() {
+            return Err("there is space, but told is that messages are refused".to_owned());
+        }
         self.commit()
     }
 

@@ -9,6 +9,10 @@ use std::sync::Arc;
 
 /// Open at once, at most.
 const OPEN: u64 = 5;
+/// So many come or go in one step.
+const AT_ONCE: usize = 6;
+/// From here on are those that act for somebody.
+const OWN: u64 = 100;
 
 /// The numbers of those that are open.
 #[derive(Default)]
@@ -20,6 +24,18 @@ impl Connections {
         let connections = Arc::new(Self::default());
         broker.set_connections(Arc::clone(&connections) as _);
         connections
+    }
+
+    /// Opens one that will act for somebody.
+    pub fn open_own(&self) -> u64 {
+        let mut open = self.0.lock();
+        let number = open.last().map_or(OWN, |last| OWN.max(last + 1));
+        open.insert(number);
+        number
+    }
+
+    pub fn close_own(&self, number: u64) {
+        self.0.lock().remove(&number);
     }
 }
 
@@ -43,8 +59,13 @@ impl ConnectionList for Connections {
 }
 
 impl Node {
-    /// A connection is opened or closed on request; then some are listed.
-    pub fn some_connection(&mut self) -> Check {
+    /// Connections come and go.
+    pub fn some_connections(&mut self) -> Check {
+        (0..AT_ONCE).try_for_each(|_| self.some_connection())
+    }
+
+    /// A connection is opened or closed on request; then some are listed, with whom they act for.
+    fn some_connection(&mut self) -> Check {
         let number = 1 + self.dice.below(2 * OPEN);
         let was_open = self.connections.0.lock().contains(&number);
         if self.dice.coin() {
@@ -59,14 +80,16 @@ impl Node {
         let (after, limit) = (self.dice.below(OPEN), self.dice.below(2 * OPEN) as usize);
         let listed = self.broker.connections(&self.me, after, limit);
         let listed = listed.map_err(|error| format!("no connections: {error:?}"))?;
-        let found: Vec<u64> = listed.iter().map(|view| view.number).collect();
+        let found: Vec<_> = listed.iter().map(|view| (view.number, view.user.as_deref())).collect();
         let open = self.connections.0.lock().clone();
-        let wanted: Vec<u64> = open.into_iter().filter(|number| *number > after).take(limit).collect();
+        let open = open.into_iter().filter(|number| *number > after).take(limit);
+        let user = |number| self.guests.iter().find(|guest| guest.number() == number);
+        let wanted: Vec<_> =
+            open.map(|number| (number, user(number).map(|guest| guest.user.as_str()))).collect();
         self.trace.note(format_args!("connections {found:?}"));
+        let wrong =
+            (found != wanted).then(|| format!("the connections after {after} are {found:?}, not {wanted:?}"));
         self.checked(tally::CONNECTIONS);
-        match found == wanted {
-            true => Ok(()),
-            false => Err(format!("the connections after {after} are {found:?}, not {wanted:?}")),
-        }
+        wrong.map_or(Ok(()), Err)
     }
 }

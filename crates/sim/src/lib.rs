@@ -11,7 +11,9 @@
 //! | `transactions` | messages that are prepared, and what becomes of them |
 //! | `mending` | taking back, cutting off, sending dead letters again; looking on |
 //! | `catalog` | topics and groups |
-//! | `people` | users, roles and policies, and sessions that end with them |
+//! | `people` | users, roles and policies |
+//! | `guests` | sessions of users, and connections, which end with them |
+//! | `proofs` | how sessions begin: credentials with every request, exchanges |
 //! | `settings` | settings that are changed at run time |
 //! | `asking` | asking whether something would be done |
 //! | `producing` | clients that are asked for the outcomes of transactions |
@@ -42,6 +44,7 @@ mod compare;
 mod connected;
 mod damage;
 mod ends;
+mod guests;
 mod lives;
 mod members;
 mod mending;
@@ -54,6 +57,7 @@ mod ordered;
 mod packs;
 mod people;
 mod producing;
+mod proofs;
 mod readers;
 mod record;
 mod settings;

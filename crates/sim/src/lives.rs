@@ -35,6 +35,7 @@ impl Node {
         });
         self.trace.note(format_args!("{crash:?} at {}", self.spy.end()));
         self.answered()?;
+        self.is_ready_until_it_fails()?;
         self.trimmed = self.trimmed.max(self.spy.trimmed_before());
         self.latest = self.now();
         let everything = self.spy.end();
@@ -131,12 +132,16 @@ impl Node {
         self.live = Live::default();
         self.cursors.clear();
         self.guests.clear();
+        self.signers.clear();
         self.checkpoint = None;
         self.next_holder = 1;
         self.broker = open_broker(&self.vfs, &self.spy, &self.clock)
             .map_err(|e| format!("the broker does not open: {e:?}"))?;
         self.connections = Connections::of(&self.broker);
         self.me = people::login(&self.broker)?;
+        if self.broker.store_id() != self.store_id {
+            return Err("the store is called otherwise than before".to_owned());
+        }
         self.absorb(&Asked::default())?;
         self.compare()
     }

@@ -26,7 +26,7 @@ pub struct Live {
     clients: Vec<Member>,
     /// Those that send messages as members of groups.
     pub producers: Vec<Producing>,
-    held: Vec<(GroupName, Coordinated)>,
+    held: Vec<Held>,
     /// Who locked a queue for a group, and when.
     locks: BTreeMap<(GroupName, u32), (String, Millis)>,
 }
@@ -39,13 +39,21 @@ struct Member {
     subscriptions: Vec<Subscription>,
 }
 
+/// A group that another front-end gathers, and whom it says that it has gathered.
+struct Held {
+    group: GroupName,
+    coordinated: Coordinated,
+    members: BTreeSet<String>,
+}
+
 impl Live {
     fn of<'a>(&'a self, group: &'a GroupName) -> impl Iterator<Item = &'a Member> {
         self.clients.iter().filter(move |member| member.group == *group)
     }
 
     pub fn members(&self, group: &GroupName) -> BTreeSet<String> {
-        self.of(group).map(|member| member.id.clone()).collect()
+        let gathered = self.held.iter().filter(|held| held.group == *group).flat_map(|held| &held.members);
+        self.of(group).map(|member| &member.id).chain(gathered).cloned().collect()
     }
 
     fn subscriptions<'a>(
@@ -62,7 +70,7 @@ impl Live {
     }
 
     pub fn is_held(&self, group: &GroupName) -> bool {
-        self.held.iter().any(|(of, _)| of == group)
+        self.held.iter().any(|held| held.group == *group)
     }
 
     /// The groups are let go, and everyone leaves.
@@ -291,9 +299,9 @@ impl Node {
         let held = self.broker.coordinate(&self.me, &group);
         self.trace.note(format_args!("hold {group} {is_free}"));
         match held {
-            Ok(held) if is_free => {
-                self.live.held.push((group, held));
-                Ok(())
+            Ok(coordinated) if is_free => {
+                let held = Held { group, coordinated, members: BTreeSet::new() };
+                self.gather(held)
             }
             Ok(_) => Err(format!("{group} is held, but others are at work in it")),
             Err(error) => {
@@ -303,13 +311,37 @@ impl Node {
         }
     }
 
+    /// The front-end tells whom it has gathered; they are shown as the group's members.
+    fn gather(&mut self, mut held: Held) -> Check {
+        held.members = (0..self.dice.below(3)).map(|n| format!("gathered {n}")).collect();
+        let at = self.now();
+        let told = held.members.iter().map(|id| sluice_broker::Member {
+            client_id: id.as_str().into(),
+            peer: self.me.peer(),
+            fetching: Fetching::Pull,
+            sharing: Sharing::Clustering,
+            start: StartAt::Earliest,
+            agent: Default::default(),
+            subscriptions: Vec::new(),
+            last_seen: at,
+        });
+        held.coordinated.set_members(told.collect());
+        let group = held.group.clone();
+        self.live.held.push(held);
+        self.compare_members(&group)
+    }
+
+    /// A group is let go, or its members are others.
     fn let_go(&mut self) -> Check {
         if self.live.held.is_empty() {
             return Ok(());
         }
         let n = self.dice.below(self.live.held.len() as u64) as usize;
-        let (group, held) = self.live.held.swap_remove(n);
-        self.trace.note(format_args!("let {group} go"));
+        let held = self.live.held.swap_remove(n);
+        if self.dice.below(4) == 0 {
+            return self.gather(held);
+        }
+        self.trace.note(format_args!("let {} go", held.group));
         drop(held);
         match self.is_down() {
             true => Ok(()),

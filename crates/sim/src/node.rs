@@ -6,11 +6,13 @@
 use crate::check::{Doing, check};
 use crate::connected::Connections;
 use crate::ends::Deed;
+use crate::guests::Guest;
 use crate::members::Live;
 use crate::model::{CellState, Model, Until};
 use crate::once::SentOnce;
 use crate::packs::{self, Packs};
-use crate::people::{self, Guest};
+use crate::people;
+use crate::proofs::Signer;
 use crate::record::Rec;
 use crate::spy::{Group, Item, Spy};
 use crate::tally::{self, Tally};
@@ -30,6 +32,7 @@ use std::path::Path;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use tokio::runtime::{Builder, Runtime};
 
 /// A check's outcome: a broken promise is told in words.
 pub type Check<T = ()> = std::result::Result<T, String>;
@@ -127,6 +130,14 @@ pub struct Node {
     pub connections: Arc<Connections>,
     /// Sessions of users that come and go.
     pub guests: Vec<Guest>,
+    /// Connections whose requests are signed.
+    pub signers: Vec<Signer>,
+    /// The addresses that were given away.
+    pub next_source: u32,
+    /// What the store is called.
+    pub store_id: [u8; 16],
+    /// Runs what watches sessions, when it is let, and nothing else: whatever else the broker does is polled by hand.
+    pub runtime: Runtime,
 }
 
 /// Polls a future once.
@@ -166,7 +177,10 @@ pub fn open_broker(vfs: &SimVfs, spy: &Arc<Spy>, clock: &Arc<ManualClock>) -> Re
     let (log, auth, clock) = (Arc::clone(spy) as _, Arc::new(auth), Arc::clone(clock) as _);
     let broker = Broker::open_by(chance, log, auth, clock, config)?;
     broker.know_batches(Arc::new(Packs));
-    Ok(broker)
+    match broker.takes_packed() {
+        true => Ok(broker),
+        false => Err(Error::internal("it was told what batches are, and takes none")),
+    }
 }
 
 impl Node {
@@ -184,6 +198,9 @@ impl Node {
         }
         let me = people::login(&broker)?;
         let connections = Connections::of(&broker);
+        let runtime =
+            Builder::new_current_thread().build().map_err(|error| format!("no runtime: {error}"))?;
+        let store_id = broker.store_id();
         let mut node = Self {
             vfs,
             clock,
@@ -223,6 +240,10 @@ impl Node {
             next_subscription: 0,
             connections,
             guests: Vec::new(),
+            signers: Vec::new(),
+            next_source: 0,
+            store_id,
+            runtime,
         };
         let groups = node.absorb(&Asked { access: true, ..Asked::default() })?;
         node.promised_up_to(groups.last().map_or(0, |group| group.end));
@@ -253,6 +274,15 @@ impl Node {
     /// The log has failed, or the disk has stopped.
     pub fn is_down(&self) -> bool {
         self.vfs.has_stopped() || poll(pin!(self.spy.failed())).is_some()
+    }
+
+    /// The broker says that it serves until its log has failed.
+    pub fn is_ready_until_it_fails(&self) -> Check {
+        let failed = poll(pin!(self.broker.failed())).is_some();
+        match failed == poll(pin!(self.spy.failed())).is_some() && failed != self.broker.is_ready() {
+            true => Ok(()),
+            false => Err(format!("the log has failed: {failed}; ready: {}", self.broker.is_ready())),
+        }
     }
 
     /// The first offset kept of a log queue, and the one after the last that everybody may read.
@@ -358,7 +388,7 @@ impl Node {
         let kind = error.kind();
         self.trace.note(format_args!("{what}: {kind:?}"));
         let fine = match kind {
-            ErrorKind::StorageFull => self.is_full || self.was_full || !self.spy.space().accepts_messages,
+            ErrorKind::StorageFull => self.is_full || self.was_full || !self.broker.accepts_messages(),
             ErrorKind::Unavailable => self.is_unreadable(error),
             ErrorKind::Throttled => true,
             _ => false,

@@ -1,26 +1,22 @@
-//! Users, roles and policies: what the directory knows is what the changes that survived amount to, and what sessions may is what
-//! it says at that moment.
+//! Users, roles and policies: what the directory knows is what the changes that survived amount to.
 
-use crate::node::{Asked, Check, Node, now, poll};
+use crate::node::{Asked, Check, Node, now};
 use crate::tally;
-use parking_lot::Mutex;
 use sluice_auth::{
-    Action, AuditKind, Auth, Command, Config, Credentials, Decision, GroupQuotaSpec, NewToken, Policy, Quota,
+    Action, AuditKind, Auth, Command, Config, Credentials, GroupQuotaSpec, Mode, NewToken, Policy, Quota,
     Resource, RoleSpec, Secret, Session, UserSpec,
 };
 use sluice_broker::{Broker, Removed};
 use sluice_model::{Clock, Error, ErrorKind, Result};
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 
 /// The one who may do everything, and makes the others.
-const ME: &str = "sim";
+pub const ME: &str = "sim";
 const SECRET: &str = "no secret at all";
-const USERS: u64 = 4;
+pub const USERS: u64 = 4;
 const ROLES: u64 = 2;
-/// Sessions of users, at most.
-const GUESTS: usize = 3;
+/// What users sign with.
+pub const SECRETS: [&str; 2] = ["the first secret", "the second secret"];
 const RESOURCES: [&str; 4] = ["Topic:orders", "Topic:*", "Group:billing", "Cluster"];
 
 /// A directory in which nobody is yet.
@@ -38,19 +34,35 @@ pub async fn bootstrap(broker: Broker) -> Result<()> {
 /// Logs it in.
 pub fn login(broker: &Broker) -> Check<Session> {
     let me = Credentials::Password { user: ME, password: SECRET };
+    if broker.auth().mode() != Mode::Acl {
+        return Err("the broker asks nobody who it is".to_owned());
+    }
     broker.login_now(me, ([127, 0, 0, 1], 1).into()).map_err(|error| format!("no session: {error:?}"))
 }
 
 impl Node {
+    /// Half of the changes are about somebody who is in: they say more.
     fn some_command(&mut self) -> Check<Command> {
         let (user, role) = (format!("u{}", self.dice.below(USERS)), format!("r{}", self.dice.below(ROLES)));
+        let guest = self.guests.get(self.dice.below(2 * self.guests.len() as u64) as usize);
+        let user = guest.map(|guest| guest.user.clone()).filter(|name| name != ME).unwrap_or(user);
+        let token = guest.map(|guest| NewToken::id_of(&guest.token)).unwrap_or_default();
         let resource = RESOURCES.get(self.dice.below(4) as usize).copied().unwrap_or_default();
         let resource = || resource.parse().map_err(|error| format!("{resource}: {error:?}"));
-        Ok(match self.dice.below(11) {
+        Ok(match self.dice.below(12) {
             0..4 => {
                 let roles = self.dice.coin().then(|| vec![role]);
-                let enabled = Some(self.dice.coin());
-                Command::PutUser(UserSpec { name: user, enabled, roles, ..UserSpec::default() })
+                let (enabled, secret) = (Some(self.dice.coin()), self.some_secret().map(Secret::new));
+                let connections = self.dice.coin().then(|| 1 + self.dice.below(2) as u32);
+                let quota = Some(Quota { connections, ..Quota::default() });
+                Command::PutUser(UserSpec {
+                    name: user,
+                    enabled,
+                    roles,
+                    secret,
+                    quota,
+                    ..UserSpec::default()
+                })
             }
             4 => Command::DeleteUser(user),
             5 => Command::PutRole(RoleSpec { name: role, ..RoleSpec::default() }),
@@ -71,20 +83,17 @@ impl Node {
                 let quota = Quota { messages_per_second: messages, ..Quota::default() };
                 Command::PutGroupQuota(GroupQuotaSpec { group, quota })
             }
+            10 => Command::DeleteToken { user, id: token },
             _ => Command::DeletePolicy {
                 subject: user,
                 resource: self.dice.coin().then(resource).transpose()?,
             },
         })
     }
-}
 
-/// A session that was opened with a token, and what waits for its end.
-pub struct Guest {
-    user: String,
-    token: String,
-    session: Session,
-    ended: Pin<Box<dyn Future<Output = ()>>>,
+    fn some_secret(&mut self) -> Option<&'static str> {
+        SECRETS.get(self.dice.below(2 * SECRETS.len() as u64) as usize).copied()
+    }
 }
 
 /// What somebody asks of the directory, and how it is asked: the verb that is named for it says more than the command.
@@ -135,7 +144,7 @@ impl Known {
 
 impl Node {
     /// The directory that the changes amount to.
-    fn directory(&self) -> Check<Auth> {
+    pub fn directory(&self) -> Check<Auth> {
         let wanted = directory(Arc::clone(&self.clock) as _)?;
         self.model.access.iter().for_each(|change| wanted.apply(change));
         Ok(wanted)
@@ -143,7 +152,12 @@ impl Node {
 
     /// Somebody asks whether a change would be accepted, and makes it.
     pub fn some_access(&mut self) -> Check {
-        let (command, before) = (self.some_command()?, self.directory()?);
+        let command = self.some_command()?;
+        self.change_access(command)
+    }
+
+    pub fn change_access(&mut self, command: Command) -> Check {
+        let before = self.directory()?;
         let known = Known::of(&before, &command);
         let refused = self.is_foretold(&before, &command, &known)?;
         let (changes, last) = (self.model.access.len(), self.last_event()?);
@@ -212,82 +226,8 @@ impl Node {
         }
     }
 
-    /// A user gets a token, and logs in with it; or somebody asks what a user may.
-    pub fn some_guest(&mut self) -> Check {
-        let users = self.directory()?.users();
-        let user = match self.dice.below(4) {
-            0 => format!("u{}", self.dice.below(USERS)),
-            _ => {
-                let n = self.dice.below(users.len() as u64) as usize;
-                users.get(n).map(|user| user.name.clone()).unwrap_or_default()
-            }
-        };
-        self.explain(&user)?;
-        if self.guests.len() >= GUESTS {
-            let n = self.dice.below(GUESTS as u64) as usize;
-            drop(self.guests.swap_remove(n));
-        }
-        let made: Arc<Mutex<Option<String>>> = Arc::default();
-        let (broker, me, of, slot) = (self.broker.clone(), self.me.clone(), user.clone(), Arc::clone(&made));
-        let call = async move {
-            *slot.lock() = Some(broker.create_token(&me, &of, "of the simulation", None).await?);
-            Ok(())
-        };
-        let known = users.iter().find(|known| known.name == user).map(|known| known.enabled);
-        let expected: &[ErrorKind] = match known {
-            Some(_) => &[ErrorKind::TooLarge],
-            None => &[ErrorKind::InvalidArgument],
-        };
-        self.begin_call("token", &Asked { access: true, ..Asked::default() }, call, expected)?;
-        self.commit()?;
-        let Some(token) = made.lock().take() else { return Ok(()) };
-        if known.is_none() {
-            return Err(format!("{user} has a token, and is not there"));
-        }
-        // Whoever fails is slowed down, and with it this whole simulation.
-        match known == Some(true) && !self.is_down() {
-            true => self.log_guest_in(user, token),
-            false => Ok(()),
-        }
-    }
-
-    fn log_guest_in(&mut self, user: String, token: String) -> Check {
-        let shown = Credentials::Password { user: &user, password: &token };
-        let session = self.broker.login_now(shown, ([127, 0, 0, 1], 2).into());
-        let session = session.map_err(|error| format!("{user} does not get in: {error:?}"))?;
-        let (broker, own) = (self.broker.clone(), session.clone());
-        let ended = Box::pin(async move { broker.session_ended(&own).await });
-        self.trace.note(format_args!("{user} is in"));
-        self.guests.push(Guest { user, token, session, ended });
-        self.look_at_guests()
-    }
-
-    /// Sessions end with what they were opened with, and until then may what their user may.
-    fn look_at_guests(&mut self) -> Check {
-        let directory = self.directory()?;
-        let users = directory.users();
-        for mut guest in std::mem::take(&mut self.guests) {
-            let Guest { user, token, session, ended } = &mut guest;
-            let id = NewToken::id_of(token);
-            let known = users.iter().find(|known| known.name == *user && known.enabled);
-            let is_in = known.is_some_and(|known| known.tokens.iter().any(|token| token.id == id));
-            let is_over = poll(ended.as_mut()).is_some();
-            let may = self.broker.permit_cluster(session, Action::Get).is_ok();
-            let from = session.peer().ip();
-            let rule = directory.explain(user, Action::Get, Resource::Cluster, from).decision;
-            self.checked(tally::GUESTS);
-            if is_over == is_in || may != (is_in && rule == Decision::Allow) {
-                return Err(format!("{user} is in: {is_in}, {rule:?}; over: {is_over}, may: {may}"));
-            }
-            if !is_over {
-                self.guests.push(guest);
-            }
-        }
-        Ok(())
-    }
-
     /// What a user may, and by which rule.
-    fn explain(&mut self, user: &str) -> Check {
+    pub fn explain(&mut self, user: &str) -> Check {
         let (wanted, topic) = (self.directory()?, crate::steps::topic("orders")?);
         let action = if self.dice.coin() { Action::Pub } else { Action::Get };
         let resource = if self.dice.coin() { Resource::Topic(&topic) } else { Resource::Cluster };

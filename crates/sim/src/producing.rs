@@ -7,14 +7,16 @@ use crate::node::{Check, Node, poll};
 use crate::record::Rec;
 use crate::spy::{Group, Item};
 use crate::tally;
-use sluice_broker::{Client, ClientEvent, TransactionCheck};
-use sluice_model::GroupName;
+use sluice_broker::{Client, ClientEvent, Setting, TransactionCheck};
+use sluice_model::{GroupName, Millis};
 use sluice_store::Lsn;
 use std::collections::BTreeSet;
 use std::pin::pin;
 
 /// Clients that produce, at most.
 const CLIENTS: usize = 3;
+/// For a check that is due later nobody waits.
+const LONGEST_WAIT: Millis = 60_000;
 
 /// A client that may be asked.
 pub struct Producing {
@@ -57,9 +59,38 @@ impl Node {
         Ok(())
     }
 
+    /// Time goes on to where checks are due, and meanwhile clients come and go: whoever is there then is asked.
+    pub fn some_questions(&mut self) -> Check {
+        if self.model.halves.is_empty() {
+            self.some_prepare()?;
+        }
+        if self.dice.below(3) == 0 {
+            let often = Setting::MaxChecks(1 + self.dice.below(4) as u32);
+            self.tune(vec![often], &[])?;
+        }
+        for _ in 0..1 + self.dice.below(6) {
+            if self.dice.below(4) > 0 {
+                self.some_producer()?;
+            }
+            if self.dice.below(4) > 0 {
+                let now = self.now();
+                let due = self.model.halves.values().map(|half| half.next).filter(|due| *due > now).min();
+                self.pass(due.map_or(0, |due| (due - now).min(LONGEST_WAIT)));
+            }
+            self.check_transactions()?;
+            if self.is_down() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
     /// As these groups, and no others.
     fn says(&mut self, mut known: Producing) -> Check {
-        let groups = (0..1 + self.dice.below(2)).map(|_| self.some_group()).collect::<Check<Vec<_>>>()?;
+        let mut groups = (0..1 + self.dice.below(2)).map(|_| self.some_group()).collect::<Check<Vec<_>>>()?;
+        if self.dice.coin() {
+            groups.extend(self.model.halves.values().next().map(|half| half.group.clone()));
+        }
         self.trace.note(format_args!("produces as {groups:?}"));
         known
             .client

@@ -45,7 +45,7 @@ impl Node {
             0 => Setting::AutoCreate(false),
             1..3 => Setting::AutoCreate(true),
             3 => Setting::DefaultQueues(1 + self.dice.below(QUEUES) as u32),
-            4 => Setting::Retention(60_000 + self.dice.below(600_000)),
+            4 => Setting::Retention(30_000 + self.dice.below(300_000)),
             5 => Setting::FirstCheck(1 + self.dice.below(20_000)),
             6 => Setting::CheckInterval(1 + self.dice.below(60_000)),
             _ => Setting::MaxChecks(1 + self.dice.below(4) as u32),

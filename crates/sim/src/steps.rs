@@ -9,7 +9,7 @@ use sluice_broker::{
     TopicSpec,
 };
 use sluice_model::units::Span;
-use sluice_model::{ErrorKind, Filter, GroupName, Message, QueueId, TopicName};
+use sluice_model::{Dialect, ErrorKind, Filter, GroupName, Message, Millis, QueueId, TopicName};
 use sluice_store::sim::Call;
 use std::time::Duration;
 
@@ -96,7 +96,7 @@ impl Node {
                 return Ok(());
             }
         }
-        match self.dice.below(129) {
+        match self.dice.below(138) {
             0..16 => self.some_send(),
             16..19 => self.some_prepare(),
             19..22 => self.some_end(),
@@ -139,7 +139,7 @@ impl Node {
                 self.some_look(&topic, &group)
             }
             99 => self.some_pull(),
-            100 => self.some_access(),
+            100 | 121 => self.some_access(),
             101..104 => {
                 let group = if self.dice.coin() { self.some_group()? } else { self.some_stream()? };
                 let topic = self.some_topic()?;
@@ -178,9 +178,12 @@ impl Node {
             118 => self.some_gate(),
             119 => self.some_producer(),
             120 => match self.dice.below(4) {
-                0 => self.some_connection(),
+                0 => self.some_connections(),
                 _ => self.some_guest(),
             },
+            122 => self.some_guest(),
+            123..126 => self.some_questions(),
+            126 | 127 => self.some_proof(),
             _ => {
                 let topic = self.some_topic()?;
                 self.some_named(&topic)
@@ -220,7 +223,7 @@ impl Node {
         }
     }
 
-    fn some_prepare(&mut self) -> Check {
+    pub fn some_prepare(&mut self) -> Check {
         let (request, group) = (self.some_request()?, self.some_group()?);
         self.prepare(request, group)
     }
@@ -259,9 +262,30 @@ impl Node {
         }
     }
 
+    /// Everything, what has a tag, or the same as an expression.
+    fn some_filter(&mut self) -> Check<Filter> {
+        let tagged = Filter::Tags(vec!["red".into()]);
+        let expression = match self.dice.below(12) {
+            0 => return Ok(tagged),
+            1 => "TAGS = 'red'",
+            2 => "TAGS = ",
+            _ => return Ok(Filter::All),
+        };
+        let parsed = self.broker.sql_filter(expression, Dialect::RocketMq);
+        let like = |tag: Option<&str>| Message { tag: tag.map(Into::into), ..Message::default() };
+        let messages = [like(None), like(Some("red")), like(Some("green"))];
+        match parsed {
+            Err(error) if expression.ends_with(' ') && error.kind() == ErrorKind::InvalidArgument => {
+                Ok(tagged)
+            }
+            Ok(filter) if messages.iter().all(|one| filter.matches(one) == tagged.matches(one)) => Ok(filter),
+            other => Err(format!("{expression} is {other:?}")),
+        }
+    }
+
     fn some_receive(&mut self) -> Check {
         let (group, topic) = (self.some_group()?, self.some_topic()?);
-        let filter = if self.dice.below(6) == 0 { Filter::Tags(vec!["red".into()]) } else { Filter::All };
+        let filter = self.some_filter()?;
         let max = 1 + self.dice.below(8) as usize;
         let group = if self.dice.below(20) == 0 { self.some_stream()? } else { group };
         let time = Duration::from_millis(1 + self.dice.below(20_000));
@@ -365,9 +389,15 @@ impl Node {
             }
             _ => self.clock.advance(self.dice.below(6000)),
         }
+        self.pass(0);
+        Ok(())
+    }
+
+    /// So much time passes.
+    pub fn pass(&mut self, time: Millis) {
+        self.clock.advance(time);
         self.latest = self.latest.max(self.now());
         self.trace.note(format_args!("time {}", self.now()));
-        Ok(())
     }
 
     /// Begins one whose parts are taken while other things happen, or writes one at once.
@@ -407,6 +437,12 @@ impl Node {
     }
 
     fn some_house_keeping(&mut self) -> Check {
+        if self.dice.coin() {
+            // So that some of what is kept is about as old as it may become.
+            let kept = self.model.tuned(self.broker.config()).retention.as_millis();
+            let pass = self.dice.below(kept);
+            self.pass(pass);
+        }
         let (begun, _) = (self.now(), self.spy.trims());
         let broker = self.broker.clone();
         let mut tidy = Box::pin(async move { broker.tidy().await });

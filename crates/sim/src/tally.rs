@@ -59,10 +59,11 @@ pub const VIEWS: &str = "what is told of one is what is there";
 pub const CHECKED: &str = "what a check says is what happens";
 pub const CONNECTIONS: &str = "connections are those that are open";
 pub const GUESTS: &str = "a session may what its user may, and ends with that";
+pub const PROOFS: &str = "whoever proves who it is comes in, and nobody else";
 pub const DAMAGE: &str = "damage is told, never silent";
 
 /// Every promise that is looked at.
-pub const PROMISES: [&str; 28] = [
+pub const PROMISES: [&str; 29] = [
     NOTHING_LOST,
     NOTHING_INVENTED,
     OFFSETS,
@@ -90,6 +91,7 @@ pub const PROMISES: [&str; 28] = [
     CHECKED,
     CONNECTIONS,
     GUESTS,
+    PROOFS,
     DAMAGE,
 ];
 

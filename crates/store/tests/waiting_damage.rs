@@ -142,3 +142,24 @@ fn a_file_that_is_cut_off_or_missing_is_damage_and_no_end() {
     let found = inspect(&vfs, Path::new(DIR), &mut |_| {}).unwrap();
     assert!(found.damages.is_empty() && found.notes.iter().any(|note| note.contains("nothing that waits")));
 }
+
+#[test]
+fn what_waits_tells_which_store_this_is_where_nothing_else_does() {
+    let (vfs, runs) = store();
+    vfs.edit(Path::new("data/store.meta"), |bytes| bytes.fill(7));
+    for segment in vfs.files().into_keys().filter(|path| path.starts_with("data/log")) {
+        // Header and, where there is one, footer.
+        vfs.edit(&segment, |bytes| {
+            let footer = bytes.len() - 4096;
+            [20, footer + 20].into_iter().for_each(|at| bytes[at] ^= 1);
+        });
+    }
+    // Under another name it would not be this store's.
+    let told = repair(&vfs, Path::new(DIR), &mut seeing(&runs)).unwrap();
+    let what = told.before.damages.first().map(|damage| damage.what.as_str());
+    assert_eq!(what, Some("it is missing or not readable; other files tell what it said"));
+    assert!(told.before.damages.iter().all(|damage| damage.waiting.is_empty()), "{:?}", told.before.damages);
+    assert!(told.after.damages.is_empty(), "{:?}", told.after.damages);
+    let log = open(&vfs);
+    runs.iter().for_each(|run| assert_eq!(cells(&log, run).len() as u64, COUNT));
+}

@@ -163,7 +163,7 @@ func (l *lab) belowTheMinimum() {
 	}
 	clock.forward(4 * 24 * time.Hour)
 	queue := l.sendTo(topic, 0, "kept", nil).MessageQueue
-	reader := l.pull()
+	reader := l.pull(consumer.WithGroupName(l.group() + "-reader"))
 	must(reader.Subscribe(topic, all), "subscription")
 	must(reader.Start(), "start")
 	lowest := func() int64 {

@@ -21,7 +21,7 @@ import org.apache.rocketmq.remoting.protocol.ResponseCode;
 /** What stock proxies ask a broker on behalf of others, with the client's own API: more of POP than push consumers use. */
 final class PopApiScenarios {
     /** Longer than a scenario may take: nothing comes again because of the machine. */
-    private static final long LEASE_MS = 90_000;
+    private static final long LEASE_MS = 180_000;
 
     private PopApiScenarios() {}
 

@@ -56,11 +56,19 @@ final class Clients implements AutoCloseable {
 
     /** A producer, not started yet; it is shut down with the others. */
     DefaultMQProducer newProducer(String group) {
-        DefaultMQProducer producer = new DefaultMQProducer(group, hook());
+        return opened(new DefaultMQProducer(group, hook()));
+    }
+
+    private DefaultMQProducer opened(DefaultMQProducer producer) {
         address(producer);
         producer.setSendMsgTimeout(SEND_TIMEOUT_MS);
         onClose(producer::shutdown);
         return producer;
+    }
+
+    /** One that tells of each message what became of it, not started yet. */
+    DefaultMQProducer tracedProducer(String group) {
+        return opened(new DefaultMQProducer(group, hook(), true, null));
     }
 
     /** A producer of transactions whose outcomes the listener tells, started. */
@@ -82,7 +90,15 @@ final class Clients implements AutoCloseable {
 
     /** A consumer that starts at the first message of a queue its group has not read, not started yet. */
     DefaultMQPushConsumer newPushConsumer(String group) {
-        DefaultMQPushConsumer consumer = new DefaultMQPushConsumer(group, hook(), new AllocateMessageQueueAveragely());
+        return opened(new DefaultMQPushConsumer(group, hook(), new AllocateMessageQueueAveragely()));
+    }
+
+    /** One that tells of each message what became of it. */
+    DefaultMQPushConsumer tracedPushConsumer(String group) {
+        return opened(new DefaultMQPushConsumer(group, hook(), new AllocateMessageQueueAveragely(), true, null));
+    }
+
+    private DefaultMQPushConsumer opened(DefaultMQPushConsumer consumer) {
         address(consumer);
         consumer.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
         consumer.setAwaitTerminationMillisWhenShutdown(LISTENER_MS);

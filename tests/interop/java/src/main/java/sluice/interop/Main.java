@@ -63,6 +63,8 @@ public final class Main {
                         MessageScenarios.all(),
                         ReplyScenarios.all(),
                         NameScenarios.all(),
+                        KindScenarios.all(),
+                        TraceScenarios.all(),
                         AccessScenarios.all(),
                         ClockScenarios.all(),
                         PlaceScenarios.all())

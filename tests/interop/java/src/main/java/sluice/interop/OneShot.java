@@ -9,7 +9,10 @@ import java.util.Base64;
 import java.util.List;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.client.consumer.listener.ConsumeConcurrentlyStatus;
+import org.apache.rocketmq.client.consumer.listener.ConsumeOrderlyStatus;
 import org.apache.rocketmq.client.consumer.listener.MessageListenerConcurrently;
+import org.apache.rocketmq.client.consumer.listener.MessageListenerOrderly;
+import org.apache.rocketmq.common.message.MessageExt;
 
 /** The commands that do one thing and end. */
 final class OneShot {
@@ -59,18 +62,29 @@ final class OneShot {
         }
     }
 
-    /** Consumes until it is killed and prints the keys. */
+    /** Consumes until it is killed, in order if that is wanted, and prints the keys. */
     static int hold(Settings settings, Options options) throws Exception {
         Clients clients = new Clients(settings.nameServer(), settings.user());
         DefaultMQPushConsumer consumer = clients.newPushConsumer(options.need("group"));
         consumer.subscribe(options.need("topic"), "*");
-        consumer.registerMessageListener((MessageListenerConcurrently) (messages, context) -> {
-            messages.forEach(m -> System.out.println(m.getKeys()));
-            System.out.flush();
-            return ConsumeConcurrentlyStatus.CONSUME_SUCCESS;
-        });
+        if (options.values().containsKey("in-order")) {
+            consumer.registerMessageListener((MessageListenerOrderly) (messages, context) -> {
+                print(messages);
+                return ConsumeOrderlyStatus.SUCCESS;
+            });
+        } else {
+            consumer.registerMessageListener((MessageListenerConcurrently) (messages, context) -> {
+                print(messages);
+                return ConsumeConcurrentlyStatus.CONSUME_SUCCESS;
+            });
+        }
         consumer.start();
         Thread.sleep(settings.total().toMillis());
         return 1;
+    }
+
+    private static void print(List<MessageExt> messages) {
+        messages.forEach(m -> System.out.println(m.getKeys()));
+        System.out.flush();
     }
 }

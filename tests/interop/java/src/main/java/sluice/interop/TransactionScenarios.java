@@ -12,6 +12,7 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Function;
+import org.apache.rocketmq.client.exception.MQClientException;
 import org.apache.rocketmq.client.producer.LocalTransactionState;
 import org.apache.rocketmq.client.producer.SendStatus;
 import org.apache.rocketmq.client.producer.TransactionListener;
@@ -24,6 +25,8 @@ import org.apache.rocketmq.common.message.MessageExt;
 final class TransactionScenarios {
     /** The first check comes 6 s after the message; this leaves room for a busy machine. */
     private static final Duration FIRST_CHECK = Duration.ofSeconds(70);
+
+    private static final long TRY_AGAIN_MS = 500;
 
     private TransactionScenarios() {}
 
@@ -166,7 +169,15 @@ final class TransactionScenarios {
         Clients clients = new Clients(settings.nameServer(), settings.user());
         TransactionMQProducer producer = clients.transactionProducer(
                 options.need("group"), new Says(key -> LocalTransactionState.UNKNOW, key -> answer));
-        producer.sendMessageInTransaction(Lab.message(options.need("topic"), options.need("keys")), null);
+        for (boolean prepared = false; !prepared; ) {
+            try {
+                producer.sendMessageInTransaction(Lab.message(options.need("topic"), options.need("keys")), null);
+                prepared = true;
+            } catch (MQClientException busy) {
+                // A machine that stands still may let a send's time run out; whoever waits gives up at last.
+                Thread.sleep(TRY_AGAIN_MS);
+            }
+        }
         System.out.println("prepared");
         System.out.flush();
         Thread.sleep(settings.total().toMillis());

@@ -3,6 +3,7 @@ package sluice.mqadmin;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
@@ -147,7 +148,8 @@ final class Cluster {
         String at = " -b " + stage.address;
         String controller = " -a " + stage.address;
         Map<String, String> commands = new LinkedHashMap<>();
-        commands.put("queryCq -t " + stage.topic() + " -q 0 -i 0 -c 1" + at, "QUERY_CONSUME_QUEUE");
+        String topic = stage.topic();
+        commands.put("queryCq -t " + topic + " -q 0 -i 0 -c 1" + at, "QUERY_CONSUME_QUEUE");
         commands.put("getBrokerEpoch -b " + stage.broker, "GET_BROKER_EPOCH_CACHE");
         commands.put("haStatus" + at, "GET_BROKER_HA_STATUS");
         commands.put("resetMasterFlushOffset -o 0" + at, "RESET_MASTER_FLUSH_OFFSET");
@@ -167,7 +169,16 @@ final class Cluster {
         commands.put("checkRocksdbCqWriteProgress -cf 0 -c " + stage.cluster + " -n " + System.getProperty("rocketmq.namesrv.addr"), "CHECK_ROCKSDB_CQ_WRITE_PROGRESS");
         commands.put("switchTimerEngine -e F" + at, "SWITCH_TIMER_ENGINE");
         commands.put("getBrokerLiteInfo" + at, "GET_BROKER_LITE_INFO");
+        commands.put("rocksDBConfigToJson" + at, "EXPORT_ROCKSDB_CONFIG_TO_JSON");
+        commands.put("updateStaticTopic -qn 4 -t " + stage.name("t") + " -c " + stage.cluster, "STATIC_TOPIC");
         commands.put("deleteExpiredCommitLog" + at, "DELETE_EXPIRED_COMMITLOG");
         commands.forEach((command, name) -> tool.run(command).refused(3, name));
+        // Of these the tool tells that they failed, and keeps to itself why.
+        String parent = " -p " + topic;
+        for (String lite : List.of("getLiteClientInfo -g cg -c id", "getLiteGroupInfo -g cg -k 1", "getLiteTopicInfo -l lt", "getParentTopicInfo", "triggerLiteDispatch -g cg")) {
+            tool.run(lite + parent).has("^(\\[" + stage.broker + "\\]|" + stage.broker + ") +error");
+        }
+        String remapped = tool.run("remappingStaticTopic -t " + topic + " -c " + stage.cluster).text();
+        Stage.that(remapped.contains("Mapping info should not be null in broker " + stage.broker), remapped);
     }
 }

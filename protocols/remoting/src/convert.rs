@@ -213,6 +213,18 @@ pub(crate) fn check_delay(message: &Message, now: Millis, max: Millis) -> Result
 pub(crate) struct Marks {
     pub(crate) broker: BrokerIdentity,
     pub(crate) region: ByteString,
+    /// What the list of every message begins with.
+    of_all: PropertyList,
+}
+
+impl Marks {
+    pub(crate) fn new(broker: BrokerIdentity, region: ByteString) -> Self {
+        let mut of_all = PropertyList::default();
+        of_all.push(name::CLUSTER, &broker.cluster);
+        of_all.push(name::MSG_REGION, &region);
+        of_all.push(name::TRACE_ON, "true");
+        Self { broker, region, of_all }
+    }
 }
 
 /// The property list of a stored message, for clients that reach the broker at `host`.
@@ -230,9 +242,7 @@ pub(crate) fn add_properties(
 ) -> PropertyList {
     let message = &stored.message;
     // What clients cannot do without comes first: what does not fit is left out.
-    list.push(name::CLUSTER, &marks.broker.cluster);
-    list.push(name::MSG_REGION, &marks.region);
-    list.push(name::TRACE_ON, "true");
+    list.append(&marks.of_all);
     list.push(name::UNIQ_KEY, &message.id);
     if message.kind == MessageType::Transaction {
         list.push(name::TRAN_MSG, "true");

@@ -55,7 +55,7 @@ impl Node {
         };
         Self {
             routes: RouteTable::new(identity.clone()),
-            marks: Marks { broker: identity, region: config.region.as_str().into() },
+            marks: Marks::new(identity, config.region.as_str().into()),
             started: broker.now(),
             clients: Arc::default(),
             resets: Resets::default(),

@@ -51,7 +51,7 @@ pub(crate) fn parse(list: &str) -> impl Iterator<Item = (&str, &str)> {
 }
 
 /// Writes a list, leaving out what has no spelling or no room.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct PropertyList(String);
 
 impl PropertyList {
@@ -70,6 +70,19 @@ impl PropertyList {
         self.0.push_str(value);
         self.0.push(VALUE_END);
         true
+    }
+
+    /// Adds all pairs of another list, when there is room for them.
+    pub(crate) fn append(&mut self, other: &Self) {
+        if self.0.len() + other.0.len() <= MAX_PROPERTIES {
+            self.0.push_str(&other.0);
+        }
+    }
+
+    /// Without its pairs, for those of another message.
+    pub(crate) fn cleared(mut self) -> Self {
+        self.0.clear();
+        self
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8] {

@@ -8,8 +8,10 @@ use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
-/// As many of 1 KiB as are in memory on any broker.
-pub const TAIL_MESSAGES: usize = 32 << 10;
+/// As many of 1 KiB as anybody is behind who keeps up: 4 MiB.
+pub const TAIL_MESSAGES: usize = 4 << 10;
+/// And as many as somebody is behind who has paused for a moment.
+pub const RECENT_MESSAGES: usize = 32 << 10;
 /// More than anybody reads in the time.
 const COLD_BYTES: usize = 1536 << 20;
 const COLD_BODY: usize = 16 << 10;

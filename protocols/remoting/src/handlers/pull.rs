@@ -5,8 +5,9 @@
 
 use super::{Answer, Call, Result};
 use crate::codes::response::*;
-use crate::convert::to_properties;
+use crate::convert::add_properties;
 use crate::errors::Failure;
+use crate::properties::PropertyList;
 use crate::record::Records;
 use crate::response::Response;
 use sluice_broker::{Broker, PullRequest, Pulled};
@@ -199,8 +200,10 @@ fn answer(call: &Call, asked: Offset, pulled: &Pulled) -> Response {
     }
     let host = call.link.here.host;
     let mut records = Records::with_room_for(pulled.messages.iter());
+    let mut list = PropertyList::default();
     for stored in &pulled.messages {
-        records.push(stored, &to_properties(stored, &call.node.marks, host), host);
+        list = add_properties(list.cleared(), stored, &call.node.marks, host);
+        records.push(stored, &list, host);
     }
     response.body = records.into_parts();
     response

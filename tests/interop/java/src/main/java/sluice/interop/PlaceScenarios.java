@@ -12,6 +12,7 @@ import java.util.Set;
 import java.util.function.LongSupplier;
 import java.util.stream.LongStream;
 import java.util.stream.Stream;
+import org.apache.rocketmq.client.consumer.DefaultLitePullConsumer;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.client.consumer.store.OffsetStore;
 import org.apache.rocketmq.client.consumer.store.ReadOffsetType;
@@ -70,6 +71,7 @@ final class PlaceScenarios {
             got.put(name, start(lab, topic, ConsumeFromWhere.CONSUME_FROM_TIMESTAMP, time.getKey()));
             wanted.put(name, time.getValue());
         }
+        Check.equal(newer, pulled(lab, topic, between, newer.size()), "what is pulled from a time");
         // A consumer has a place in each queue once a mark has come from each.
         int[] round = {0};
         Check.until(SOON, "marks in every queue for everyone", () -> {
@@ -96,6 +98,21 @@ final class PlaceScenarios {
         inbox.collect(consumer, where.name());
         consumer.start();
         return inbox;
+    }
+
+    /** What a lite pull consumer of a new group gets first; older messages of a queue would come before newer ones. */
+    private static Set<String> pulled(Lab lab, String topic, long time, int count) throws Exception {
+        DefaultLitePullConsumer consumer = lab.clients.newLitePullConsumer(lab.group());
+        consumer.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_TIMESTAMP);
+        consumer.setConsumeTimestamp(UtilAll.timeMillisToHumanString3(time));
+        consumer.subscribe(topic, "*");
+        consumer.start();
+        Set<String> keys = new HashSet<>();
+        Check.until(SOON, count + " messages by poll", () -> {
+            consumer.poll(500).forEach(m -> keys.add(m.getKeys()));
+            return keys.size() >= count;
+        });
+        return keys;
     }
 
     private static long marked(Inbox inbox) {

@@ -23,11 +23,22 @@ public final class Main {
 
     private Main() {}
 
-    public static void main(String[] arguments) throws Exception {
+    public static void main(String[] arguments) {
+        int code = 1;
+        try {
+            code = carryOut(arguments);
+        } catch (Throwable failed) {
+            failed.printStackTrace();
+        }
+        // Clients leave threads behind that are no daemons.
+        System.exit(code);
+    }
+
+    private static int carryOut(String[] arguments) throws Exception {
         String command = arguments.length == 0 ? "run" : arguments[0];
         List<String> rest = Arrays.asList(arguments).subList(Math.min(1, arguments.length), arguments.length);
         Settings settings = Settings.fromEnvironment();
-        int code = switch (command) {
+        return switch (command) {
             case "run" -> new Runner(settings).run(chosen(rest));
             case "list" -> list();
             case "send" -> OneShot.send(settings, Options.of(rest));
@@ -44,8 +55,6 @@ public final class Main {
                 yield 2;
             }
         };
-        // Clients leave threads behind that are no daemons.
-        System.exit(code);
     }
 
     private static List<Scenario> all() {

@@ -25,7 +25,7 @@ const ZEROS: u64 = 256 << 10;
 const STILL: Duration = Duration::from_millis(10);
 /// Bytes a second from which on zeros are no longer written: half of what a plain disk can do.
 const FAST: u64 = 64 << 20;
-/// Over so long that is measured while zeros are written, for a log that stood still and then fills fast.
+/// Over so long that is measured before zeros are written and meanwhile, for a log that stood still and then fills fast.
 const PACE: Duration = Duration::from_millis(500);
 
 /// What the thread is asked to do.
@@ -266,17 +266,17 @@ impl Keeper {
             if self.stop.load(Ordering::SeqCst) {
                 return Ok(None);
             }
-            if !self.by_hand && pace.is_fast(shared) {
-                self.tasks.lock().fast = true;
-            }
             let ready = shared.staging.lock().ready.len();
             if ready >= shared.config.ready_segments {
                 return Ok(None); // a deleted segment's file has come back meanwhile
             }
+            let fast = if self.by_hand { Some(false) } else { pace.is_fast(shared) };
+            self.tasks.lock().fast |= fast == Some(true);
             if ready == 0 || self.tasks.lock().fast {
                 break;
             }
-            if !self.by_hand && written >= in_step(shared, len) && self.log_moves(shared) {
+            let too_soon = fast.is_none() && written == 0 || written >= in_step(shared, len);
+            if !self.by_hand && too_soon && self.log_moves(shared) {
                 continue;
             }
             let begun = Instant::now();
@@ -307,14 +307,14 @@ impl Pace {
         Self { since: Instant::now(), end: shared.staging.lock().end }
     }
 
-    /// Looks again when it is time to.
-    fn is_fast(&mut self, shared: &Shared) -> bool {
+    /// Looks again when it is time to; nothing when it is not.
+    fn is_fast(&mut self, shared: &Shared) -> Option<bool> {
         let took = self.since.elapsed();
         if took < PACE {
-            return false;
+            return None;
         }
         let before = std::mem::replace(self, Self::from(shared));
-        is_fast(self.end.saturating_sub(before.end), took)
+        Some(is_fast(self.end.saturating_sub(before.end), took))
     }
 }
 

@@ -10,6 +10,7 @@ use crate::load::wires::Remoting;
 use crate::load::{Broker, Line, Shape, Wire};
 use crate::shell::Result;
 use std::path::Path;
+use std::time::Duration;
 
 /// A load, its probe, and the part that is promised.
 struct Promise {
@@ -23,13 +24,13 @@ struct Promise {
 
 pub fn measure(folder: &Path, plan: &Plan, results: &mut Results) -> Result {
     let broker = super::start_keeping(folder, "1GiB")?;
-    fill_up(&broker)?;
+    fill_up(&broker, plan)?;
     let mut probe = Probe::new(&folder.join("probe"))?;
     let bare = Server::start(&folder.join("bare"))?;
     let shape = |connections, depth, body| Shape { connections, depth, body, ..Shape::default() };
     let lines = [
         Promise { name: "64x1, 1 KiB", shape: shape(64, 1, 1024), of_threads: 0.7, of_bare: 0.7 },
-        Promise { name: "64x32, 1 KiB", shape: shape(64, 32, 1024), of_threads: 0.3, of_bare: 0.5 },
+        Promise { name: "64x32, 1 KiB", shape: shape(64, 32, 1024), of_threads: 0.3, of_bare: 0.3 },
         Promise { name: "16x1, 64 KiB", shape: shape(16, 1, 64 << 10), of_threads: 0.7, of_bare: 0.7 },
     ];
     let mut many = f64::NAN;
@@ -88,9 +89,10 @@ const BARE: &str = "group commit, bare server";
 
 /// So much is sent first that files of deleted segments are written again from then on, as on any broker that has run for
 /// a while: until then each segment is written with zeros before it is used.
-fn fill_up(broker: &Broker) -> Result {
-    let all = Subject::of(broker, "", "remoting", "remoting")?;
-    read_rate::fill("remoting", &all, "bench-before", (5 << 30) / 4 / 1024)
+fn fill_up(broker: &Broker, plan: &Plan) -> Result {
+    let sends = Subject::of(broker, "", "remoting", "remoting")?.shaped(|shape| shape.depth = 32);
+    let plan = Plan { each: Duration::from_secs(12), ..*plan };
+    sends.on_topic("bench-before").measure(&plan, None).map(drop)
 }
 
 /// The probe and the subjects in turn.

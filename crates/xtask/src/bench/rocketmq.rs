@@ -1,6 +1,7 @@
 //! RocketMQ's own protocol beside Apache RocketMQ: the same bytes from the same generator, at the same durability and at
 //! the lower one that it has by default; and then the stock Java client on all of them.
 
+use super::bare::Server;
 use super::java_client::{self, Target};
 use super::peers::Peer;
 use super::probe::Probe;
@@ -14,6 +15,7 @@ use std::path::Path;
 const SYNC: &str = "Apache RocketMQ, SYNC_FLUSH";
 const ASYNC: &str = "Apache RocketMQ, ASYNC_FLUSH";
 const OURS: &str = "Sluice";
+const BARE: &str = "group commit, bare server";
 /// Messages a second to a push consumer: a part of what either broker and the client can do on two cores.
 const PUSHED: u32 = 2000;
 
@@ -39,15 +41,22 @@ pub fn measure(folder: &Path, peers: Option<&Path>, plan: &Plan, results: &mut R
         Ok(all)
     };
     let mut probe = Probe::new(&folder.join("probe"))?;
+    let bare = Server::start(&folder.join("bare"))?;
     for (depth, of_probe, beaten) in [(1, 0.60, SYNC), (32, 0.22, ASYNC)] {
-        let sends = subjects("remoting")?.into_iter().map(|s| s.shaped(|shape| shape.depth = depth));
+        let mut sends = subjects("remoting")?;
+        sends.push(Subject::at(BARE, "bare", bare.address(), vec![bare.id()]));
+        let sends = sends.into_iter().map(|s| s.shaped(|shape| shape.depth = depth));
         let title = format!("RocketMQ remoting, sends, 64 connections x {depth}, 1 KiB");
         let table = Table::measure(&title, &sends.collect::<Vec<_>>(), plan)?;
-        let limit = probe.run(64, depth, 1024, plan.each)?.per_second;
+        let threads = probe.run(64, depth, 1024, plan.each)?.per_second;
         let ours = table.row(OURS)?.spread(table::rate).median;
-        println!("group commit, 64 x {depth}: {limit:.0}/s");
+        println!(
+            "group commit by threads without a network, 64 x {depth}: {threads:.0}/s; sends reach {:.3} of it",
+            ours / threads
+        );
         let what = |what: &str| format!("RocketMQ sends 64x{depth}, {what}");
-        results.ratios.push(Ratio::at_least(what("of the group-commit probe"), ours / limit, of_probe));
+        let limit = table.ratio(OURS, BARE, table::rate)?;
+        results.ratios.push(Ratio::at_least(what("of the bare server's group commit"), limit, of_probe));
         if peers.is_some() {
             let compare = |by, value| table.ratio(OURS, by, value);
             results.ratios.push(Ratio::at_least(

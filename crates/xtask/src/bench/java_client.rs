@@ -74,7 +74,7 @@ fn run(target: &Target, rate: Option<u32>, each: Duration) -> Result<Sample> {
     let messages = (report.per_second * took.as_secs_f64()).max(1.0);
     Ok(Sample {
         cpu_us: cpu.as_secs_f64() * 1e6 / messages,
-        written_per_byte: (after.written - before.written) as f64 / (messages * BODY as f64),
+        written_per_byte: after.written_per(&before, messages * BODY as f64),
         switches: after.switches.saturating_sub(before.switches) as f64 / messages,
         resident_mib: after.resident_kib as f64 / 1024.0,
         foreign,

@@ -136,7 +136,7 @@ impl Subject {
         let bytes = messages * self.shape.body as f64;
         Ok(Sample {
             cpu_us: cpu.as_secs_f64() * 1e6 / messages,
-            written_per_byte: (after.written - before.written) as f64 / bytes,
+            written_per_byte: after.written_per(&before, bytes),
             switches: after.switches.saturating_sub(before.switches) as f64 / messages,
             resident_mib: after.resident_kib as f64 / 1024.0,
             foreign,

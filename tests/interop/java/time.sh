@@ -24,6 +24,12 @@ next() { # next KEY: it is the next message of the queue. A clock that was set i
   ask '{"op":"take","consumer":"c","count":1,"timeoutMs":80000}'
   [[ $answer == *"\"keys\":\"$1\""* ]] || { echo "FAIL $1 is not what comes next: $answer" >&2; exit 1; }
 }
+both() { # both KEY KEY: these come next; a consumer of several threads may take what comes together in any order
+  ask '{"op":"take","consumer":"c","count":2,"timeoutMs":80000}'
+  for key in "$1" "$2"; do
+    [[ $answer == *"\"keys\":\"$key\""* ]] || { echo "FAIL $1 and $2 are not what comes next: $answer" >&2; exit 1; }
+  done
+}
 is_later_than() { [ "$(date +%s%3N)" -gt "$1" ]; }
 has_let_go() { [ ! -e "$oldest" ]; }
 
@@ -55,8 +61,7 @@ send behind-the-times 1000
 next behind-the-times
 send wakes-it 3000
 clock +2h
-next wakes-it
-next in-an-hour
+both wakes-it in-an-hour
 
 stop TERM
 clock +39d

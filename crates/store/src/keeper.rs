@@ -237,7 +237,13 @@ impl Keeper {
                 }
                 Ok(())
             }
-            Ok(None) => shared.vfs.remove(&temporary),
+            Ok(None) => {
+                let has_enough = shared.staging.lock().ready.len() >= shared.config.ready_segments;
+                if has_enough && !over {
+                    set_full(shared, false, space);
+                }
+                shared.vfs.remove(&temporary)
+            }
             Err(error) if is_full(&error) => {
                 shared.vfs.remove(&temporary)?;
                 set_full(shared, true, space);

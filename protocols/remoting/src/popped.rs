@@ -38,7 +38,9 @@ struct Remembered {
 impl Popped {
     pub(crate) fn remember(&self, delivery: Delivery, receipt: ReceiptHandle, until: Millis, now: Millis) {
         let mut remembered = self.0.lock();
-        if remembered.receipts.len() >= remembered.clean_at && !remembered.make_room(now) {
+        let is_full = remembered.receipts.len() >= remembered.clean_at && !remembered.make_room(now);
+        // An older receipt of the same delivery is of no use any more.
+        if is_full && !remembered.receipts.contains_key(&delivery) {
             return;
         }
         remembered.receipts.insert(delivery, (receipt, until));
@@ -100,7 +102,9 @@ mod tests {
         // Looked for in vain.
         popped.remember(delivery(1 << 40), "more".into(), 300, 50);
         assert_eq!(popped.0.lock().pass_over, MAX_REMEMBERED / 4);
-        for offset in 1..=MAX_REMEMBERED as u64 / 4 {
+        popped.remember(delivery(7), "again".into(), 100, 50);
+        assert_eq!(popped.find(&delivery(7)), Some("again".into()));
+        for offset in 2..=MAX_REMEMBERED as u64 / 4 {
             popped.remember(delivery((1 << 40) + offset), "more".into(), 300, 200);
         }
         assert_eq!(popped.0.lock().receipts.len(), MAX_REMEMBERED);

@@ -87,11 +87,12 @@ impl Node {
         let expected: Vec<ErrorKind> =
             expected.iter().copied().chain((!known).then_some(ErrorKind::MessageNotFound)).collect();
         let asked = Asked { ends: Some((lsn, commit)), ..Asked::default() };
-        let pending = self.pending.len();
-        self.begin_call(&format!("end {lsn} {commit}"), &asked, call, &expected)?;
-        let answered_at_once = self.pending.len() == pending;
-        // What has failed promises nothing.
-        if answered_at_once && !self.is_down() && self.same_end(before, commit) {
+        let what = format!("end {lsn} {commit}");
+        // A refusal promises nothing, nor does what has failed.
+        if self.ends_at_once(&what, &asked, call, &expected)?
+            && !self.is_down()
+            && self.same_end(before, commit)
+        {
             // "It has ended so" is a promise as good as the first.
             let end = self.decided_at(lsn);
             self.promised_up_to(end);

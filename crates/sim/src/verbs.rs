@@ -340,16 +340,27 @@ impl Node {
         call: impl Future<Output = Result<T>> + 'static,
         expected: &[ErrorKind],
     ) -> Check {
+        self.ends_at_once(what, asked, call, expected).map(drop)
+    }
+
+    /// The same; whether the call has ended well already.
+    pub fn ends_at_once<T: 'static>(
+        &mut self,
+        what: &str,
+        asked: &Asked<'_>,
+        call: impl Future<Output = Result<T>> + 'static,
+        expected: &[ErrorKind],
+    ) -> Check<bool> {
         let mut call = Box::pin(async move { call.await.map(drop) });
         let outcome = poll(call.as_mut());
         let groups = self.absorb(asked)?;
         self.trace.note(format_args!("{what}"));
         match outcome {
             None => self.awaited(call, &groups, Vec::new()),
-            Some(Ok(())) => {}
+            Some(Ok(())) => return Ok(true),
             Some(Err(error)) => self.refused(what, &error, expected)?,
         }
-        Ok(())
+        Ok(false)
     }
 
     pub fn dead_letter(&mut self, receipt: &Receipt) -> Check {

@@ -111,7 +111,8 @@ pub struct Config {
     /// How long the offsets of a group stay whose members only ever committed offsets, and are all gone [7d, as in
     /// Kafka]; then the group is forgotten.
     pub offsets_retention: Span,
-    /// Write a checkpoint after so many bytes of log [256MiB], which bounds the recovery time.
+    /// Write a checkpoint after so many bytes of log [128MiB], which bounds the recovery time. Old segments are deleted
+    /// after one: at half a segment's size, there is one's file to be used again whenever the log goes to the next.
     pub checkpoint_bytes: ByteSize,
     /// Write a checkpoint after this long if anything changed [60s].
     pub checkpoint_interval: Span,
@@ -164,7 +165,7 @@ impl Default for Config {
             member_timeout: Span::secs(120),
             queue_lock: Span::secs(60),
             offsets_retention: Span::secs(7 * 86_400),
-            checkpoint_bytes: ByteSize::mib(256),
+            checkpoint_bytes: ByteSize::mib(128),
             checkpoint_interval: Span::secs(60),
         }
     }

@@ -231,7 +231,7 @@ impl Keeper {
         let temporary = pool_dir(&shared.dir).join(format!("{:016x}.tmp", shared.vfs.random()));
         match self.write(shared, &temporary, len, zeros) {
             Ok(Some(ready)) => {
-                shared.staging.lock().ready.push_back(ready);
+                shared.keep_ready(ready)?;
                 if !over {
                     set_full(shared, false, space);
                 }

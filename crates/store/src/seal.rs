@@ -105,29 +105,14 @@ impl Iterator for LiveEntries<'_> {
 pub(crate) fn recycle(shared: &Shared, known: Known) -> io::Result<()> {
     let path = known.segment.path.clone();
     let segment = Arc::try_unwrap(known.segment).ok();
-    let segment = segment.filter(|segment| segment.len == shared.config.segment_size.0);
-    let Some((segment, displaced)) = segment.zip(place(shared)) else {
+    let Some(segment) = segment.filter(|segment| segment.len == shared.config.segment_size.0) else {
         shared.vfs.remove(&path)?;
         return shared.vfs.sync_dir(&log_dir(&shared.dir));
     };
     let file = segment.file(&*shared.vfs)?;
     let free = pool_dir(&shared.dir).join(format!("{:016x}.free", shared.vfs.random()));
     shared.vfs.rename(&path, &free)?;
-    if let Some(displaced) = displaced {
-        shared.vfs.remove(&displaced.path)?;
-    }
     shared.vfs.sync_dir(&log_dir(&shared.dir))?;
     shared.vfs.sync_dir(&pool_dir(&shared.dir))?;
-    shared.staging.lock().ready.push_back(Ready { path: free, file, len: segment.len, written: true });
-    Ok(())
-}
-
-/// Whether one more file can be kept ready, and the one it takes the place of, if any.
-fn place(shared: &Shared) -> Option<Option<Ready>> {
-    let mut staging = shared.staging.lock();
-    if staging.ready.len() < shared.config.ready_segments {
-        return Some(None);
-    }
-    let unwritten = staging.ready.iter().position(|ready| !ready.written)?;
-    Some(staging.ready.remove(unwritten))
+    shared.keep_ready(Ready { path: free, file, len: segment.len, written: true })
 }

@@ -12,13 +12,14 @@ use crate::live::QueueIndexes;
 use crate::log::{Listener, Lsn};
 use crate::sealed::Footer;
 use crate::segment::{Segment, StoreId};
-use crate::staging::Staging;
+use crate::staging::{Ready, Staging};
 use crate::tail::Tail;
 use crate::vfs::{DiskSpace, Vfs};
 use crate::wake::Waiters;
 use parking_lot::{Condvar, Mutex, RwLock};
 use sluice_model::{Clock, Offset};
 use std::collections::BTreeMap;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -74,7 +75,7 @@ impl Shared {
     }
 
     /// Ends the log for good: waits and further appends get an error, reads go on.
-    pub(crate) fn fail(&self, what: &str, error: &std::io::Error) {
+    pub(crate) fn fail(&self, what: &str, error: &io::Error) {
         tracing::error!(%error, what, "the log has failed and stops");
         self.waiters.fail(format!("{what}: {error}"));
         let mut staging = self.staging.lock();
@@ -90,6 +91,18 @@ impl Shared {
         if staging.asleep {
             self.work.notify_one();
         }
+    }
+
+    /// Keeps a file for a segment to come. When there are enough, one that was only allocated is deleted, or else this
+    /// one: syncs of what was written before are much faster.
+    pub(crate) fn keep_ready(&self, ready: Ready) -> io::Result<()> {
+        let displaced = {
+            let kept = &mut self.staging.lock().ready;
+            kept.push_back(ready);
+            let worst = kept.iter().position(|ready| !ready.written).unwrap_or(kept.len() - 1);
+            if kept.len() > self.config.ready_segments { kept.remove(worst) } else { None }
+        };
+        displaced.map_or(Ok(()), |displaced| self.vfs.remove(&displaced.path))
     }
 
     /// The segment that holds a position, and the start of the next one.

@@ -173,17 +173,34 @@ fn all(what: What, folder: &Path, plan: &Plan, options: &Options, results: &mut 
     Ok(())
 }
 
+/// What a broker for long runs keeps, in GiB.
+const KEPT: u32 = 4;
+
 /// A broker for long runs: it keeps the newest few gigabytes, and does not mind who else fills the disk.
 fn start(folder: &Path) -> Result<Broker> {
-    start_keeping(folder, "4GiB")
+    start_keeping(folder, KEPT)
 }
 
-/// One that keeps about so much.
-fn start_keeping(folder: &Path, size: &str) -> Result<Broker> {
+/// One that keeps about so many GiB.
+fn start_keeping(folder: &Path, gib: u32) -> Result<Broker> {
     let mut settings = Settings::in_folder(folder);
-    settings.set("SLUICE_BROKER__RETENTION_SIZE", size);
+    settings.set("SLUICE_BROKER__RETENTION_SIZE", format!("{gib}GiB"));
     settings.set("SLUICE_STORE__DISK_GUARD", "98");
     Broker::start(&settings)
+}
+
+/// Sends twice what the broker keeps, so that files of deleted segments are written again from then on, as on any broker
+/// that has run for a while. The probes' files have been written before, too.
+fn fill_up(broker: &Broker, gib: u32, plan: &Plan) -> Result {
+    let sends = Subject::of(broker, "", "remoting", "remoting")?.shaped(|shape| shape.depth = 32);
+    let sends = sends.on_topic("bench-before");
+    let plan = Plan { each: Duration::from_secs(4), ..*plan };
+    let mut left = 2.0 * f64::from(gib) * f64::from(1 << 30);
+    while left > 0.0 {
+        let sample = sends.measure(&plan, None)?;
+        left -= sample.load.per_second * plan.each.as_secs_f64() * sends.shape.body as f64;
+    }
+    Ok(())
 }
 
 /// What needs no network: `crates/broker/examples/log_limits.rs`.

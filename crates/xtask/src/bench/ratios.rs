@@ -23,8 +23,8 @@ struct Promise {
 }
 
 pub fn measure(folder: &Path, plan: &Plan, results: &mut Results) -> Result {
-    let broker = super::start_keeping(folder, "1GiB")?;
-    fill_up(&broker, plan)?;
+    let broker = super::start_keeping(folder, 1)?;
+    super::fill_up(&broker, 1, plan)?;
     let mut probe = Probe::new(&folder.join("probe"))?;
     let bare = Server::start(&folder.join("bare"))?;
     let shape = |connections, depth, body| Shape { connections, depth, body, ..Shape::default() };
@@ -86,14 +86,6 @@ fn log_bytes(broker: &Broker) -> Result<f64> {
 
 const PROBE: &str = "group commit, threads";
 const BARE: &str = "group commit, bare server";
-
-/// So much is sent first that files of deleted segments are written again from then on, as on any broker that has run for
-/// a while: until then each segment is written with zeros before it is used.
-fn fill_up(broker: &Broker, plan: &Plan) -> Result {
-    let sends = Subject::of(broker, "", "remoting", "remoting")?.shaped(|shape| shape.depth = 32);
-    let plan = Plan { each: Duration::from_secs(12), ..*plan };
-    sends.on_topic("bench-before").measure(&plan, None).map(drop)
-}
 
 /// The probe and the subjects in turn.
 fn beside_probe(title: &str, subjects: [&Subject; 2], probe: &mut Probe, plan: &Plan) -> Result<Table> {

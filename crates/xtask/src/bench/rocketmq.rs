@@ -40,6 +40,7 @@ pub fn measure(folder: &Path, peers: Option<&Path>, plan: &Plan, results: &mut R
         }
         Ok(all)
     };
+    super::fill_up(&broker, super::KEPT, plan)?;
     let mut probe = Probe::new(&folder.join("probe"))?;
     let bare = Server::start(&folder.join("bare"))?;
     for (depth, of_probe, beaten) in [(1, 0.60, SYNC), (32, 0.22, ASYNC)] {

@@ -10,7 +10,6 @@ use crate::load::wires::Remoting;
 use crate::load::{Broker, Line, Shape, Wire};
 use crate::shell::Result;
 use std::path::Path;
-use std::time::Duration;
 
 /// A load, its probe, and the part that is promised.
 struct Promise {

@@ -163,6 +163,29 @@ async fn a_waiting_receive_is_woken_by_a_send_and_by_a_release() {
 }
 
 #[tokio::test]
+async fn many_are_acknowledged_at_once_and_each_is_told_of() {
+    let h = house();
+    for n in 0..600 {
+        h.send("T", text(&n.to_string())).await;
+    }
+    let got = h.receive("G", "T", 600).await;
+    h.ack(&got[599]).await.unwrap();
+    let mut receipts: Vec<_> = got.iter().map(|delivered| delivered.receipt.clone()).collect();
+    receipts.insert(1, receipts[0].clone());
+    receipts.push("no receipt".into());
+    let end = h.log.end();
+    let told = h.broker.ack_all(&h.me, &receipts).unwrap().await.unwrap();
+    let refused: Vec<_> =
+        told.iter().enumerate().filter_map(|(at, told)| Some((at, told.as_ref().err()?.kind()))).collect();
+    let (expired, invalid) = (ErrorKind::ReceiptExpired, ErrorKind::InvalidArgument);
+    assert_eq!(refused, [(1, expired), (600, expired), (601, invalid)]);
+    assert!(h.log.end() > end);
+    let h = h.restart();
+    h.clock.advance(31_000);
+    assert!(h.receive("G", "T", 600).await.is_empty());
+}
+
+#[tokio::test]
 async fn a_holder_that_is_dropped_gives_everything_back_in_order() {
     let h = house();
     for body in ["a", "b", "c"] {

@@ -330,7 +330,12 @@ impl Node {
     fn some_settling(&mut self) -> Check {
         let Some(receipt) = self.some_receipt() else { return Ok(()) };
         match self.dice.below(12) {
-            0..6 => self.ack(&receipt),
+            0..4 => self.ack(&receipt),
+            4 | 5 => {
+                let others = (0..self.dice.below(4)).filter_map(|_| self.some_receipt());
+                let receipts: Vec<_> = others.collect();
+                self.ack_all(&[receipts, vec![receipt]].concat())
+            }
             6 | 7 => self.nack(&receipt, None),
             8 => {
                 let delay = Duration::from_millis(self.dice.below(5000));

@@ -303,6 +303,32 @@ impl Node {
         self.settle("ack", receipt, |broker, me| broker.ack(me, &receipt.handle)).map(drop)
     }
 
+    /// Several at once, each of which is settled if it is held, the first time that it is named.
+    pub fn ack_all(&mut self, receipts: &[Receipt]) -> Check {
+        let mut named = BTreeSet::new();
+        let mut is_first = |r: &Receipt| named.insert((r.group, r.queue, r.offset));
+        let held: Vec<bool> = receipts.iter().map(|r| self.is_held(r) && is_first(r)).collect();
+        let asked = self.settling(receipts);
+        let handles: Vec<_> = receipts.iter().map(|receipt| receipt.handle.clone()).collect();
+        let done = self.broker.ack_all(&self.me, &handles);
+        let groups = self.absorb(&asked)?;
+        self.trace.note(format_args!("ack all {held:?}"));
+        let promise = match done {
+            Ok(promise) => promise,
+            Err(error) => return self.refused("ack all", &error, &[]),
+        };
+        let told = promise.preview().into_iter().flatten();
+        let told: Vec<_> = told.map(|outcome| outcome.as_ref().map_err(Error::kind).copied()).collect();
+        let expected = |held: bool| if held { Ok(()) } else { Err(ErrorKind::ReceiptExpired) };
+        if !told.iter().copied().eq(held.iter().copied().map(expected)) {
+            return Err(format!("{told:?} of {receipts:?}, which are held: {held:?}"));
+        }
+        if held.contains(&true) {
+            self.promised(promise, &groups, Vec::new());
+        }
+        Ok(())
+    }
+
     pub fn nack(&mut self, receipt: &Receipt, delay: Option<Duration>) -> Check {
         self.settle("nack", receipt, |broker, me| broker.nack(me, &receipt.handle, delay)).map(drop)
     }

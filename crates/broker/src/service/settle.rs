@@ -7,14 +7,18 @@ use crate::core::record::Record;
 use crate::core::state::Core;
 use crate::receipts::Receipt;
 use crate::{Extended, Promise};
+use foldhash::fast::RandomState;
 use sluice_auth::{Action, Resource, Session};
 use sluice_model::{Error, ErrorKind, Millis, ReceiptHandle, Result, StoredMessage};
 use sluice_store::{Done, Durability, LogQueue, Read, ReadLimits};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// What a nack without a delay of a group without steps waits.
-const AT_ONCE: Duration = Duration::ZERO;
+const NO_DELAY: Duration = Duration::ZERO;
+/// Settled under one lock.
+const AT_ONCE: usize = 256;
 
 impl Broker {
     /// The state, for handles: `held` asks for the permit, once the handle has told the group.
@@ -38,6 +42,41 @@ impl Broker {
         Ok(Promise::new(ticket.done, ()))
     }
 
+    /// Settles several deliveries as consumed, each for itself as [`Broker::ack`] does, but in one step of the log. Says of
+    /// each, in order, whether it was held; of one that is named twice, the first time.
+    ///
+    /// # Errors
+    /// Of all of them: what the log says. Of one: as for [`Broker::ack`].
+    pub fn ack_all(&self, session: &Session, receipts: &[ReceiptHandle]) -> Result<Promise<Vec<Result<()>>>> {
+        let inner = self.settling();
+        let mut outcomes = Vec::with_capacity(receipts.len());
+        let mut last = None;
+        for some in receipts.chunks(AT_ONCE) {
+            let (mut core, now) = (inner.core.lock(), inner.clock.now());
+            let mut settled = Vec::with_capacity(some.len());
+            let mut seen = HashSet::with_capacity_and_hasher(some.len(), RandomState::default());
+            for handle in some {
+                let held = inner.held_in(&core, session, handle, now);
+                let held = held.and_then(|held| {
+                    let Receipt { group, queue, offset, .. } = held.receipt;
+                    if seen.insert((group, queue, offset)) { Ok(held) } else { Err(expired()) }
+                });
+                outcomes.push(held.map(|held| settled.push(held.settled())));
+            }
+            if settled.is_empty() {
+                continue;
+            }
+            last = Some(inner.record(&mut core, &settled, Durability::Async)?.done);
+            inner.wake_in_order(&core, &settled);
+            inner.counts.settled.increment(settled.len() as u64);
+        }
+        // What the last one waits for comes behind all before it.
+        Ok(match last {
+            Some(done) => Promise::new(done, outcomes),
+            None => Promise::kept(outcomes),
+        })
+    }
+
     /// Gives a delivery back as failed: it is delivered again after `delay` (`None`: the group's step, else at once), or
     /// goes to the dead-letter topic when it was the last attempt.
     ///
@@ -57,7 +96,7 @@ impl Broker {
             return Ok(Promise::new(done, ()));
         }
         // A last attempt whose message is not in memory: the next receive buries it in place of delivering it.
-        let delay = delay.or_else(|| Inner::step(&held.group, held.attempt)).unwrap_or(AT_ONCE);
+        let delay = delay.or_else(|| Inner::step(&held.group, held.attempt)).unwrap_or(NO_DELAY);
         let delay = delay.min(self.settling().config.max_lease.0).as_millis() as u64;
         let visible_at = if delay == 0 { 0 } else { self.now() + delay };
         self.settling().put_back(&mut core, &held, visible_at, held.attempt)

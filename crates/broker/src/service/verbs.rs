@@ -47,6 +47,7 @@ verbs! {
     Receive receive,
     ReceiveUpTo receive_up_to,
     Ack ack,
+    AckAll ack_all,
     Nack nack,
     Release release,
     ChangeInvisible change_invisible,

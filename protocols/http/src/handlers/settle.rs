@@ -152,8 +152,10 @@ fn results(results: Vec<Outcome>) -> Result<Response, Problem> {
 
 async fn ack_all(call: &Call, handles: Vec<String>) -> Result<Vec<Outcome>, Problem> {
     let session = call.session()?;
-    let outcomes = each(handles, |receipt| call.broker().ack(session, receipt)).await;
-    Ok(settled(call, outcomes))
+    let receipts: Vec<ReceiptHandle> = handles.iter().map(|handle| receipt(handle)).collect();
+    let outcomes = call.broker().ack_all(session, &receipts)?.await?;
+    let outcomes = outcomes.into_iter().map(|outcome| outcome.map_err(handle_problem));
+    Ok(settled(call, handles.into_iter().zip(outcomes).collect()))
 }
 
 async fn nack_all(

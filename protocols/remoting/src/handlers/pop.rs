@@ -23,7 +23,7 @@ use crate::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
-use sluice_broker::{Lease, Promise, PullRequest, ReceiveRequest, StartAt};
+use sluice_broker::{Lease, PullRequest, ReceiveRequest, StartAt};
 use sluice_model::{
     Delivered, Error, ErrorKind, Filter, GroupName, QueueId, ReceiptHandle, StoredMessage, TopicName,
 };
@@ -204,7 +204,10 @@ fn shown(call: &Call, pop: &Pop, delivered: Delivered, now: u64) -> (StoredMessa
 /// 200051: a message is consumed.
 pub(super) async fn ack(call: Call) -> Result<Response> {
     let receipt = receipt(&call)?;
-    settled(call.node.broker.ack(&call.session, &receipt)).await?;
+    match call.node.broker.ack(&call.session, &receipt) {
+        Ok(promise) => promise.await?,
+        Err(error) => let_be(Err(error))?,
+    }
     if let Ok(delivery) = named(&call) {
         call.node.popped.forget(&delivery, &receipt);
     }
@@ -213,12 +216,10 @@ pub(super) async fn ack(call: Call) -> Result<Response> {
 
 /// What is settled already, or whose lease has ended, is let be: the client can do nothing about it, and if it was not
 /// consumed it comes again.
-async fn settled(acked: Result<Promise<()>, Error>) -> Result<()> {
-    let ended = |error: &Error| error.kind() == ErrorKind::ReceiptExpired;
+fn let_be(acked: Result<(), Error>) -> Result<()> {
     match acked {
-        Ok(promise) => Ok(promise.await?),
-        Err(error) if ended(&error) => Ok(()),
-        Err(error) => Err(error.into()),
+        Err(error) if error.kind() == ErrorKind::ReceiptExpired => Ok(()),
+        other => Ok(other?),
     }
 }
 
@@ -284,7 +285,7 @@ pub(super) async fn ack_many(call: Call) -> Result<Response> {
     if acks.acks.is_empty() {
         return Err(Failure::new(NO_MESSAGE, "there is nothing to acknowledge"));
     }
-    let mut promises = Vec::new();
+    let (mut deliveries, mut receipts) = (Vec::new(), Vec::new());
     let mut looked_at = 0;
     for ack in acks.acks {
         let bits = STANDARD.decode(&ack.b).map_err(|_| Failure::invalid("b is not base64"))?;
@@ -305,13 +306,15 @@ pub(super) async fn ack_many(call: Call) -> Result<Response> {
                 offset: ack.so.saturating_add(at),
             };
             if let Some(receipt) = call.node.popped.find(&delivery) {
-                promises.push((call.node.broker.ack(&call.session, &receipt), delivery, receipt));
+                deliveries.push(delivery);
+                receipts.push(receipt);
             }
         }
     }
-    for (promise, delivery, receipt) in promises {
-        settled(promise).await?;
-        call.node.popped.forget(&delivery, &receipt);
+    let outcomes = call.node.broker.ack_all(&call.session, &receipts)?.await?;
+    for (outcome, (delivery, receipt)) in outcomes.into_iter().zip(deliveries.iter().zip(&receipts)) {
+        let_be(outcome)?;
+        call.node.popped.forget(delivery, receipt);
     }
     Ok(Response::success())
 }

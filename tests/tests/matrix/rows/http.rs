@@ -67,6 +67,7 @@ pub fn row(verb: Verb) -> Row {
             ["POST /v1/groups/{g}/receive?topic={t}&maxBytes=1000"],
         ),
         Ack => asks(&[("Group:{g}", &[Sub])], Names("Sub Group:{g}"), ["DELETE /v1/messages/{handle}"]),
+        AckAll => settling("ack", "{\"handles\":[\"{handle}\"]}"),
         Nack => settling("nack", "{\"handles\":[\"{handle}\"]}"),
         Release => Row::Unsaid(GIVEN_BACK),
         ChangeInvisible => settling("extend", "{\"handles\":[\"{handle}\"],\"lease\":\"60s\"}"),

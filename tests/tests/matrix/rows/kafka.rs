@@ -36,8 +36,8 @@ pub fn row(verb: Verb) -> Row {
         Prepare | EndTransaction | Transactions | ReceiveChecks | ProduceAs => Row::Unsaid(NO_HALVES),
         NameProducer | JoinTransaction | PromiseOffsets | DecideTransaction | NamedProducers | Senders
         | UnsettledOffsets => spanning(verb),
-        Receive | ReceiveUpTo | Ack | Nack | Release | ChangeInvisible | DeadLetter | DeadLetters
-        | Redrive | SendBack | Cursor | Poll => Row::Unsaid(BY_OFFSET),
+        Receive | ReceiveUpTo | Ack | AckAll | Nack | Release | ChangeInvisible | DeadLetter
+        | DeadLetters | Redrive | SendBack | Cursor | Poll => Row::Unsaid(BY_OFFSET),
         // The same, with Pub.
         // Fetch reads what is packed; the permits are the same.
         Pull | PullPacked => reading("Fetch {t}").after("Topic:{t}", &[Pub]),

@@ -39,7 +39,7 @@ pub fn row(verb: Verb) -> Row {
             ["GET /topics/{t}/messages?consumer={g}-new"],
         )
         .after("Topic:{t}", &[Sub]),
-        Ack | Group => {
+        Ack | AckAll | Group => {
             asks(&[("Topic:{t}", &[Sub]), ("Group:{g}", &[Sub])], Names("Topic:{t}"), [CONSUME, ACKNOWLEDGE])
         }
         SessionEnded => Row::Unsaid(OWN_END),

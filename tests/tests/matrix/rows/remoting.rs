@@ -46,9 +46,8 @@ pub fn row(verb: Verb) -> Row {
         }
         Transactions | ReceiveChecks => Row::Unsaid(BY_ASKING),
         ProduceAs => Row::Unsaid(ANYBODY),
-        Receive | ReceiveUpTo | Ack | Nack | Release | ChangeInvisible | DeadLetter | Cursor | Poll => {
-            Row::Unsaid(BY_OFFSET)
-        }
+        Receive | ReceiveUpTo | Ack | AckAll | Nack | Release | ChangeInvisible | DeadLetter | Cursor
+        | Poll => Row::Unsaid(BY_OFFSET),
         Pull => member(Names("Sub "), &[&pull(4)]),
         MessageAt => reading(Sub, "33\noffset={locator}"),
         Find => reading(Get, &query("{t}")),

@@ -27,7 +27,7 @@ pub fn row(verb: Verb) -> Row {
         Work => sending(&[BEGIN, SEND_LATER, "COMMIT\ntransaction:1\n\n"]),
         Receive => receiving(Names("Sub "), &[SUBSCRIBE]),
         // Whoever may not read any more loses the subscription, too, perhaps before the frame is looked at.
-        Ack => receiving(Names("Sub "), &[SUBSCRIBE, "ACK\nid:{ack}\n\n"]),
+        Ack | AckAll => receiving(Names("Sub "), &[SUBSCRIBE, "ACK\nid:{ack}\n\n"]),
         Nack => receiving(Names("Sub "), &[SUBSCRIBE, "NACK\nid:{ack}\n\n"]),
         DeadLetter => receiving(Names("Sub "), &[SUBSCRIBE, "NACK\nid:{ack}\nrequeue:false\n\n"]),
         SendOnce => sending(&["SEND\ndestination:/topic/{t}\n_AMQ_DUPL_ID:1\n\nbody"]),

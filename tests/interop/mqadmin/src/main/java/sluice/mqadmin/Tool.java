@@ -33,6 +33,9 @@ final class Tool extends MQAdminStartup {
     /** A command names its client after the millisecond in which it starts. */
     private static final Duration APART = Duration.ofMillis(20);
 
+    /** What a command says, before it does anything, whose client's name another one has. */
+    private static final String NAME_TAKEN = "has created already, specified another name";
+
     /** A stack trace that is no part of a thread dump. */
     private static final Pattern FAILURE = Pattern.compile("^(Caused by: )?[\\w.]+(Exception|Error): ", Pattern.MULTILINE);
 
@@ -94,8 +97,16 @@ final class Tool extends MQAdminStartup {
         Stage.eventually(() -> Stage.that(wanted.matcher(bytes.toString(StandardCharsets.UTF_8)).find(), command + " printed:\n" + bytes));
     }
 
-    /** Runs a command, words separated by blanks. */
+    /** Runs a command, words separated by blanks; again when another one started in the same millisecond after all. */
     Printed run(String command) {
+        Printed printed = once(command);
+        for (int again = 0; again < 3 && printed.text().contains(NAME_TAKEN); again++) {
+            printed = once(command);
+        }
+        return printed;
+    }
+
+    private Printed once(String command) {
         String[] words = command.split(" +");
         long start = System.nanoTime();
         ByteArrayOutputStream bytes = new ByteArrayOutputStream();

@@ -15,12 +15,12 @@ use crate::bytes_at::{BytesAt as _, put};
 use crate::crc::{crc32c, crc32c_of_both};
 use crate::entry::{MAX_LSN, MAX_OFFSET};
 use crate::segment::{CRC_AT, StoreId, VERSION};
+use crate::unhurried::Pace;
 use crate::vfs::{Vfs, VfsFile};
 use bytes::Bytes;
 use sluice_model::Offset;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 const MAGIC: [u8; 8] = *b"SLUICECK";
 const HEADER: usize = 56;
@@ -29,8 +29,6 @@ const ASYNC: u32 = 1;
 const KEEP: usize = 2;
 /// Written and synced at once: what a disk does in less than a sync takes anyway.
 const PIECE: usize = 256 << 10;
-/// The longest pause between two pieces; as a rule it is as long as the piece took, so that the log has half of the disk.
-const PAUSE: Duration = Duration::from_millis(10);
 
 /// Where a queue ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,13 +99,12 @@ pub(crate) fn write(
 fn write_pieces(file: &dyn VfsFile, mut first: Vec<u8>, state: &[u8]) -> io::Result<()> {
     let (small, large) = state.split_at(state.len().min(PIECE));
     first.extend_from_slice(small);
+    let mut pace = Pace::begin();
     file.write_at(&first, 0)?;
-    let mut begun = Instant::now();
     file.sync()?;
     let mut position = first.len() as u64;
     for piece in large.chunks(PIECE) {
-        std::thread::sleep(begun.elapsed().min(PAUSE));
-        begun = Instant::now();
+        pace.rest(); // so that the log has half of the disk
         file.write_at(piece, position)?;
         file.sync()?;
         position += piece.len() as u64;

@@ -342,7 +342,7 @@ impl Log for LocalLog {
         let mut checkpoints = shared.checkpoints.lock();
         // The ends of queues are taken first and made safe with everything before `at`: no offset in a checkpoint may
         // be of an entry that a crash can still undo.
-        let (ends, end) = {
+        let (mut ends, end) = {
             let staging = shared.staging.lock();
             let known = staging.tails.iter().filter(|(_, tail)| !tail.forgotten);
             let end = |(queue, tail): (&u32, &crate::staging::QueueTail)| QueueEnd {
@@ -350,10 +350,9 @@ impl Log for LocalLog {
                 next: tail.next,
                 is_async: tail.is_async,
             };
-            let mut ends: Vec<_> = known.map(end).collect();
-            ends.sort_unstable_by_key(|end| end.queue);
-            (ends, staging.end)
+            (known.map(end).collect::<Vec<_>>(), staging.end)
         };
+        ends.sort_unstable_by_key(|end| end.queue);
         if at > end {
             return Err(Error::invalid(format!("a checkpoint at {at}, but the log ends at {end}")));
         }

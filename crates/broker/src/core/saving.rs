@@ -11,9 +11,12 @@ use super::state::Snapshot;
 use super::table::{ProgressKey, SavedProgress};
 use sluice_auth::Change;
 use sluice_model::{Error, Millis, Result};
-use sluice_store::Lsn;
+use sluice_store::{Lsn, Unhurried};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// About what a delayed message takes in it.
+const TIMER: usize = 12;
 
 /// A checkpoint's content, of which the large tables come part by part: see [`super::state::Core::save_part`].
 #[derive(Debug)]
@@ -87,14 +90,15 @@ impl Saving {
             timers: self.timers,
             access: self.access,
         };
-        let mut bytes = postcard::to_stdvec(&snapshot).map_err(Error::internal)?;
+        let bytes = Unhurried::with_capacity(self.rest.len() + snapshot.timers.len() * TIMER);
+        let mut bytes = postcard::to_extend(&snapshot, bytes).map_err(Error::internal)?;
         drop(snapshot);
         bytes.extend(self.transactions);
         let mut bytes = postcard::to_extend(&self.once, bytes).map_err(Error::internal)?;
         bytes.extend(self.marks);
         let mut bytes = postcard::to_extend(&consumed, bytes).map_err(Error::internal)?;
         bytes.extend(self.rest);
-        Ok(bytes)
+        Ok(bytes.into_bytes())
     }
 }
 

@@ -8,7 +8,7 @@ use metrics::{describe_gauge, gauge};
 use parking_lot::MutexGuard;
 use sluice_model::units::Span;
 use sluice_model::{Millis, Result};
-use sluice_store::{BucketId, Log, Lsn};
+use sluice_store::{BucketId, Log, Lsn, Pace};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -153,7 +153,9 @@ impl Inner {
     /// that serves them.
     fn snapshot(&self) -> Result<Snapshot> {
         let mut snapshot = self.begin_snapshot()?;
+        let mut pace = Pace::begin();
         loop {
+            pace.rest();
             snapshot.state.make_room(AT_ONCE);
             let mut core = self.core.lock();
             let more = core.save_part(&mut snapshot.state, AT_ONCE)?;

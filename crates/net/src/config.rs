@@ -12,7 +12,7 @@ use crate::units;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Reactor threads; 0 means cores - 1, at least 1: the log thread keeps a core to itself.
+    /// Reactor threads; 0 means one for each core. The log's thread sleeps most of the time, and finds a core.
     pub reactors: usize,
     /// Connections at once over all listeners. Each costs a descriptor and at least 10 KiB.
     pub max_connections: usize,

@@ -27,10 +27,10 @@ pub struct Reactors {
 }
 
 impl Reactors {
-    /// Starts `count` reactors; 0 means one fewer than there are cores, at least one.
+    /// Starts `count` reactors; 0 means one for each core.
     pub fn start(count: usize) -> Result<Self, Error> {
-        let cores = thread::available_parallelism().map_or(1, usize::from);
-        let count = if count == 0 { cores.saturating_sub(1).max(1) } else { count };
+        let cores = || thread::available_parallelism().map_or(1, usize::from);
+        let count = if count == 0 { cores() } else { count };
         let stop = CancellationToken::new();
         let mut handles = Vec::with_capacity(count);
         let mut threads = Vec::with_capacity(count);

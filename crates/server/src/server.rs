@@ -76,7 +76,7 @@ impl Server {
         let network = Network::start(&config.net, &config.tls)?;
         let listeners = bind(&config, &network)?;
         let (auth, broker, log) = open_broker(&config, open_log).await?;
-        commit_on_reactor(&network, &*log);
+        commit_on_reactors(&network, &*log);
         broker.set_connections(connections::list(network.open_connections(), broker.now()));
         let server = Self {
             access_file: config.auth.file.clone().map(|path| Arc::new(AccessFile::new(path))),
@@ -284,14 +284,16 @@ async fn open_broker(
     opened.await?
 }
 
-/// Where one reactor carries all connections, it commits what they send: a second thread could only take turns with it.
-/// Several reactors share the log's own thread, so that no sync holds up one of them while cores are idle.
-fn commit_on_reactor(network: &Network, log: &dyn Log) {
-    if network.reactors().count() == 1
-        && let Some(committer) = log.committer()
-    {
-        network.reactors().spawn_on_any(committer);
-    }
+/// Each reactor commits what little is sent over it: the log's thread could only take turns with it.
+fn commit_on_reactors(network: &Network, log: &dyn Log) {
+    network.reactors().spawn_on_each(|_| {
+        let committer = log.committer();
+        async move {
+            if let Some(committer) = committer {
+                committer.await;
+            }
+        }
+    });
 }
 
 /// Disk work, off the threads that carry connections.

@@ -6,7 +6,8 @@
 //! ready then, and commits what they appended together.
 //!
 //! It leaves to the log's thread what would hold the other tasks up: all but small groups, the step to the next segment, and
-//! everything while the disk is slow. It never waits for someone else who commits, but comes again when that one is done.
+//! everything while the disk is slow. It never waits for someone else who commits, but comes again when that one is done. Of
+//! several who would, one comes: what it commits is what all of them have appended.
 
 use crate::shared::Shared;
 use crate::staging::{Phase, Staging};
@@ -94,10 +95,11 @@ impl Committer {
     }
 
     fn try_commit(&self) -> bool {
-        self.writer.try_lock().is_some_and(|mut writer| {
-            writer.turn_here();
-            true
-        })
+        let committed = self.writer.try_lock().map(|mut writer| writer.turn_here()).is_some();
+        if committed {
+            self.shared.writer_is_free();
+        }
+        committed
     }
 }
 

@@ -446,9 +446,8 @@ pub trait Log: Send + Sync + 'static {
     fn listen_to_damage(&self, _listener: DamageListener) {}
 
     /// A task for a thread that runs tasks and appends: it commits on that thread, after its other tasks have had their
-    /// turn, what they appended, so that no other thread need be woken. It never ends by itself. A log is to have one:
-    /// of two, one may wait for the log's thread to come round. Nothing when this log has no use for it. A thread that
-    /// runs it must not block on a [`Ticket`].
+    /// turn, what they appended, so that no other thread need be woken. It never ends by itself. Each such thread may have
+    /// one. Nothing when this log has no use for it. A thread that runs it must not block on a [`Ticket`].
     fn committer(&self) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
         None
     }

@@ -53,7 +53,7 @@ pub(crate) struct Shared {
     pub gaps: Mutex<Vec<(u32, Offset)>>,
     /// The positions of the checkpoints kept, oldest first.
     pub checkpoints: Mutex<Vec<Lsn>>,
-    /// Whom to wake when the writer is free again: a committer that found it taken.
+    /// Whom to wake when the writer is free again: the last committer that found it taken, which commits for all others.
     pub next_writer: Mutex<Option<Waker>>,
     /// Syncs take long: only the log's thread is to commit.
     pub is_slow: AtomicBool,
@@ -72,6 +72,13 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn visible(&self) -> Lsn {
         self.visible.load(Ordering::Acquire)
+    }
+
+    /// Whoever committed is done: a committer that found the writer taken comes again.
+    pub(crate) fn writer_is_free(&self) {
+        if let Some(next) = self.next_writer.lock().take() {
+            next.wake();
+        }
     }
 
     /// Ends the log for good: waits and further appends get an error, reads go on.

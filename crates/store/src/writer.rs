@@ -56,9 +56,7 @@ pub(crate) fn run(writer: &Mutex<Writer>, shared: &Shared) {
     loop {
         wait(shared);
         let goes_on = writer.lock().turn();
-        if let Some(next) = shared.next_writer.lock().take() {
-            next.wake();
-        }
+        shared.writer_is_free();
         if !goes_on {
             return;
         }

@@ -10,7 +10,7 @@ use sluice_store::vfs::{DiskSpace, LockError, OsVfs, Vfs, VfsFile};
 use sluice_store::{Config, Durability, LocalLog, Log, LogQueue};
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Barrier};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 use tokio::runtime::Builder;
@@ -131,6 +131,37 @@ fn what_tasks_append_together_is_one_sync_on_their_thread() {
         panic!("{:?} was never one sync on this thread", watched.syncs.lock());
     });
     log.close().unwrap();
+}
+
+#[test]
+fn of_two_threads_that_commit_neither_waits_for_the_logs_thread() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, watched) = open(dir.path());
+    *watched.slow.lock() = Duration::from_micros(100);
+    // As above: on a busy machine the log's thread may be right to take over now and then.
+    for _ in 0..50 {
+        watched.syncs.lock().clear();
+        let together = Arc::new(Barrier::new(2));
+        let both = [(); 2].map(|()| {
+            let (log, together) = (Arc::clone(&log), Arc::clone(&together));
+            thread::spawn(move || {
+                with_committer(&log, async |_| {
+                    together.wait();
+                    for _ in 0..100 {
+                        send(&log, 1, "x").await;
+                    }
+                    together.wait();
+                });
+                thread::current().id()
+            })
+        });
+        let both = both.map(|thread| thread.join().unwrap());
+        if watched.syncs.lock().iter().all(|who| both.contains(who)) {
+            return log.close().unwrap();
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+    panic!("the log's thread had to commit each time");
 }
 
 #[test]

@@ -51,11 +51,13 @@ await() { # await WHAT COMMAND...: until the command succeeds, or 60 s are over
 }
 
 # Brokers whose clock is set, by libfaketime; what they measure durations with is not set.
+# With one reactor: of two threads that ask libfaketime at once, one is now and then told the time of the machine, and a broker
+# that believes for a moment that hours are left sleeps for a minute.
 start_with_clock() { # start_with_clock [NAME=VALUE]...
   local faketime
   [ -e "$work/clock" ] || { "$root/tests/interop/setup.sh" faketime; clock +0; }
   faketime=$(find /usr/lib -name libfaketime.so.1 -print -quit 2>/dev/null)
-  start LD_PRELOAD="$faketime" FAKETIME_TIMESTAMP_FILE="$work/clock" FAKETIME_NO_CACHE=1 FAKETIME_DONT_FAKE_MONOTONIC=1 "$@"
+  start SLUICE_NET__REACTORS=1 LD_PRELOAD="$faketime" FAKETIME_TIMESTAMP_FILE="$work/clock" FAKETIME_NO_CACHE=1 FAKETIME_DONT_FAKE_MONOTONIC=1 "$@"
 }
 clock() { # clock OFFSET: the broker's, from that of the machine; at once
   echo "$1" >"$work/clock.new"

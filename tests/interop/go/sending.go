@@ -73,8 +73,11 @@ func sendAsync(l *lab) {
 
 func sendOneWay(l *lab) {
 	p := l.producer()
-	keys := numbered("k", 5)
-	for _, key := range keys {
+	keys := numbered("k", 6)
+	// A consumer does not start without a topic, and nothing says when a one-way message has made one.
+	_, err := p.SendSync(context.Background(), message(l.topic(), keys[0]))
+	must(err, "send")
+	for _, key := range keys[1:] {
 		must(p.SendOneWay(context.Background(), message(l.topic(), key)), "one-way send")
 	}
 	in := &inbox{}

@@ -119,10 +119,12 @@ impl VfsFile for OpenFile {
 }
 
 const PAGE: usize = 4096;
-const ENTRY: usize = 64;
+const HEADER: usize = 32;
+const MAX_HEADER: usize = 44;
+const SIGNATURE: [u8; 2] = [0xFE, 2];
 
 /// Makes the checksums right again around a changed byte, as if a broken program had written it: otherwise every input
-/// would end at the first checksum. Pages have theirs at 12, entries' headers at 8; see the store's drawings.
+/// would end at the first checksum. Pages have theirs at 12, entries' headers at 24; see the store's drawings.
 pub fn reseal(content: &mut [u8], changed: usize) {
     let page = changed / PAGE * PAGE;
     if let Some(page) = content.get_mut(page..page + PAGE)
@@ -130,24 +132,33 @@ pub fn reseal(content: &mut [u8], changed: usize) {
     {
         seal(page, 12);
     }
-    let Some(signature) = entry_signature(content) else { return };
-    let first = changed.saturating_sub(ENTRY - 1).next_multiple_of(8);
-    for at in (first..=changed).step_by(8) {
-        if let Some(header) = content.get_mut(at..at + ENTRY)
-            && header.starts_with(&signature)
-        {
-            seal(header, 8);
+    // A segment's first page says where in the log it begins, and its epoch.
+    let Some(first) = content.first_chunk::<PAGE>().filter(|page| page.starts_with(b"SLUICESG")) else { return };
+    let (start, epoch) = (u64::from_le_bytes(part(first, 32)), u32::from_le_bytes(part(first, 40)));
+    let first = changed.saturating_sub(MAX_HEADER - 1).next_multiple_of(4).max(PAGE);
+    for at in (first..=changed).step_by(4) {
+        let Some(fixed) = content.get(at..at + HEADER).filter(|fixed| fixed.starts_with(&SIGNATURE)) else { continue };
+        let words = [fixed[2] >> 5 & 1, fixed[23] >> 6 & 1, fixed[23] >> 7];
+        let len = HEADER + 4 * words.iter().map(|word| usize::from(*word)).sum::<usize>();
+        if let Some(header) = content.get_mut(at..at + len) {
+            header[24..28].fill(0);
+            let position = start.wrapping_add(at as u64).to_le_bytes();
+            let sum = crc(&[&position, &header[..]].concat()) ^ epoch;
+            header[24..28].copy_from_slice(&sum.to_le_bytes());
         }
     }
 }
 
-/// A segment's first entry stands behind its first page.
-fn entry_signature(content: &[u8]) -> Option<[u8; 4]> {
-    content.get(PAGE..PAGE + 4)?.try_into().ok().filter(|signature| *signature != [0; 4])
+fn part<const N: usize>(page: &[u8; PAGE], at: usize) -> [u8; N] {
+    std::array::from_fn(|n| page[at + n])
 }
 
 fn seal(bytes: &mut [u8], at: usize) {
     bytes[at..at + 4].fill(0);
-    let crc = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, bytes) as u32;
+    let crc = crc(bytes);
     bytes[at..at + 4].copy_from_slice(&crc.to_le_bytes());
+}
+
+fn crc(bytes: &[u8]) -> u32 {
+    crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, bytes) as u32
 }

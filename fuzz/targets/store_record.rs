@@ -5,9 +5,10 @@ use bytes::{Bytes, BytesMut};
 use sluice_store::record;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    let Ok(message) = record::decode(&Bytes::copy_from_slice(bytes)) else { return };
+    let stored = 1_700_000_000_000;
+    let Ok(message) = record::decode(&Bytes::copy_from_slice(bytes), stored) else { return };
     let mut encoded = BytesMut::new();
-    record::encode(&message, &mut encoded);
-    assert_eq!(encoded.len(), record::encoded_len(&message));
-    assert_eq!(record::decode(&encoded.freeze()).ok(), Some(message));
+    record::encode(&message, stored, &mut encoded);
+    assert!(encoded.len() <= record::max_len(&message));
+    assert_eq!(record::decode(&encoded.freeze(), stored).ok(), Some(message));
 });

@@ -86,7 +86,7 @@ pub fn messages(item: &Item) -> Vec<(Offset, Lsn, Message)> {
 
 /// What the message of this number in the entry at this position is called.
 fn locator(lsn: Lsn, number: u64) -> Lsn {
-    lsn | (number & 7) | (number >> 3) << 52
+    lsn | (number & 3) | (number >> 2) << 51
 }
 
 impl Node {

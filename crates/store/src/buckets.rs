@@ -362,7 +362,7 @@ fn message(cell: &Cell, record: &Bytes) -> sluice_model::Result<Message> {
         let text = format!("the message at byte {} of its bucket fails its checksum", cell.at);
         return Err(sluice_model::Error::new(sluice_model::ErrorKind::Corrupt, text));
     }
-    record::decode(&record.slice(RECORD..))
+    record::decode(&record.slice(RECORD..), 0)
 }
 
 #[cfg(test)]
@@ -376,7 +376,7 @@ mod tests {
     fn file_of(count: u32) -> (Arc<dyn VfsFile>, Run, usize) {
         let message = Message { body: Some(Bytes::from_static(b"body")), ..Message::default() };
         let mut encoded = Vec::new();
-        record::encode(&message, &mut encoded);
+        record::encode(&message, 0, &mut encoded);
         // Given backwards, three of each due time.
         let mut asides: Vec<Aside<'_>> = (0..count)
             .rev()

@@ -5,6 +5,7 @@
 //! Nothing here survives the process; the log that does is `LocalLog`.
 
 use crate::buckets::{BucketId, Buckets};
+use crate::entry::{ALIGN, HEADER};
 use crate::index::{IndexEntry, is_timely, select, tag_of};
 use crate::keys::{self, search::Collector};
 use crate::log::{
@@ -29,8 +30,6 @@ mod memory_buckets;
 
 /// Where the first entry lies: as in a file, behind a header page, so that no entry is at 0.
 const START: Lsn = 4096;
-/// What a record costs beyond its payload, as on disk.
-const HEADER: usize = 64;
 /// The largest record, as on disk.
 const MAX_ENTRY: usize = 20 << 20;
 
@@ -165,7 +164,7 @@ impl Default for MemoryLog {
 impl Content {
     fn push(&mut self, append: &Append<'_>, payload: Bytes, group: Lsn) -> Placed {
         let (kind, encoding, count) = shape(&append.payload);
-        let size = (HEADER + payload.len()).next_multiple_of(8);
+        let size = (HEADER + payload.len()).next_multiple_of(ALIGN as usize);
         let lsn = self.end;
         self.end += size as u64;
         let (tag_hash, opaque) = tag_of(&append.payload);
@@ -201,7 +200,8 @@ impl Content {
         let by = SearchBy::KeyOrId;
         let meant = || match stored.encoding {
             record::NATIVE => {
-                record::decode(&stored.payload).is_ok_and(|message| keys::is_meant(&message, search.word, by))
+                record::decode(&stored.payload, stored.index.stored)
+                    .is_ok_and(|message| keys::is_meant(&message, search.word, by))
             }
             _ => {
                 let (mut is_meant, hash) = (false, keys::hash_of(search.word));
@@ -279,7 +279,7 @@ impl Stored {
             lsn: self.index.lsn,
             size: self.index.size,
             stored: self.index.stored,
-            content: record::content(self.kind, self.encoding, &self.payload)?,
+            content: record::content(self.kind, self.encoding, self.index.stored, &self.payload)?,
         })
     }
 }
@@ -517,7 +517,7 @@ impl Log for MemoryLog {
 
 fn encode(append: &Append<'_>) -> Result<Bytes> {
     let len = match &append.payload {
-        Payload::Message(message) => record::encoded_len(message),
+        Payload::Message(message) => record::max_len(message),
         Payload::State(bytes) => bytes.len(),
         Payload::Batch { keys, head, bytes, .. } => record::batch_len(keys, head, bytes),
     };
@@ -527,7 +527,7 @@ fn encode(append: &Append<'_>) -> Result<Bytes> {
     Ok(match &append.payload {
         Payload::Message(message) => {
             let mut out = Vec::with_capacity(len);
-            record::encode(message, &mut out);
+            record::encode(message, append.stored, &mut out);
             out.into()
         }
         Payload::State(bytes) => Bytes::copy_from_slice(bytes),

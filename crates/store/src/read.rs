@@ -4,8 +4,7 @@
 //! its place in the queue are right; anything else is `Corrupt`, never an empty answer.
 
 use crate::blocks::{BLOCK, Blocks, Cached};
-use crate::crc::crc32c;
-use crate::entry::{EntryHeader, EntryKind, HEADER, flag};
+use crate::entry::{ALIGN, EntryHeader, EntryKind, HEADER, MAX_HEADER, flag, payload_crc};
 use crate::error::{Damage, LostOffsets};
 use crate::index::{IndexEntry, Selection, select};
 use crate::live::Place;
@@ -117,7 +116,7 @@ fn from_tail(shared: &Shared, entries: &[IndexEntry], reader: Reader) -> Option<
 
 /// An entry whose bytes have never left memory: its header is read, its checksums are our own.
 fn in_memory(queue: LogQueue, index: &IndexEntry, bytes: &Bytes) -> Result<Entry> {
-    let header = bytes.first_chunk().and_then(EntryHeader::decode);
+    let header = EntryHeader::decode(bytes, index.lsn);
     let header = header.ok_or_else(|| {
         let what = format!("queue {} offset {}: its header in memory is wrong", queue.0, index.offset);
         Error::new(ErrorKind::Corrupt, "a stored message is damaged").with_source(what)
@@ -126,7 +125,7 @@ fn in_memory(queue: LogQueue, index: &IndexEntry, bytes: &Bytes) -> Result<Entry
 }
 
 fn entry(header: &EntryHeader, bytes: &Bytes) -> Result<Entry> {
-    let payload = bytes.slice(HEADER..header.len as usize);
+    let payload = bytes.slice(header.header_len()..header.len as usize);
     let kind = if header.kind == EntryKind::State { Kind::State } else { Kind::Message };
     Ok(Entry {
         queue: LogQueue(header.queue),
@@ -136,7 +135,7 @@ fn entry(header: &EntryHeader, bytes: &Bytes) -> Result<Entry> {
         lsn: header.lsn,
         size: header.size() as u32,
         stored: header.stored,
-        content: record::content(kind, header.encoding, &payload)?,
+        content: record::content(kind, header.encoding, header.stored, &payload)?,
     })
 }
 
@@ -322,9 +321,9 @@ fn read_past_blocks(file: &dyn VfsFile, from: u64, len: usize) -> io::Result<Byt
 
 /// The header of an entry that begins here, when everything about it is right.
 fn checked(segment: &Segment, lsn: Lsn, bytes: &Bytes) -> Option<EntryHeader> {
-    let header = bytes.first_chunk().and_then(EntryHeader::decode)?;
-    let payload = bytes.get(HEADER..header.len as usize)?;
-    let good = header.lsn == lsn && header.epoch == segment.epoch && crc32c(payload) == header.payload_crc;
+    let header = EntryHeader::decode(bytes, lsn)?;
+    let payload = bytes.get(header.header_len()..header.len as usize)?;
+    let good = header.epoch == segment.epoch && payload_crc(lsn, payload) == header.payload_crc;
     good.then_some(header)
 }
 
@@ -339,7 +338,7 @@ pub(crate) fn read_known(shared: &Shared, lsn: Lsn) -> Result<Option<Entry>> {
 }
 
 fn look_at(shared: &Shared, lsn: Lsn, is_known: bool) -> Result<Option<Entry>> {
-    if !lsn.is_multiple_of(8) || lsn.saturating_add(HEADER as u64) > shared.visible() {
+    if !lsn.is_multiple_of(ALIGN) || lsn.saturating_add(HEADER as u64) > shared.visible() {
         return Ok(None);
     }
     let Some((segment, next)) = shared.segment_of(lsn) else { return Ok(None) };
@@ -352,9 +351,8 @@ fn look_at(shared: &Shared, lsn: Lsn, is_known: bool) -> Result<Option<Entry>> {
         if cached.is_some() { Ok(cached) } else { bytes_of(shared, segment, lsn, len) }
     };
     // Any number may be asked for: what does not look like an entry of this segment is none.
-    let Some(head) = bytes(HEADER)? else { return Ok(None) };
-    let header = head.first_chunk().and_then(EntryHeader::decode);
-    let header = header.filter(|h| h.lsn == lsn && h.epoch == segment.epoch && h.end() <= end);
+    let Some(head) = bytes(MAX_HEADER.min((end - lsn) as usize))? else { return Ok(None) };
+    let header = EntryHeader::decode(&head, lsn).filter(|h| h.epoch == segment.epoch && h.end() <= end);
     let Some(header) = header else {
         return if is_known || head.starts_with(&crate::entry::SIGNATURE) {
             Err(corrupt_at(shared, segment, lsn))
@@ -446,7 +444,7 @@ pub(crate) fn replay(shared: &Shared, from: Lsn, visit: &mut dyn FnMut(Entry)) -
                 EntryKind::Mark | EntryKind::Gap => continue,
             };
             let header = scanned.header;
-            let content: Content = record::content(kind, header.encoding, &scanned.payload)?;
+            let content: Content = record::content(kind, header.encoding, header.stored, &scanned.payload)?;
             visit(Entry {
                 queue: LogQueue(header.queue),
                 offset: header.offset,

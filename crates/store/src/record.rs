@@ -1,91 +1,103 @@
 //! How a message looks on disk: the payload of an entry whose encoding is [`NATIVE`].
 //!
 //! It exists so that a stored message can be read without copying: body, headers and texts are slices of the record.
-//! The one idea to know: a fixed part tells which optional fields follow and how long the two big ones are; the
-//! encoding byte of the entry is the version, so a new layout gets a new encoding and the old reader stays.
+//! The one idea to know: what most messages have little or nothing of takes no room. A mask tells which fields follow,
+//! numbers are as long as they need be, and the body is what is left. The encoding byte of the entry is the version, so
+//! a new layout gets a new encoding and the old reader stays.
 //!
-//! Little-endian:
 //! ```text
-//! present u32 | codec u8 | kind u8 | protocol u8 | 0 u8 | born u64 | flag i32 | attempt u32 | headers u32 | body u32
+//! present u16 | codec (2 bits), kind (2 bits), protocol (3 bits), 0 | born, seen from the time of storing
 //! then, each only when its bit of `present` is set, in this order:
-//!   deliver_at u64 | expires_at u64 | peer v4 (4 + 2) | peer v6 (16 + 2 + flow u32 + scope u32)
-//!   origin: queue u32, offset u64, locator u64, topic text | key | keys | tag | ordering group | id | principal
-//! then the headers and the body. A text is its length as u32 and its bytes.
+//!   flag | attempt | deliver_at, expires_at, seen from the time of storing
+//!   peer v4 (4 + 2) | peer v6 (16 + 2 + flow u32 + scope u32)
+//!   origin: queue u32, offset u64, locator u64, topic text | key | keys | tag | ordering group | id | principal | headers
+//! then the body.
 //! ```
+//! Fixed widths are little-endian. Other numbers are LEB128, those with a sign zigzag before. A text is its length and its
+//! bytes. An id of hexadecimal digits, as most are, is kept as the bytes that they stand for.
+//!
 //! A batch, whose encoding is 2 or up, is kept behind what the indexes were told of it, and untouched:
 //! ```text
 //! keys u32 | hash of a word u64, for each | head u32 and its bytes | the batch
 //! ```
-//! Checksums, positions and times of storing belong to the entry around it: see `entry`.
+//! Checksums, positions, lengths and times of storing belong to the entry around it: see `entry`.
 
 use crate::log::{Content, Kind};
 use bytes::{BufMut, Bytes};
 use bytestring::ByteString;
+use data_encoding::HEXUPPER;
 use sluice_model::{
-    BodyCodec, Error, ErrorKind, Headers, Keys, Message, MessageType, Origin, Position, Protocol, Provenance,
-    QueueId, Result, TopicName,
+    BodyCodec, Error, ErrorKind, Headers, Keys, Message, MessageType, Millis, Origin, Position, Protocol,
+    Provenance, QueueId, Result, TopicName,
 };
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 /// The encoding byte of this layout.
 pub const NATIVE: u8 = 1;
 
-const FIXED: usize = 32;
+/// The fixed part.
+const FIXED: usize = 3;
+/// The longest number.
+const NUMBER: usize = 10;
+/// The longest id that is kept as bytes, in digits.
+const MAX_DIGITS: usize = 128;
 
 mod bit {
-    pub const BODY: u32 = 1;
-    pub const DELIVER_AT: u32 = 1 << 1;
-    pub const EXPIRES_AT: u32 = 1 << 2;
-    pub const PEER_V4: u32 = 1 << 3;
-    pub const PEER_V6: u32 = 1 << 4;
-    pub const ORIGIN: u32 = 1 << 5;
-    pub const KEY: u32 = 1 << 6;
-    pub const KEYS: u32 = 1 << 7;
-    pub const TAG: u32 = 1 << 8;
-    pub const ORDERING_GROUP: u32 = 1 << 9;
-    pub const ID: u32 = 1 << 10;
-    pub const PRINCIPAL: u32 = 1 << 11;
-    pub const ALL: u32 = (1 << 12) - 1;
+    pub const BODY: u16 = 1;
+    pub const DELIVER_AT: u16 = 1 << 1;
+    pub const EXPIRES_AT: u16 = 1 << 2;
+    pub const PEER_V4: u16 = 1 << 3;
+    pub const PEER_V6: u16 = 1 << 4;
+    pub const ORIGIN: u16 = 1 << 5;
+    pub const KEY: u16 = 1 << 6;
+    pub const KEYS: u16 = 1 << 7;
+    pub const TAG: u16 = 1 << 8;
+    pub const ORDERING_GROUP: u16 = 1 << 9;
+    pub const ID: u16 = 1 << 10;
+    pub const PRINCIPAL: u16 = 1 << 11;
+    pub const FLAG: u16 = 1 << 12;
+    pub const ATTEMPT: u16 = 1 << 13;
+    pub const HEADERS: u16 = 1 << 14;
+    /// An id of hexadecimal digits.
+    pub const HEX_ID: u16 = 1 << 15;
 }
 
-/// The exact number of bytes that [`encode`] writes.
-pub fn encoded_len(message: &Message) -> usize {
-    let text = |present: bool, len: usize| if present { 4 + len } else { 0 };
-    let peer = match message.provenance.peer {
-        None => 0,
-        Some(SocketAddr::V4(_)) => 6,
-        Some(SocketAddr::V6(_)) => 26,
-    };
-    let fixed = |present: bool| if present { 8 } else { 0 };
+/// No more than this is what [`encode`] writes.
+pub fn max_len(message: &Message) -> usize {
+    const PEER: usize = 26;
+    const ORIGIN: usize = 20;
+    let text = |len: usize| if len == 0 { 0 } else { NUMBER + len };
     FIXED
-        + fixed(message.deliver_at.is_some())
-        + fixed(message.expires_at.is_some())
-        + peer
-        + message.origin.as_ref().map_or(0, |o| 24 + o.position.topic.as_str().len())
-        + message.key.as_ref().map_or(0, |k| 4 + k.len())
-        + text(!message.keys.is_empty(), message.keys.as_text().len())
-        + message.tag.as_ref().map_or(0, |t| 4 + t.len())
-        + message.ordering_group.as_ref().map_or(0, |g| 4 + g.len())
-        + text(!message.id.is_empty(), message.id.len())
-        + text(!message.provenance.principal.is_empty(), message.provenance.principal.len())
-        + message.headers.encoded().len()
+        + 5 * NUMBER
+        + PEER
+        + message.origin.as_ref().map_or(0, |o| ORIGIN + NUMBER + o.position.topic.as_str().len())
+        + message.key.as_ref().map_or(0, |k| NUMBER + k.len())
+        + text(message.keys.as_text().len())
+        + message.tag.as_ref().map_or(0, |t| NUMBER + t.len())
+        + message.ordering_group.as_ref().map_or(0, |g| NUMBER + g.len())
+        + text(message.id.len())
+        + text(message.provenance.principal.len())
+        + text(message.headers.encoded().len())
         + message.body.as_ref().map_or(0, Bytes::len)
 }
 
-/// Appends the message to `out`. The caller has checked that [`encoded_len`] is below its limit, which is below 4 GiB.
-pub fn encode(message: &Message, out: &mut impl BufMut) {
-    out.put_u32_le(present(message));
-    out.put_u8(codec_number(message.codec));
-    out.put_u8(kind_number(message.kind));
-    out.put_u8(protocol_number(message.provenance.protocol));
-    out.put_u8(0);
-    out.put_u64_le(message.born);
-    out.put_i32_le(message.flag);
-    out.put_u32_le(message.attempt);
-    out.put_u32_le(message.headers.encoded().len() as u32);
-    out.put_u32_le(message.body.as_ref().map_or(0, Bytes::len) as u32);
+/// Appends a message that is stored at this time to `out`. The caller has checked that [`max_len`] is below its limit,
+/// which is below 4 GiB.
+pub fn encode(message: &Message, stored: Millis, out: &mut impl BufMut) {
+    let mut digits = [0; MAX_DIGITS / 2];
+    let id = raw(&message.id, &mut digits);
+    out.put_u16_le(present(message) | if id.is_some() { bit::HEX_ID } else { 0 });
+    let (codec, kind) = (codec_number(message.codec), kind_number(message.kind));
+    out.put_u8(codec | kind << 2 | protocol_number(message.provenance.protocol) << 4);
+    put_seen_from(stored, message.born, out);
+    if message.flag != 0 {
+        put_number(zigzag(message.flag.into()), out);
+    }
+    if message.attempt != 0 {
+        put_number(message.attempt.into(), out);
+    }
     for time in [message.deliver_at, message.expires_at].into_iter().flatten() {
-        out.put_u64_le(time);
+        put_seen_from(stored, time, out);
     }
     put_peer(message.provenance.peer, out);
     if let Some(origin) = &message.origin {
@@ -94,24 +106,24 @@ pub fn encode(message: &Message, out: &mut impl BufMut) {
         out.put_u64_le(origin.locator);
         put_text(origin.position.topic.as_str().as_bytes(), out);
     }
-    let non_empty = |text: &ByteString| !text.is_empty();
-    let texts: [Option<&[u8]>; 6] = [
+    let keys = message.keys.as_text().as_bytes();
+    let texts: [Option<&[u8]>; 7] = [
         message.key.as_deref(),
-        Some(message.keys.as_text()).filter(|t| non_empty(t)).map(|t| t.as_bytes().as_ref()),
+        Some(keys.as_ref()).filter(|text| !text.is_empty()),
         message.tag.as_ref().map(|t| t.as_bytes().as_ref()),
         message.ordering_group.as_ref().map(|g| g.as_bytes().as_ref()),
-        Some(&message.id).filter(|t| non_empty(t)).map(|t| t.as_bytes().as_ref()),
-        Some(&message.provenance.principal).filter(|t| non_empty(t)).map(|t| t.as_bytes().as_ref()),
+        id.or_else(|| Some(message.id.as_bytes().as_ref()).filter(|text| !text.is_empty())),
+        Some(message.provenance.principal.as_bytes().as_ref()).filter(|text| !text.is_empty()),
+        Some(message.headers.encoded().as_ref()).filter(|headers| !headers.is_empty()),
     ];
     for text in texts.into_iter().flatten() {
         put_text(text, out);
     }
-    out.put_slice(message.headers.encoded());
     out.put_slice(message.body_bytes());
 }
 
-fn present(message: &Message) -> u32 {
-    let flag = |present: bool, bit: u32| if present { bit } else { 0 };
+fn present(message: &Message) -> u16 {
+    let flag = |present: bool, bit: u16| if present { bit } else { 0 };
     flag(message.body.is_some(), bit::BODY)
         | flag(message.deliver_at.is_some(), bit::DELIVER_AT)
         | flag(message.expires_at.is_some(), bit::EXPIRES_AT)
@@ -124,6 +136,16 @@ fn present(message: &Message) -> u32 {
         | flag(message.ordering_group.is_some(), bit::ORDERING_GROUP)
         | flag(!message.id.is_empty(), bit::ID)
         | flag(!message.provenance.principal.is_empty(), bit::PRINCIPAL)
+        | flag(message.flag != 0, bit::FLAG)
+        | flag(message.attempt != 0, bit::ATTEMPT)
+        | flag(!message.headers.encoded().is_empty(), bit::HEADERS)
+}
+
+/// The bytes that the digits of an id stand for, if it is made of digits as they are written again.
+fn raw<'a>(id: &str, out: &'a mut [u8; MAX_DIGITS / 2]) -> Option<&'a [u8]> {
+    let out = out.get_mut(..id.len() / 2).filter(|out| !out.is_empty() && out.len() * 2 == id.len())?;
+    HEXUPPER.decode_mut(id.as_bytes(), out).ok()?;
+    Some(out)
 }
 
 fn put_peer(peer: Option<SocketAddr>, out: &mut impl BufMut) {
@@ -143,29 +165,50 @@ fn put_peer(peer: Option<SocketAddr>, out: &mut impl BufMut) {
 }
 
 fn put_text(text: &[u8], out: &mut impl BufMut) {
-    out.put_u32_le(text.len() as u32);
+    put_number(text.len() as u64, out);
     out.put_slice(text);
 }
 
-/// Reads a message back; everything in it is a slice of `bytes`.
-///
-/// # Errors
-/// [`ErrorKind::Corrupt`] when the bytes are not exactly one message.
-pub fn decode(bytes: &Bytes) -> Result<Message> {
-    read(bytes).ok_or_else(|| Error::new(ErrorKind::Corrupt, "a stored message is not readable"))
+fn put_number(mut number: u64, out: &mut impl BufMut) {
+    while number > 0x7F {
+        out.put_u8(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.put_u8(number as u8);
 }
 
-/// The content of an entry from its payload.
+/// Any two times: the difference wraps around, and back.
+fn put_seen_from(stored: Millis, time: Millis, out: &mut impl BufMut) {
+    put_number(zigzag(stored.wrapping_sub(time) as i64), out);
+}
+
+fn zigzag(number: i64) -> u64 {
+    ((number << 1) ^ (number >> 63)) as u64
+}
+
+fn unzigzag(number: u64) -> i64 {
+    (number >> 1) as i64 ^ -((number & 1) as i64)
+}
+
+/// Reads a message back that was stored at this time; all in it that is long is a slice of `bytes`.
+///
+/// # Errors
+/// [`ErrorKind::Corrupt`] when the bytes are not a message.
+pub fn decode(bytes: &Bytes, stored: Millis) -> Result<Message> {
+    read(bytes, stored).ok_or_else(|| Error::new(ErrorKind::Corrupt, "a stored message is not readable"))
+}
+
+/// The content of an entry that was stored at this time, from its payload.
 ///
 /// # Errors
 /// [`ErrorKind::Corrupt`] when a message is not readable.
-pub(crate) fn content(kind: Kind, encoding: u8, payload: &Bytes) -> Result<Content> {
+pub(crate) fn content(kind: Kind, encoding: u8, stored: Millis, payload: &Bytes) -> Result<Content> {
     Ok(match (kind, encoding) {
         (Kind::State, _) => Content::State(payload.clone()),
-        (Kind::Message, NATIVE) => Content::Message(Box::new(decode(payload)?)),
+        (Kind::Message, NATIVE) => Content::Message(Box::new(decode(payload, stored)?)),
         (Kind::Message, encoding) => {
             let mut cursor = Cursor { bytes: payload, at: 0 };
-            let parts = cursor.batch_keys().and_then(|_| Some((cursor.binary()?, cursor.rest()?)));
+            let parts = cursor.batch_keys().and_then(|_| Some((cursor.batch_head()?, cursor.rest()?)));
             let (head, bytes) =
                 parts.ok_or_else(|| Error::new(ErrorKind::Corrupt, "a stored batch is not readable"))?;
             Content::Batch { encoding, head, bytes }
@@ -182,7 +225,8 @@ pub(crate) fn batch_len(keys: &[u64], head: &[u8], bytes: &[u8]) -> usize {
 pub(crate) fn encode_batch(keys: &[u64], head: &[u8], bytes: &[u8], out: &mut impl BufMut) {
     out.put_u32_le(keys.len() as u32);
     keys.iter().for_each(|key| out.put_u64_le(*key));
-    put_text(head, out);
+    out.put_u32_le(head.len() as u32);
+    out.put_slice(head);
     out.put_slice(bytes);
 }
 
@@ -206,29 +250,21 @@ pub(crate) fn too_large(len: usize, max: usize) -> Error {
     Error::new(ErrorKind::TooLarge, format!("a record of {len} bytes is over the limit of {max}"))
 }
 
-fn read(bytes: &Bytes) -> Option<Message> {
+fn read(bytes: &Bytes, stored: Millis) -> Option<Message> {
     let mut cursor = Cursor { bytes, at: 0 };
-    let present = cursor.u32()?;
-    let [codec, kind, protocol, zero] = cursor.array()?;
-    if present & !bit::ALL != 0 || zero != 0 {
-        return None;
-    }
-    let has = |bit: u32| present & bit != 0;
-    let born = cursor.u64()?;
-    let flag = i32::from_le_bytes(cursor.array()?);
-    let attempt = cursor.u32()?;
-    let headers_len = cursor.u32()? as usize;
-    let body_len = cursor.u32()? as usize;
+    let present = u16::from_le_bytes(cursor.array()?);
+    let [shape] = cursor.array()?;
+    let has = |bit: u16| present & bit != 0;
     let message = Message {
-        codec: codec_of(codec)?,
-        kind: kind_of(kind)?,
-        born,
-        flag,
-        attempt,
-        deliver_at: cursor.when(has(bit::DELIVER_AT), Cursor::u64)?,
-        expires_at: cursor.when(has(bit::EXPIRES_AT), Cursor::u64)?,
+        codec: codec_of(shape & 3)?,
+        kind: kind_of(shape >> 2 & 3)?,
+        born: cursor.seen_from(stored)?,
+        flag: cursor.when(has(bit::FLAG), Cursor::flag)?.unwrap_or(0),
+        attempt: cursor.when(has(bit::ATTEMPT), Cursor::attempt)?.unwrap_or(0),
+        deliver_at: cursor.when(has(bit::DELIVER_AT), |cursor| cursor.seen_from(stored))?,
+        expires_at: cursor.when(has(bit::EXPIRES_AT), |cursor| cursor.seen_from(stored))?,
         provenance: Provenance {
-            protocol: protocol_of(protocol)?,
+            protocol: protocol_of(shape >> 4)?,
             peer: cursor.peer(has(bit::PEER_V4), has(bit::PEER_V6))?,
             principal: ByteString::new(),
         },
@@ -237,13 +273,17 @@ fn read(bytes: &Bytes) -> Option<Message> {
         keys: Keys::joined(cursor.when(has(bit::KEYS), Cursor::text)?.unwrap_or_default()),
         tag: cursor.when(has(bit::TAG), Cursor::text)?,
         ordering_group: cursor.when(has(bit::ORDERING_GROUP), Cursor::text)?,
-        id: cursor.when(has(bit::ID), Cursor::text)?.unwrap_or_default(),
+        id: match has(bit::HEX_ID) {
+            true => HEXUPPER.encode(&cursor.binary()?).into(),
+            false => cursor.when(has(bit::ID), Cursor::text)?.unwrap_or_default(),
+        },
         ..Message::default()
     };
     let principal = cursor.when(has(bit::PRINCIPAL), Cursor::text)?.unwrap_or_default();
-    let headers = Headers::from_encoded(cursor.slice(headers_len)?).ok()?;
-    let body = cursor.slice(body_len)?;
-    if cursor.at != bytes.len() || (!has(bit::BODY) && body_len != 0) {
+    let headers = cursor.when(has(bit::HEADERS), Cursor::binary)?.unwrap_or_default();
+    let headers = Headers::from_encoded(headers).ok()?;
+    let body = cursor.rest()?;
+    if !has(bit::BODY) && !body.is_empty() {
         return None;
     }
     let body = has(bit::BODY).then_some(body);
@@ -277,7 +317,40 @@ impl Cursor<'_> {
         self.array().map(u64::from_le_bytes)
     }
 
+    fn number(&mut self) -> Option<u64> {
+        let mut number = 0;
+        for shift in (0..u64::BITS).step_by(7) {
+            let [byte] = self.array()?;
+            let bits = u64::from(byte & 0x7F);
+            if bits << shift >> shift != bits {
+                return None;
+            }
+            number |= bits << shift;
+            if byte & 0x80 == 0 {
+                return Some(number);
+            }
+        }
+        None
+    }
+
+    fn seen_from(&mut self, stored: Millis) -> Option<Millis> {
+        Some(stored.wrapping_sub(unzigzag(self.number()?) as u64))
+    }
+
+    fn flag(&mut self) -> Option<i32> {
+        unzigzag(self.number()?).try_into().ok()
+    }
+
+    fn attempt(&mut self) -> Option<u32> {
+        self.number()?.try_into().ok()
+    }
+
     fn binary(&mut self) -> Option<Bytes> {
+        let len = self.number()?.try_into().ok()?;
+        self.slice(len)
+    }
+
+    fn batch_head(&mut self) -> Option<Bytes> {
         let len = self.u32()? as usize;
         self.slice(len)
     }

@@ -10,7 +10,7 @@
 //! that follows 100 ms of quiet leaves only the newest group exposed.
 
 use crate::checkpoint::{self, Checkpoint, Outcome};
-use crate::entry::{EntryHeader, EntryKind, MAX_LSN, MAX_OFFSET, flag};
+use crate::entry::{ALIGN, EntryHeader, EntryKind, MAX_LSN, MAX_OFFSET, flag};
 use crate::error::{Damage, LostOffsets, OpenError};
 use crate::live::QueueIndexes;
 use crate::log::Lsn;
@@ -103,7 +103,7 @@ pub(crate) fn survey(vfs: &dyn Vfs, dir: &Path, store: StoreId) -> Result<Survey
     let names = vfs.list(&log_dir(dir)).map_err(|e| OpenError::io(log_dir(dir), e))?;
     let mut starts: Vec<Lsn> = names.iter().filter_map(|name| start_of_name(name)).collect();
     starts.sort_unstable();
-    if let Some(start) = starts.iter().find(|start| **start > MAX_LSN || !start.is_multiple_of(8)) {
+    if let Some(start) = starts.iter().find(|start| **start > MAX_LSN || !start.is_multiple_of(ALIGN)) {
         let what = "no segment can start where its name says";
         return Err(OpenError::damaged(segment_path(dir, *start), 0, what));
     }

@@ -3,7 +3,7 @@
 //! It exists because recovery and replay ask the same question: what is the next good entry, and where do good entries
 //! end? What an end means (torn tail or damage) is decided in `recovery`.
 
-use crate::entry::{EntryHeader, EntryKind, HEADER, SIGNATURE};
+use crate::entry::{ALIGN, EntryHeader, EntryKind, HEADER, MAX_HEADER, SIGNATURE, payload_crc};
 use crate::segment::PAGE;
 use crate::{Lsn, vfs::VfsFile};
 use bytes::Bytes;
@@ -20,7 +20,7 @@ const AHEAD: u64 = 4 << 20;
 pub(crate) struct Scanned {
     pub header: EntryHeader,
     pub payload: Bytes,
-    /// The bytes that fill it up to a multiple of 8 are zeros, as they were written.
+    /// The bytes that fill it up to a multiple of 4 are zeros, as they were written.
     pub is_padded_right: bool,
 }
 
@@ -79,13 +79,13 @@ impl Scan {
 
     /// Searches for a good entry at or behind the present position, and goes behind it.
     pub(crate) fn search(&mut self) -> io::Result<Option<Scanned>> {
-        let mut position = self.position.next_multiple_of(8);
+        let mut position = self.position.next_multiple_of(ALIGN);
         while let Some(found) = self.signature_from(position)? {
             if let Some(scanned) = self.entry_at(found)? {
                 self.position = found + scanned.header.size();
                 return Ok(Some(scanned));
             }
-            position = found + 8;
+            position = found + ALIGN;
         }
         Ok(None)
     }
@@ -94,14 +94,11 @@ impl Scan {
         while position + HEADER as u64 <= self.limit {
             let len = WINDOW.min((self.limit - position) as usize);
             let Some(bytes) = self.bytes(position, len)? else { return Ok(None) };
-            // Entries lie at multiples of 8, and so does the window.
-            if let Some(n) = memmem::find_iter(&bytes, &SIGNATURE).find(|n| n.is_multiple_of(8)) {
+            // Entries lie at multiples of this, and so does the window.
+            if let Some(n) = memmem::find_iter(&bytes, &SIGNATURE).find(|n| n.is_multiple_of(ALIGN as usize)) {
                 return Ok(Some(position + n as u64));
             }
-            position += len as u64 & !7;
-            if len < 8 {
-                break;
-            }
+            position += (len as u64).next_multiple_of(ALIGN);
         }
         Ok(None)
     }
@@ -112,20 +109,19 @@ impl Scan {
     }
 
     fn header_at(&mut self, position: u64) -> io::Result<Option<EntryHeader>> {
-        let Some(head) = self.bytes(position, HEADER)? else { return Ok(None) };
-        Ok(head.first_chunk().and_then(EntryHeader::decode).filter(|header| {
-            header.lsn == self.start + position
-                && self.epoch.is_none_or(|epoch| epoch == header.epoch)
-                && header.size() <= self.limit - position
+        let left = self.limit.saturating_sub(position);
+        let Some(head) = self.bytes(position, MAX_HEADER.min(left as usize))? else { return Ok(None) };
+        Ok(EntryHeader::decode(&head, self.start + position).filter(|header| {
+            self.epoch.is_none_or(|epoch| epoch == header.epoch) && header.size() <= left
         }))
     }
 
     fn entry_at(&mut self, position: u64) -> io::Result<Option<Scanned>> {
         let Some(header) = self.header_at(position)? else { return Ok(None) };
         let Some(entry) = self.bytes(position, header.size() as usize)? else { return Ok(None) };
-        let payload = entry.slice(HEADER..header.len as usize);
+        let payload = entry.slice(header.header_len()..header.len as usize);
         let is_padded_right = entry.iter().skip(header.len as usize).all(|byte| *byte == 0);
-        if crate::crc::crc32c(&payload) != header.payload_crc {
+        if payload_crc(header.lsn, &payload) != header.payload_crc {
             return Ok(None);
         }
         Ok(Some(Scanned { header, payload, is_padded_right }))

@@ -19,7 +19,7 @@ pub(crate) mod write;
 use crate::Lsn;
 use crate::bytes_at::{BytesAt as _, put};
 use crate::crc::crc32c;
-use crate::entry::{EntryHeader, EntryKind, MAX_LSN, MAX_OFFSET, flag};
+use crate::entry::{ALIGN, EntryHeader, EntryKind, MAX_LSN, MAX_OFFSET, flag};
 use crate::index::{AHEAD, IndexEntry};
 use crate::keys::{self, Key};
 use crate::log::Payload;
@@ -85,7 +85,7 @@ impl Contents {
         let push = |hash| self.keys.push(Key { hash, at, queue });
         if header.encoding != record::NATIVE {
             record::each_batch_key(payload, push);
-        } else if let Ok(message) = record::decode(payload) {
+        } else if let Ok(message) = record::decode(payload, header.stored) {
             keys::each_hash(&Payload::Message(&message), push);
         }
     }
@@ -262,7 +262,7 @@ impl Footer {
     /// Entries, blocks and directory follow each other, as `seal` writes them.
     fn is_plausible(&self) -> bool {
         let blocks = u64::from(self.entries).div_ceil(u64::from(PER_BLOCK)) * BLOCK;
-        let entries = self.end.checked_sub(self.start).filter(|len| *len >= PAGE && len.is_multiple_of(8));
+        let entries = self.end.checked_sub(self.start).filter(|len| *len >= PAGE && len.is_multiple_of(ALIGN));
         self.end <= MAX_LSN
             && entries == Some(self.blocks_at)
             && self.blocks_at.checked_add(blocks) == Some(self.directory_at)

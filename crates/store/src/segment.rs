@@ -22,8 +22,8 @@ use std::sync::Arc;
 
 /// The size of a header page and of a footer.
 pub(crate) const PAGE: u64 = 4096;
-/// The layout known here. 2: segments have an index of keys.
-pub(crate) const VERSION: u32 = 2;
+/// The layout known here. 2: segments have an index of keys. 3: entries have a shorter header, and messages a shorter record.
+pub(crate) const VERSION: u32 = 3;
 const MAGIC: [u8; 8] = *b"SLUICESG";
 /// Where a page keeps its checksum.
 pub(crate) const CRC_AT: usize = 12;

@@ -4,8 +4,9 @@
 //! the buffer that will be written and kept for readers, and leaves. The one idea to know: what is decided here in call
 //! order (positions, offsets, the end of a segment) is final; the log's thread only carries it out. See `writer`.
 
-use crate::crc::crc32c;
-use crate::entry::{EntryHeader, EntryKind, HEADER, flag, record_size};
+use crate::entry::{
+    ALIGN, EntryHeader, EntryKind, MAX_HEADER, TOLD_EVERY, flag, max_record_size, payload_crc, storable,
+};
 use crate::index::{IndexEntry, is_timely, tag_of};
 use crate::keys::{self, Key, LiveKeys};
 use crate::log::{Append, Durability, Lsn, Payload, Placed, Places};
@@ -132,7 +133,7 @@ impl Active {
 }
 
 /// Room for the marks of an idle and of a closed log.
-const MARKS: u64 = 2 * HEADER as u64;
+const MARKS: u64 = 2 * MAX_HEADER as u64;
 
 /// See the module.
 pub(crate) struct Staging {
@@ -156,6 +157,8 @@ pub(crate) struct Staging {
     /// When the log's thread looks again although there is no work.
     pub look_at: Option<Instant>,
     block: BytesMut,
+    /// What the last entry that told it said of what is durable, and where that entry lies.
+    told: (Lsn, Lsn),
     limits: Limits,
     dir: PathBuf,
     epoch: u32,
@@ -197,6 +200,7 @@ impl Staging {
             asleep: false,
             look_at: None,
             block: BytesMut::new(),
+            told: (0, 0),
             limits,
             dir,
         }
@@ -214,6 +218,7 @@ impl Staging {
         self.reserve(size.bytes as usize);
         let (durability, is_async) = self.effective(group, durability);
         let last = group.len().saturating_sub(1);
+        let before = self.end;
         let places = group
             .iter()
             .enumerate()
@@ -224,7 +229,7 @@ impl Staging {
             })
             .collect();
         self.staged.sync |= durability == Durability::Sync;
-        self.pending += size.bytes as usize;
+        self.pending += (self.end - before) as usize;
         Ok(Appended { places, end: self.end, durability, filled })
     }
 
@@ -235,7 +240,7 @@ impl Staging {
         }
         let mut all = Size { bytes: 0, entries: group.len() as u64, keys: 0 };
         for append in group {
-            let size = record_size(payload_len(&append.payload));
+            let size = max_record_size(payload_len(&append.payload));
             if size > self.limits.max_entry {
                 return Err(record::too_large(size, self.limits.max_entry));
             }
@@ -349,14 +354,15 @@ impl Staging {
         (if known { Durability::Async } else { Durability::Sync }, true)
     }
 
-    fn put(&mut self, append: &Append<'_>, flags: u32, durable: Lsn) -> Placed {
+    fn put(&mut self, append: &Append<'_>, flags: u8, durable: Lsn) -> Placed {
         let (kind, encoding, count) = match append.payload {
             Payload::Message(_) => (EntryKind::Message, record::NATIVE, 1),
             Payload::State(_) => (EntryKind::State, 0, 0),
             Payload::Batch { encoding, count, .. } => (EntryKind::Message, encoding, count),
         };
         let (tag_hash, opaque) = tag_of(&append.payload);
-        let timely = is_timely(&append.payload, append.stored);
+        let stored = storable(append.stored);
+        let timely = is_timely(&append.payload, stored);
         let marks = if opaque { flag::OPAQUE } else { 0 } | if timely { flag::TIMELY } else { 0 };
         let header = EntryHeader {
             len: 0,
@@ -365,7 +371,7 @@ impl Staging {
             epoch: self.epoch,
             queue: if kind == EntryKind::State { 0 } else { append.queue.0 },
             offset: 0,
-            stored: append.stored,
+            stored,
             count,
             encoding,
             kind,
@@ -388,7 +394,7 @@ impl Staging {
         let entry = IndexEntry {
             offset,
             lsn: placed.lsn,
-            stored: append.stored,
+            stored,
             size: placed.size,
             tag_hash,
             count,
@@ -407,10 +413,15 @@ impl Staging {
     }
 
     fn write(&mut self, mut header: EntryHeader, payload: Option<&Payload<'_>>) -> Placed {
-        let at = self.block.len();
-        self.block.put_bytes(0, HEADER);
+        if header.durable == self.told.0 && header.lsn - self.told.1 < TOLD_EVERY {
+            header.durable = 0;
+        } else {
+            self.told = (header.durable, header.lsn);
+        }
+        let (at, head) = (self.block.len(), header.header_len());
+        self.block.put_bytes(0, head);
         match payload {
-            Some(Payload::Message(message)) => record::encode(message, &mut self.block),
+            Some(Payload::Message(message)) => record::encode(message, header.stored, &mut self.block),
             Some(Payload::State(bytes)) => self.block.put_slice(bytes),
             Some(Payload::Batch { keys, head, bytes, .. }) => {
                 record::encode_batch(keys, head, bytes, &mut self.block);
@@ -419,11 +430,10 @@ impl Staging {
         }
         let len = self.block.len() - at;
         header.len = len as u32;
-        let record = &mut self.block[at..];
-        let (head, body) = record.split_at_mut(HEADER);
-        header.payload_crc = crc32c(body);
-        head.copy_from_slice(&header.encode());
-        let size = len.next_multiple_of(8);
+        let (head, body) = self.block[at..].split_at_mut(head);
+        header.payload_crc = payload_crc(header.lsn, body);
+        header.encode(head);
+        let size = len.next_multiple_of(ALIGN as usize);
         self.block.put_bytes(0, size - len);
         self.end += size as u64;
         let (min, max) = self.active.stored.unwrap_or((header.stored, header.stored));
@@ -436,16 +446,16 @@ impl Staging {
     pub(crate) fn put_empty(
         &mut self,
         kind: EntryKind,
-        flags: u32,
+        flags: u8,
         queue: u32,
         offset: Offset,
         durable: Lsn,
     ) {
-        let spare = if flags & flag::CLEAN != 0 { 0 } else { HEADER as u64 };
-        if !self.active.fits(self.end, Size { bytes: HEADER as u64, entries: 0, keys: 0 }, spare) {
+        let spare = if flags & flag::CLEAN != 0 { 0 } else { MAX_HEADER as u64 };
+        if !self.active.fits(self.end, Size { bytes: MAX_HEADER as u64, entries: 0, keys: 0 }, spare) {
             return;
         }
-        self.reserve(HEADER);
+        self.reserve(MAX_HEADER);
         let header = EntryHeader {
             len: 0,
             payload_crc: 0,
@@ -461,8 +471,8 @@ impl Staging {
             durable,
             tag_hash: 0,
         };
-        self.write(header, None);
-        self.pending += HEADER;
+        let placed = self.write(header, None);
+        self.pending += placed.size as usize;
         self.staged.sync = true;
     }
 
@@ -479,9 +489,10 @@ impl Staging {
     }
 }
 
+/// What a payload takes at most.
 fn payload_len(payload: &Payload<'_>) -> usize {
     match payload {
-        Payload::Message(message) => record::encoded_len(message),
+        Payload::Message(message) => record::max_len(message),
         Payload::State(bytes) => bytes.len(),
         Payload::Batch { keys, head, bytes, .. } => record::batch_len(keys, head, bytes),
     }

@@ -653,7 +653,7 @@ fn what_is_put_aside_comes_back_by_time(subject: &mut dyn Subject) {
     let bucket = BucketId { start: 100, made: 4096 };
     let encoded = |body: &str| {
         let mut bytes = Vec::new();
-        record::encode(&message(body), &mut bytes);
+        record::encode(&message(body), 0, &mut bytes);
         bytes
     };
     let [a, b, c] = ["a", "b", "c"].map(encoded);

@@ -288,7 +288,7 @@ impl Writer {
         self.left_since = self.shared.waiters.wake();
     }
 
-    fn mark(&mut self, flags: u32) -> Done {
+    fn mark(&mut self, flags: u8) -> Done {
         self.unmarked_since = None;
         // What was written has to be safe before a mark may say so.
         self.sync_unsynced()?;

@@ -53,6 +53,11 @@ fn bodies(log: &LocalLog, queue: u32) -> Vec<String> {
     read_all(log, queue).iter().map(body).collect()
 }
 
+/// How every entry begins.
+const BEGIN: [u8; 2] = [0xFE, 2];
+/// What the mark of an orderly end takes, which tells that everything is durable.
+const MARK: u64 = 36;
+
 /// A killed log with five messages, each known to be durable when the next was written, and where they lie.
 fn five() -> (SimVfs, Vec<u64>) {
     let vfs = SimVfs::new();
@@ -76,7 +81,7 @@ fn damage(vfs: &SimVfs) -> Damage {
 fn damage_before_acknowledged_data_is_told_exactly() {
     let (vfs, places) = five();
     let segment = segments(&vfs)[0].clone();
-    for at in [places[1] + 3, places[1] + 30, places[1] + 70] {
+    for at in [places[1] + 3, places[1] + 26, places[1] + 45] {
         let copy = vfs.kill();
         copy.edit(&segment, |bytes| bytes[at as usize] ^= 0x10);
         let damage = damage(&copy);
@@ -91,7 +96,7 @@ fn damage_before_acknowledged_data_is_told_exactly() {
 fn a_torn_end_is_cut_off_and_appending_goes_on() {
     let (vfs, places) = five();
     let segment = segments(&vfs)[0].clone();
-    vfs.edit(&segment, |bytes| bytes[places[4] as usize + 70] ^= 1);
+    vfs.edit(&segment, |bytes| bytes[places[4] as usize + 45] ^= 1);
     let log = open(&vfs);
     assert_eq!(bodies(&log, 1), ["message 0", "message 1", "message 2", "message 3"]);
     assert_eq!(send(&log, 1, "after", 1).offset, 4);
@@ -110,7 +115,7 @@ fn a_group_that_is_torn_is_dropped_whole() {
     let last = ticket.placed[2].lsn;
     ticket.done.wait().unwrap();
     let vfs = vfs.kill();
-    vfs.edit(&segments(&vfs)[0], |bytes| bytes[last as usize + 70] ^= 1);
+    vfs.edit(&segments(&vfs)[0], |bytes| bytes[last as usize + 40] ^= 1);
     let log = open(&vfs);
     assert_eq!(bodies(&log, 1), ["first"]);
     assert_eq!(log.next_offset(LogQueue(1)), 1);
@@ -120,16 +125,12 @@ fn a_group_that_is_torn_is_dropped_whole() {
 fn the_mark_after_a_quiet_time_exposes_damage_of_the_last_entry() {
     let vfs = SimVfs::new();
     let log = open(&vfs);
-    let place = send(&log, 1, "the last one", 1).lsn;
-    let end = place as usize + 64;
-    // The mark is 64 bytes behind the record, which is padded to 8.
-    until("a mark", || {
-        let files = vfs.kill().files();
-        files[&segments(&vfs)[0]][end + 8..].windows(4).any(|bytes| bytes == b"SLE\x01")
-    });
+    let placed = send(&log, 1, "the last one", 1);
+    let (place, end) = (placed.lsn, placed.lsn as usize + placed.size as usize);
+    until("a mark", || vfs.kill().files()[&segments(&vfs)[0]][end..].starts_with(&BEGIN));
     let vfs = vfs.kill();
     let segment = segments(&vfs)[0].clone();
-    vfs.edit(&segment, |bytes| bytes[end] ^= 1);
+    vfs.edit(&segment, |bytes| bytes[end - 5] ^= 1);
     assert_eq!(damage(&vfs).position, place);
 }
 
@@ -161,7 +162,7 @@ fn damage_in_a_sealed_segment_is_told_by_the_read() {
     let log = open(&vfs);
     let places: Vec<u64> = (0..5).map(|n| send(&log, 1, &format!("message {n}"), 1).lsn).collect();
     log.close().unwrap();
-    vfs.edit(&segments(&vfs)[0], |bytes| bytes[places[2] as usize + 100] ^= 1);
+    vfs.edit(&segments(&vfs)[0], |bytes| bytes[places[2] as usize + 45] ^= 1);
     let log = open(&vfs);
     let Read::Cold(cold) = log.read(LogQueue(1), 0, &ALL).unwrap() else { panic!("not from the disk") };
     assert_eq!(cold().unwrap_err().kind(), ErrorKind::Corrupt);
@@ -177,7 +178,7 @@ fn a_damaged_index_is_told_by_the_read() {
     let placed = send(&log, 1, "message", 1);
     log.close().unwrap();
     // Behind the record and the mark of the orderly end lies the first index block.
-    let block = (placed.lsn + u64::from(placed.size) + 64) as usize;
+    let block = (placed.lsn + u64::from(placed.size) + MARK) as usize;
     vfs.edit(&segments(&vfs)[0], |bytes| bytes[block + 9] ^= 1);
     let log = open(&vfs);
     let Read::Cold(cold) = log.read(LogQueue(1), 0, &ALL).unwrap() else { panic!("not from the disk") };
@@ -377,7 +378,7 @@ fn nothing_is_readable_before_it_is_safe() {
     let mut ticket = log.append(&[append(1, &message("x"), 1)], Durability::Sync).unwrap();
     let lsn = ticket.placed[0].lsn;
     // Written, but not synced: the bytes are in the file.
-    until("the write", || vfs.files()[&segments(&vfs)[0]][lsn as usize..].starts_with(b"SLE"));
+    until("the write", || vfs.files()[&segments(&vfs)[0]][lsn as usize..].starts_with(&BEGIN));
     assert!(Pin::new(&mut ticket.done).poll(&mut Context::from_waker(Waker::noop())).is_pending());
     assert_eq!(log.bounds(LogQueue(1)).next, 0);
     assert_eq!(log.next_offset(LogQueue(1)), 1);
@@ -535,11 +536,12 @@ fn async_acknowledges_before_the_sync_which_comes_by_itself() {
     vfs.hold_syncs(true);
     let second = log.append(&[append(1, &sent, 1)], Durability::Async).unwrap();
     let lsn = second.placed[0].lsn as usize;
+    let range = lsn..lsn + second.placed[0].size as usize;
     second.done.wait().unwrap();
     assert_eq!(log.bounds(LogQueue(1)).next, 2, "readable when acknowledged");
     let segment = segments(&vfs)[0].clone();
-    let written = vfs.files()[&segment][lsn..lsn + 64].to_vec();
-    let survives = |seed| vfs.power_cut(seed).files()[&segment][lsn..lsn + 64] == written;
+    let written = vfs.files()[&segment][range.clone()].to_vec();
+    let survives = |seed| vfs.power_cut(seed).files()[&segment][range.clone()] == written;
     assert!(!(0..64).all(survives), "not yet safe");
     vfs.hold_syncs(false);
     until("the sync", || (0..64).all(survives));

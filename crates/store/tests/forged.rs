@@ -7,7 +7,7 @@ use sluice_model::ManualClock;
 use sluice_model::units::ByteSize;
 use sluice_store::sim::SimVfs;
 use sluice_store::suite::send;
-use sluice_store::{Config, LocalLog, Log as _, OpenError};
+use sluice_store::{Append, Config, Durability, LocalLog, Log as _, LogQueue, OpenError, Payload};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,11 +16,12 @@ fn open(vfs: &SimVfs) -> Result<LocalLog, OpenError> {
     LocalLog::open_on(Arc::new(vfs.clone()), Path::new("data"), config, Arc::new(ManualClock::new(1)))
 }
 
-/// A log with five messages in one queue, and where they lie in its only segment.
-fn five(closed: bool) -> (SimVfs, PathBuf, Vec<usize>) {
+/// A log with five messages or batches in one queue, and where they lie in its only segment.
+fn five(batches: bool, closed: bool) -> (SimVfs, PathBuf, Vec<usize>) {
     let vfs = SimVfs::new();
     let log = open(&vfs).unwrap();
-    let places = (0..5).map(|n| send(&log, 1, &format!("message {n}"), 1).lsn as usize).collect();
+    let place = |n| if batches { send_batch(&log) } else { send(&log, 1, &format!("message {n}"), 1).lsn };
+    let places = (0..5).map(|n| place(n) as usize).collect();
     if closed {
         log.close().unwrap();
     }
@@ -29,12 +30,31 @@ fn five(closed: bool) -> (SimVfs, PathBuf, Vec<usize>) {
     (vfs, segment, places)
 }
 
-/// Changes fields of an entry's header, and makes its checksum right again.
+fn send_batch(log: &LocalLog) -> u64 {
+    let payload = Payload::Batch { encoding: 2, count: 3, newest: 0, keys: &[], head: b"", bytes: b"batch" };
+    let append = Append { queue: LogQueue(1), payload, stored: 1, reserved_space: false };
+    let ticket = log.append(&[append], Durability::Sync).unwrap();
+    ticket.done.wait().unwrap();
+    ticket.placed[0].lsn
+}
+
+/// Changes fields of an entry's header, and makes its checksum right again: whatever else is part of that stays in it.
 fn forge(vfs: &SimVfs, segment: &Path, at: usize, field: usize, value: &[u8]) {
+    const CRC: std::ops::Range<usize> = 24..28;
     vfs.edit(segment, |bytes| {
-        let header = &mut bytes[at..at + 64];
+        let more = (bytes[at + 2] >> 2 & 8) / 8 + (bytes[at + 23] >> 7) + (bytes[at + 23] >> 6 & 1);
+        let header = &mut bytes[at..at + 32 + 4 * usize::from(more)];
+        let sum = |header: &[u8]| {
+            let mut header = header.to_vec();
+            header[CRC].fill(0);
+            // The position before it has no part in the difference of two sums.
+            let bytes = [&[0; 8], &header[..]].concat();
+            checksum(CrcAlgorithm::Crc32Iscsi, &bytes) as u32
+        };
+        let before = sum(header);
         header[field..field + value.len()].copy_from_slice(value);
-        reseal(header, 8);
+        let good = u32::from_le_bytes(header[CRC].try_into().unwrap()) ^ before ^ sum(header);
+        header[CRC].copy_from_slice(&good.to_le_bytes());
     });
 }
 
@@ -44,20 +64,20 @@ fn reseal(bytes: &mut [u8], crc_at: usize) {
     bytes[crc_at..crc_at + 4].copy_from_slice(&crc.to_le_bytes());
 }
 
-const OFFSET: usize = 32;
-const COUNT: usize = 48;
+const OFFSET: usize = 3;
+const COUNT: usize = 32;
 
 #[test]
 fn an_offset_that_goes_back_or_cannot_be_is_damage() {
     for (field, value) in [
-        (OFFSET, &0u64.to_le_bytes()[..]),
-        (OFFSET, &u64::MAX.to_le_bytes()),
-        (OFFSET, &(u64::MAX - 3).to_le_bytes()),
+        (OFFSET, &0u64.to_le_bytes()[..7]),
+        (OFFSET, &u64::MAX.to_le_bytes()[..7]),
+        (OFFSET, &(u64::MAX - 3).to_le_bytes()[..7]),
         (COUNT, &0u16.to_le_bytes()),
     ] {
         // The last entry, too: nothing behind it shows that it was acknowledged.
         for n in [2, 4] {
-            let (vfs, segment, places) = five(false);
+            let (vfs, segment, places) = five(field == COUNT, false);
             forge(&vfs, &segment, places[n], field, value);
             let Err(OpenError::Damaged(damage)) = open(&vfs) else { panic!("opened: {field} {value:?}") };
             assert_eq!((damage.file, damage.position), (segment, places[n] as u64));
@@ -76,7 +96,7 @@ fn a_footer_whose_numbers_contradict_each_other_is_made_anew() {
         (64, &u64::MAX.to_le_bytes()),
         (72, &u64::MAX.to_le_bytes()),
     ] {
-        let (vfs, segment, _) = five(true);
+        let (vfs, segment, _) = five(false, true);
         vfs.edit(&segment, |bytes| {
             let at = bytes.len() - 4096;
             let footer = &mut bytes[at..];
@@ -91,7 +111,7 @@ fn a_footer_whose_numbers_contradict_each_other_is_made_anew() {
 
 #[test]
 fn a_segment_whose_name_is_no_position_is_damage() {
-    let (vfs, segment, _) = five(false);
+    let (vfs, segment, _) = five(false, false);
     let bytes = vfs.files().remove(&segment).unwrap();
     for name in ["fffffffffffffff8.seg", "ffffffffffff0000.seg", "0000000000000001.seg"] {
         let vfs = vfs.kill();

@@ -260,7 +260,7 @@ fn damage_is_told_once_and_goes_with_its_segment() {
     let (vfs, clock) = (vfs.kill(), Arc::new(ManualClock::new(1)));
     let log = open(&vfs, &clock);
     let segment = sealed(vfs_of(&vfs))[0].clone();
-    vfs.edit(&segment, |bytes| bytes[sent[0].placed.lsn as usize + 90] ^= 1);
+    vfs.edit(&segment, |bytes| bytes[sent[0].placed.lsn as usize + 30] ^= 1);
     for _ in 0..3 {
         assert_eq!(read(&log, sent[0].queue, 0), Err(ErrorKind::Corrupt));
     }

@@ -30,7 +30,7 @@ fn store() -> (SimVfs, Vec<WholeRun>) {
     let log = open(&vfs);
     let message = Message { body: Some(Bytes::from_static(b"body")), ..Message::default() };
     let mut encoded = Vec::new();
-    record::encode(&message, &mut encoded);
+    record::encode(&message, 0, &mut encoded);
     let mut runs: Vec<WholeRun> = Vec::new();
     for n in 0..2u64 {
         let aside =

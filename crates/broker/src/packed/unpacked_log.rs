@@ -121,7 +121,7 @@ fn one_of(entry: &Entry, number: u16, message: Message) -> Entry {
         offset: entry.offset + Offset::from(number),
         count: 1,
         index: number,
-        size: (RECORD + record::encoded_len(&message)).next_multiple_of(8) as u32,
+        size: (RECORD + record::max_len(&message)) as u32,
         content: Content::Message(Box::new(message)),
         ..*entry
     }

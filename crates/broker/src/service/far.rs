@@ -80,7 +80,7 @@ impl Batch {
             self.bytes.reserve_exact(ROOM);
         }
         let at = self.bytes.len();
-        record::encode(message, &mut self.bytes);
+        record::encode(message, 0, &mut self.bytes);
         let len = self.bytes.len() - at;
         self.messages.push(Far { start, key, queue, at: at as u32, len: len as u32 });
     }

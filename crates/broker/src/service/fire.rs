@@ -339,7 +339,7 @@ mod tests {
     fn a_crowded_bucket_is_loaded_part_by_part_and_in_order() {
         let (log, bucket) = (MemoryLog::new(), BucketId { start: 1000, made: 1 });
         let mut message = Vec::new();
-        record::encode(&Message::default(), &mut message);
+        record::encode(&Message::default(), 0, &mut message);
         // Two runs, of which the first has more of one moment than is loaded at once.
         let crowd = CELLS_AT_ONCE as u64 + 10;
         let aside = |due, lsn| Aside { due, lsn, queue: LogQueue(16), message: &message };

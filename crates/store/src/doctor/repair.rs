@@ -8,8 +8,7 @@ use super::inspect::{Seen, lock, look};
 use super::{Inspection, Wound};
 use crate::bucket_check;
 use crate::buckets;
-use crate::crc::crc32c;
-use crate::entry::{EntryHeader, EntryKind, HEADER, flag};
+use crate::entry::{EntryHeader, EntryKind, HEADER, flag, payload_crc};
 use crate::error::OpenError;
 use crate::log::Lsn;
 use crate::meta;
@@ -182,7 +181,7 @@ fn give_up(
         let payload = vec![0; (len as usize).saturating_sub(HEADER)];
         let header = EntryHeader {
             len: len as u32,
-            payload_crc: crc32c(&payload),
+            payload_crc: payload_crc(at, &payload),
             lsn: at,
             epoch,
             queue: 0,
@@ -195,7 +194,9 @@ fn give_up(
             durable: 0,
             tag_hash: 0,
         };
-        file.write_at(&header.encode(), at - start)?;
+        let mut head = [0; HEADER];
+        header.encode(&mut head);
+        file.write_at(&head, at - start)?;
         file.write_at(&payload, at - start + HEADER as u64)?;
         at += len;
     }

@@ -4,7 +4,7 @@ use bytestring::ByteString;
 use serde::{Deserialize, Serialize};
 use sluice_model::units::{ByteSize, Span};
 use sluice_model::{
-    Filter, GroupName, Message, MessageType, Millis, Offset, QueueId, StoredMessage, TopicName,
+    Filter, GroupName, Message, MessageId, MessageType, Millis, Offset, QueueId, StoredMessage, TopicName,
 };
 use sluice_store::Durability;
 use std::time::Duration;
@@ -148,7 +148,7 @@ pub struct TransactionView {
     /// What it is called.
     pub transaction: u64,
     /// Its message's id.
-    pub id: ByteString,
+    pub id: MessageId,
     /// The topic that its message is for.
     pub topic: TopicName,
     /// The queue that its message is for.
@@ -182,7 +182,7 @@ pub struct TransactionCheck {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sent {
     /// Its id: the sender's, or the one the broker gave.
-    pub id: ByteString,
+    pub id: MessageId,
     /// The queue it is in, or will be in.
     pub queue: QueueId,
     /// Its offset; of a delayed message, the offset among waiting ones.

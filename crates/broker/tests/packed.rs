@@ -156,7 +156,7 @@ impl House {
                     assert_eq!((&message.message.keys, &message.message.tag), (&wanted.keys, &wanted.tag));
                     let again = self.broker.message_at(&self.me, message.locator).await.unwrap();
                     assert_eq!((again.offset, &again.message), (message.offset, &message.message));
-                    let found = self.find(SearchBy::Id, &message.message.id, 10).await;
+                    let found = self.find(SearchBy::Id, &message.message.id.text(), 10).await;
                     assert_eq!(found.iter().map(|m| m.offset).collect::<Vec<_>>(), [message.offset]);
                     at += 1;
                 }

@@ -12,6 +12,7 @@ mod filter;
 mod headers;
 mod hex;
 mod message;
+mod message_id;
 mod names;
 mod receipt;
 pub mod units;
@@ -25,5 +26,6 @@ pub use hex::push_hex;
 pub use message::{
     BodyCodec, Delivered, Keys, Message, MessageType, Origin, Position, Protocol, Provenance, StoredMessage,
 };
+pub use message_id::{IdText, MessageId};
 pub use names::{GroupName, Offset, QueueId, TopicName};
 pub use receipt::ReceiptHandle;

@@ -1,6 +1,6 @@
 //! A message in its three states: as sent, as stored, as delivered.
 
-use crate::{Error, ErrorKind, Headers, Millis, Offset, QueueId, ReceiptHandle, Result, TopicName};
+use crate::{Error, ErrorKind, Headers, MessageId, Millis, Offset, QueueId, ReceiptHandle, Result, TopicName};
 use bytes::Bytes;
 use bytestring::ByteString;
 use std::net::SocketAddr;
@@ -162,7 +162,7 @@ pub struct Message {
     /// What handling it asks for.
     pub kind: MessageType,
     /// The producer's unique key, or one that the broker gives; the `messageId` that every wire shows.
-    pub id: ByteString,
+    pub id: MessageId,
     /// An opaque number of the producer's.
     pub flag: i32,
     /// How often delivery has failed before: 0 the first time.

@@ -88,7 +88,7 @@ impl Node {
 
     /// A message is found by its id, in the segment that is written to as in sealed ones, before a crash and after.
     fn compare_found(&mut self, topic: &TopicName, wanted: &StoredMessage) -> Check {
-        let id = &wanted.message.id;
+        let id = &*wanted.message.id.text();
         let mut request = FindRequest::new(topic, id, SearchBy::Id, MANY);
         (request.from, request.to) = (wanted.stored, wanted.stored);
         let found = now(self.broker.find(&self.me, &request))?;

@@ -92,7 +92,7 @@ impl Node {
         let Some((id, lsn)) = messages.next().map(|(_, m)| (m.message.id.clone(), m.locator)) else {
             return Ok(());
         };
-        let request = TraceRequest { topic: Some(topic), id: &id, after: None };
+        let request = TraceRequest { topic: Some(topic), id: &id.text(), after: None };
         let told = now(self.broker.trace(&self.me.clone(), &request))?;
         self.trace.note(format_args!("trace {id}"));
         self.checked(tally::FOUND);

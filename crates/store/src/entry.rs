@@ -209,6 +209,13 @@ impl EntryHeader {
     /// Reads the header at this position; nothing when these bytes are none. They are as many as there are, or
     /// [`MAX_HEADER`]. That it is good is known once the epoch is the right one.
     pub(crate) fn decode(bytes: &[u8], lsn: Lsn) -> Option<Self> {
+        let header = Self::decode_own(bytes, lsn)?;
+        let epoch = sum(bytes.get(..header.header_len())?, lsn) ^ bytes.u32_at(CRC_AT);
+        Some(Self { epoch, ..header })
+    }
+
+    /// The same for bytes that have never left memory: the checksum is passed over, and the epoch is not told.
+    pub(crate) fn decode_own(bytes: &[u8], lsn: Lsn) -> Option<Self> {
         let fixed = bytes.first_chunk::<HEADER>()?;
         if fixed[..2] != SIGNATURE {
             return None;
@@ -241,7 +248,7 @@ impl EntryHeader {
             len,
             payload_crc: fixed.u32_at(28),
             lsn,
-            epoch: sum(&bytes[..end], lsn) ^ fixed.u32_at(CRC_AT),
+            epoch: 0,
             queue: fixed.u32_at(16),
             offset: fixed.u64_at(3) & ((1 << 56) - 1),
             stored: fixed.u64_at(10) & MAX_STORED,

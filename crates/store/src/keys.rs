@@ -37,16 +37,18 @@ pub fn hash_of(word: &str) -> u64 {
     hash ^ (hash >> 31)
 }
 
-/// The words that a message is found by.
-fn words(message: &Message) -> impl Iterator<Item = &str> {
-    let id = Some(&*message.id).filter(|id| !id.is_empty());
-    id.into_iter().chain(message.keys.iter())
+/// Hands out the words that a message is found by.
+fn each_word(message: &Message, mut visit: impl FnMut(&str)) {
+    if !message.id.is_empty() {
+        visit(&message.id.text());
+    }
+    message.keys.iter().for_each(visit);
 }
 
 /// How many keys a payload has.
 pub(crate) fn count(payload: &Payload<'_>) -> u64 {
     match payload {
-        Payload::Message(message) => words(message).count() as u64,
+        Payload::Message(message) => u64::from(!message.id.is_empty()) + message.keys.iter().count() as u64,
         Payload::Batch { keys, .. } => keys.len() as u64,
         Payload::State(_) => 0,
     }
@@ -55,7 +57,7 @@ pub(crate) fn count(payload: &Payload<'_>) -> u64 {
 /// Hands out the hash of each word of a payload.
 pub(crate) fn each_hash(payload: &Payload<'_>, mut visit: impl FnMut(u64)) {
     match payload {
-        Payload::Message(message) => words(message).for_each(|word| visit(hash_of(word))),
+        Payload::Message(message) => each_word(message, |word| visit(hash_of(word))),
         Payload::Batch { keys, .. } => keys.iter().copied().for_each(visit),
         Payload::State(_) => {}
     }

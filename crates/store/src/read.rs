@@ -116,7 +116,7 @@ fn from_tail(shared: &Shared, entries: &[IndexEntry], reader: Reader) -> Option<
 
 /// An entry whose bytes have never left memory: its header is read, its checksums are our own.
 fn in_memory(queue: LogQueue, index: &IndexEntry, bytes: &Bytes) -> Result<Entry> {
-    let header = EntryHeader::decode(bytes, index.lsn);
+    let header = EntryHeader::decode_own(bytes, index.lsn);
     let header = header.ok_or_else(|| {
         let what = format!("queue {} offset {}: its header in memory is wrong", queue.0, index.offset);
         Error::new(ErrorKind::Corrupt, "a stored message is damaged").with_source(what)

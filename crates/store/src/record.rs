@@ -22,12 +22,12 @@
 //! ```
 //! Checksums, positions, lengths and times of storing belong to the entry around it: see `entry`.
 
+use crate::bytes_at::put;
 use crate::log::{Content, Kind};
 use bytes::{BufMut, Bytes};
 use bytestring::ByteString;
-use data_encoding::HEXUPPER;
 use sluice_model::{
-    BodyCodec, Error, ErrorKind, Headers, Keys, Message, MessageType, Millis, Origin, Position, Protocol,
+    BodyCodec, Error, ErrorKind, Headers, Keys, Message, MessageId, MessageType, Millis, Origin, Position, Protocol,
     Provenance, QueueId, Result, TopicName,
 };
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
@@ -35,12 +35,11 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 /// The encoding byte of this layout.
 pub const NATIVE: u8 = 1;
 
-/// The fixed part.
-const FIXED: usize = 3;
 /// The longest number.
 const NUMBER: usize = 10;
-/// The longest id that is kept as bytes, in digits.
-const MAX_DIGITS: usize = 128;
+const PEER: usize = 26;
+/// The longest part that stands before the texts.
+const MAX_HEAD: usize = 3 + 5 * NUMBER + PEER;
 
 mod bit {
     pub const BODY: u16 = 1;
@@ -64,12 +63,9 @@ mod bit {
 
 /// No more than this is what [`encode`] writes.
 pub fn max_len(message: &Message) -> usize {
-    const PEER: usize = 26;
     const ORIGIN: usize = 20;
     let text = |len: usize| if len == 0 { 0 } else { NUMBER + len };
-    FIXED
-        + 5 * NUMBER
-        + PEER
+    MAX_HEAD
         + message.origin.as_ref().map_or(0, |o| ORIGIN + NUMBER + o.position.topic.as_str().len())
         + message.key.as_ref().map_or(0, |k| NUMBER + k.len())
         + text(message.keys.as_text().len())
@@ -84,35 +80,37 @@ pub fn max_len(message: &Message) -> usize {
 /// Appends a message that is stored at this time to `out`. The caller has checked that [`max_len`] is below its limit,
 /// which is below 4 GiB.
 pub fn encode(message: &Message, stored: Millis, out: &mut impl BufMut) {
-    let mut digits = [0; MAX_DIGITS / 2];
-    let id = raw(&message.id, &mut digits);
-    out.put_u16_le(present(message) | if id.is_some() { bit::HEX_ID } else { 0 });
+    // Put together first: each piece that is put asks whether there is room.
+    let mut head = Head::default();
+    head.put(present(message).to_le_bytes());
     let (codec, kind) = (codec_number(message.codec), kind_number(message.kind));
-    out.put_u8(codec | kind << 2 | protocol_number(message.provenance.protocol) << 4);
-    put_seen_from(stored, message.born, out);
+    head.put([codec | kind << 2 | protocol_number(message.provenance.protocol) << 4]);
+    head.put_seen_from(stored, message.born);
     if message.flag != 0 {
-        put_number(zigzag(message.flag.into()), out);
+        head.put_number(zigzag(message.flag.into()));
     }
     if message.attempt != 0 {
-        put_number(message.attempt.into(), out);
+        head.put_number(message.attempt.into());
     }
     for time in [message.deliver_at, message.expires_at].into_iter().flatten() {
-        put_seen_from(stored, time, out);
+        head.put_seen_from(stored, time);
     }
-    put_peer(message.provenance.peer, out);
+    head.put_peer(message.provenance.peer);
+    out.put_slice(head.bytes());
     if let Some(origin) = &message.origin {
         out.put_u32_le(origin.position.queue.0);
         out.put_u64_le(origin.position.offset);
         out.put_u64_le(origin.locator);
         put_text(origin.position.topic.as_str().as_bytes(), out);
     }
-    let keys = message.keys.as_text().as_bytes();
+    let (keys, id) = (message.keys.as_text().as_bytes(), message.id.bytes());
+    let id_text = id.is_none().then(|| message.id.text());
     let texts: [Option<&[u8]>; 7] = [
         message.key.as_deref(),
         Some(keys.as_ref()).filter(|text| !text.is_empty()),
         message.tag.as_ref().map(|t| t.as_bytes().as_ref()),
         message.ordering_group.as_ref().map(|g| g.as_bytes().as_ref()),
-        id.or_else(|| Some(message.id.as_bytes().as_ref()).filter(|text| !text.is_empty())),
+        id.or(id_text.as_ref().map(|text| text.as_bytes()).filter(|text| !text.is_empty())),
         Some(message.provenance.principal.as_bytes().as_ref()).filter(|text| !text.is_empty()),
         Some(message.headers.encoded().as_ref()).filter(|headers| !headers.is_empty()),
     ];
@@ -139,47 +137,69 @@ fn present(message: &Message) -> u16 {
         | flag(message.flag != 0, bit::FLAG)
         | flag(message.attempt != 0, bit::ATTEMPT)
         | flag(!message.headers.encoded().is_empty(), bit::HEADERS)
+        | flag(message.id.bytes().is_some(), bit::HEX_ID)
 }
 
-/// The bytes that the digits of an id stand for, if it is made of digits as they are written again.
-fn raw<'a>(id: &str, out: &'a mut [u8; MAX_DIGITS / 2]) -> Option<&'a [u8]> {
-    let out = out.get_mut(..id.len() / 2).filter(|out| !out.is_empty() && out.len() * 2 == id.len())?;
-    HEXUPPER.decode_mut(id.as_bytes(), out).ok()?;
-    Some(out)
+/// What stands before the texts.
+struct Head {
+    bytes: [u8; MAX_HEAD],
+    len: usize,
 }
 
-fn put_peer(peer: Option<SocketAddr>, out: &mut impl BufMut) {
-    match peer {
-        None => {}
-        Some(SocketAddr::V4(peer)) => {
-            out.put_slice(&peer.ip().octets());
-            out.put_u16_le(peer.port());
+impl Default for Head {
+    fn default() -> Self {
+        Self { bytes: [0; MAX_HEAD], len: 0 }
+    }
+}
+
+impl Head {
+    fn put<const N: usize>(&mut self, bytes: [u8; N]) {
+        put(&mut self.bytes, self.len, bytes);
+        self.len += N;
+    }
+
+    fn put_number(&mut self, number: u64) {
+        each_byte(number, |byte| self.put([byte]));
+    }
+
+    /// Any two times: the difference wraps around, and back.
+    fn put_seen_from(&mut self, stored: Millis, time: Millis) {
+        self.put_number(zigzag(stored.wrapping_sub(time) as i64));
+    }
+
+    fn put_peer(&mut self, peer: Option<SocketAddr>) {
+        match peer {
+            None => {}
+            Some(SocketAddr::V4(peer)) => {
+                self.put(peer.ip().octets());
+                self.put(peer.port().to_le_bytes());
+            }
+            Some(SocketAddr::V6(peer)) => {
+                self.put(peer.ip().octets());
+                self.put(peer.port().to_le_bytes());
+                self.put(peer.flowinfo().to_le_bytes());
+                self.put(peer.scope_id().to_le_bytes());
+            }
         }
-        Some(SocketAddr::V6(peer)) => {
-            out.put_slice(&peer.ip().octets());
-            out.put_u16_le(peer.port());
-            out.put_u32_le(peer.flowinfo());
-            out.put_u32_le(peer.scope_id());
-        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
     }
 }
 
 fn put_text(text: &[u8], out: &mut impl BufMut) {
-    put_number(text.len() as u64, out);
+    each_byte(text.len() as u64, |byte| out.put_u8(byte));
     out.put_slice(text);
 }
 
-fn put_number(mut number: u64, out: &mut impl BufMut) {
+/// Hands out the bytes of a number.
+fn each_byte(mut number: u64, mut put: impl FnMut(u8)) {
     while number > 0x7F {
-        out.put_u8(number as u8 | 0x80);
+        put(number as u8 | 0x80);
         number >>= 7;
     }
-    out.put_u8(number as u8);
-}
-
-/// Any two times: the difference wraps around, and back.
-fn put_seen_from(stored: Millis, time: Millis, out: &mut impl BufMut) {
-    put_number(zigzag(stored.wrapping_sub(time) as i64), out);
+    put(number as u8);
 }
 
 fn zigzag(number: i64) -> u64 {
@@ -274,8 +294,8 @@ fn read(bytes: &Bytes, stored: Millis) -> Option<Message> {
         tag: cursor.when(has(bit::TAG), Cursor::text)?,
         ordering_group: cursor.when(has(bit::ORDERING_GROUP), Cursor::text)?,
         id: match has(bit::HEX_ID) {
-            true => HEXUPPER.encode(&cursor.binary()?).into(),
-            false => cursor.when(has(bit::ID), Cursor::text)?.unwrap_or_default(),
+            true => MessageId::of_bytes(&cursor.binary()?),
+            false => cursor.when(has(bit::ID), Cursor::text)?.map(MessageId::from).unwrap_or_default(),
         },
         ..Message::default()
     };

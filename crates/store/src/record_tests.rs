@@ -77,7 +77,7 @@ prop_compose! {
             deliver_at,
             expires_at,
             kind: kind_of(kind).unwrap(),
-            id,
+            id: id.into(),
             flag,
             attempt,
             origin,
@@ -156,5 +156,5 @@ fn what_most_messages_have_takes_little_room() {
         },
         ..Message::default()
     };
-    assert_eq!(encoded(&message).len(), 7 + FIXED + 2 + 6 + 17);
+    assert_eq!(encoded(&message).len(), 7 + 3 + 2 + 6 + 17);
 }

@@ -86,7 +86,7 @@ pub(crate) fn push_record(writer: &mut BatchWriter, stored: &StoredMessage, limi
     let message = &stored.message;
     let body = body::plain(message, limit)?;
     let from_kafka = message.provenance.protocol == Protocol::Kafka;
-    let mut headers: Vec<(&str, Option<&[u8]>)> = Vec::new();
+    let (mut headers, id): (Vec<(&str, Option<&[u8]>)>, _) = (Vec::new(), message.id.text());
     let key = match (&message.key, &message.ordering_group) {
         (Some(key), _) => Some(&key[..]),
         (None, Some(group)) => Some(text(group)),
@@ -98,7 +98,7 @@ pub(crate) fn push_record(writer: &mut BatchWriter, stored: &StoredMessage, limi
         let keys = Some(text(message.keys.as_text())).filter(|keys| !keys.is_empty() && key != Some(*keys));
         headers.extend(tag);
         headers.extend(keys.map(|keys| (KEYS, Some(keys))));
-        headers.push((MESSAGE_ID, Some(text(&message.id))));
+        headers.push((MESSAGE_ID, Some(text(&id))));
     }
     headers.extend(message.headers.iter());
     let born = i64::try_from(message.born).unwrap_or(i64::MAX);

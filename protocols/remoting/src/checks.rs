@@ -24,8 +24,8 @@ pub(crate) fn question(check: TransactionCheck, node: &Node, host: SocketAddr) -
         ("topic", Value::Text(message.topic.as_bytestring().clone())),
         ("tranStateTableOffset", Value::from(message.offset)),
         ("commitLogOffset", Value::from(transaction)),
-        ("msgId", Value::Text(id.clone())),
-        ("transactionId", Value::Text(id)),
+        ("msgId", Value::from(id.clone())),
+        ("transactionId", Value::from(id)),
         ("offsetMsgId", Value::from(offset_id(host, transaction))),
         ("bname", Value::Text(node.marks.broker.name.clone())),
     ];

@@ -7,6 +7,7 @@ use crate::codes::response::{SUCCESS, SYSTEM_ERROR};
 use crate::errors::Failure;
 use bytes::Bytes;
 use bytestring::ByteString;
+use sluice_model::MessageId;
 use sluice_net::Output;
 use std::sync::atomic::{AtomicI32, Ordering};
 
@@ -21,6 +22,7 @@ const FIELDS: usize = 8;
 pub(crate) enum Value {
     Static(&'static str),
     Text(ByteString),
+    Id(MessageId),
     Int(i64),
 }
 
@@ -29,6 +31,7 @@ impl FieldValue for Value {
         match self {
             Self::Static(value) => text(value),
             Self::Text(value) => text(value),
+            Self::Id(id) => text(&id.text()),
             Self::Int(n) => text(itoa::Buffer::new().format(*n)),
         }
     }
@@ -43,6 +46,12 @@ impl From<&'static str> for Value {
 impl From<ByteString> for Value {
     fn from(text: ByteString) -> Self {
         Self::Text(text)
+    }
+}
+
+impl From<MessageId> for Value {
+    fn from(id: MessageId) -> Self {
+        Self::Id(id)
     }
 }
 

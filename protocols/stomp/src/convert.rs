@@ -336,8 +336,8 @@ fn write_list(frame: &mut FrameWriter, headers: &Headers) {
 /// The id that every wire shows; the record's place where there is none, or none that fits in a header.
 pub(crate) fn message_id(message: &StoredMessage) -> ByteString {
     let id = &message.message.id;
-    if !id.is_empty() && id.bytes().all(|b| b.is_ascii_graphic() && b != b':') {
-        return id.clone();
+    if !id.is_empty() && id.text().bytes().all(|b| b.is_ascii_graphic() && b != b':') {
+        return id.to_text();
     }
     let locator = message.message.origin.as_ref().map_or(message.locator, |origin| origin.locator);
     format!("{locator:016X}").into()

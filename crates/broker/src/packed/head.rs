@@ -6,9 +6,8 @@
 //! The one idea to know: the messages of a batch are called alike but for the last four digits, so the log's index of keys
 //! needs one entry for all their ids.
 
-use bytestring::ByteString;
 use serde::{Deserialize, Serialize};
-use sluice_model::{Error, ErrorKind, Result};
+use sluice_model::{Error, ErrorKind, MessageId, Result};
 use sluice_store::word_hash;
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -29,26 +28,16 @@ pub(crate) struct BatchId {
 
 impl BatchId {
     /// The id of one message.
-    pub(crate) fn of(self, number: u16) -> ByteString {
-        String::from_utf8_lossy(&self.digits(number)).into_owned().into()
+    pub(crate) fn of(self, number: u16) -> MessageId {
+        let Self { high, random, low } = self;
+        let (prefix, high, random) = (u128::from(PREFIX), u128::from(high), u128::from(random));
+        let all = prefix << 96 | high << 80 | random << 48 | u128::from(low) << 16 | u128::from(number);
+        MessageId::of_bytes(&all.to_be_bytes())
     }
 
     /// The word by which the log's index of keys finds the batch.
     pub(crate) fn hash(self) -> u64 {
-        str::from_utf8(&self.digits(0)).map_or(0, word_hash)
-    }
-
-    /// Written by hand, because each batch has one.
-    fn digits(self, number: u16) -> [u8; LENGTH] {
-        let Self { high, random, low } = self;
-        let (prefix, high, random) = (u128::from(PREFIX), u128::from(high), u128::from(random));
-        let all = prefix << 96 | high << 80 | random << 48 | u128::from(low) << 16 | u128::from(number);
-        let mut digits = [0; LENGTH];
-        let (pairs, _) = digits.as_chunks_mut::<2>();
-        for (pair, byte) in pairs.iter_mut().zip(all.to_be_bytes()) {
-            *pair = [digit(byte >> 4), digit(byte & 0xF)];
-        }
-        digits
+        word_hash(&self.of(0).text())
     }
 }
 
@@ -57,10 +46,6 @@ pub(crate) fn id_to_find(id: &str) -> Option<String> {
     let common = id.get(..LENGTH - NUMBER).filter(|_| id.len() == LENGTH)?;
     let is_one = common.get(..8).is_some_and(|prefix| prefix == format!("{PREFIX:08X}"));
     is_one.then(|| format!("{common}0000"))
-}
-
-fn digit(value: u8) -> u8 {
-    if value < 10 { b'0' + value } else { b'A' + value - 10 }
 }
 
 /// Gives ids.
@@ -116,7 +101,7 @@ mod tests {
         let ids = BatchIds::new(0xABCD);
         let (a, b) = (ids.next(), ids.next());
         assert_ne!(a.of(1), b.of(1));
-        assert_eq!((a.of(0x12).len(), id_to_find(&a.of(0x12)).as_deref()), (LENGTH, Some(&*a.of(0))));
+        assert_eq!((a.of(0x12).len(), id_to_find(&a.of(0x12).text()).as_deref()), (LENGTH, Some(&*a.of(0).text())));
         for other in ["", "7F000002", "7F00000100000000ABCD000000010012", "7F000002ÄÖÜ00000000000000000000"]
         {
             assert_eq!(id_to_find(other), None, "{other}");

@@ -246,7 +246,7 @@ impl Replay<'_> {
                 if let Some((due, target)) = waits {
                     self.core.delayed(due, entry.lsn, target);
                 }
-                self.one_of(&entry, &message.id, waits);
+                self.one_of(&entry, &message.id.text(), waits);
             }
             Content::Message(message) if entry.queue == HALF_QUEUE => {
                 if let Some(lsn) = self.carried.take() {
@@ -268,7 +268,7 @@ impl Replay<'_> {
                 if let Some((queue, batch)) = self.numbered.take_if(|(queue, _)| *queue == entry.queue) {
                     numbered(self.core, queue, &batch, &entry);
                 }
-                self.one_of(&entry, &message.id, None);
+                self.one_of(&entry, &message.id.text(), None);
             }
             Content::Batch { .. } => {
                 if let Some((queue, batch)) = self.numbered.take_if(|(queue, _)| *queue == entry.queue) {

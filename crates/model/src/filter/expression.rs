@@ -86,7 +86,7 @@ impl Property {
         match self {
             Self::Tag => message.tag.as_deref().map(Cow::from),
             Self::Keys => (!message.keys.is_empty()).then(|| Cow::from(&message.keys.as_text()[..])),
-            Self::Id => (!message.id.is_empty()).then(|| Cow::from(&message.id[..])),
+            Self::Id => (!message.id.is_empty()).then(|| Cow::from(message.id.to_string())),
             Self::OrderingGroup => message.ordering_group.as_deref().map(Cow::from),
             Self::Born => Some(Cow::from(message.born.to_string())),
             Self::Header(name) => message.headers.text(name).map(Cow::from),

@@ -17,7 +17,7 @@ use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use serde_json::value::RawValue;
-use sluice_model::{BodyCodec, Delivered, Headers, MessageType, Millis, Protocol, StoredMessage, well_known};
+use sluice_model::{BodyCodec, Delivered, Headers, MessageId, MessageType, Millis, Protocol, StoredMessage, well_known};
 use std::collections::HashSet;
 
 /// Shown as fields of their own, or only the business of one wire.
@@ -75,7 +75,7 @@ impl<'a> Lease<'a> {
 struct View<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     event_id: Option<&'a str>,
-    message_id: &'a str,
+    message_id: &'a MessageId,
     topic: &'a str,
     queue: u32,
     offset: u64,
@@ -123,7 +123,7 @@ struct View<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    original_message_id: Option<&'a str>,
+    original_message_id: Option<&'a MessageId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     transaction_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -336,7 +336,7 @@ pub(crate) fn raw_message(
     head.headers
         .insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
     let (queue, offset) = place(stored);
-    head.put("x-mq-message-id", &message.id);
+    head.put("x-mq-message-id", &message.id.text());
     head.put("x-mq-topic", stored.original_topic().as_str());
     head.put("x-mq-queue", &queue.to_string());
     head.put("x-mq-offset", &offset.to_string());

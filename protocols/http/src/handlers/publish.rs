@@ -9,12 +9,11 @@ use crate::params;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::{BufMut, BytesMut};
-use bytestring::ByteString;
 use http::StatusCode;
 use http::header::{self, HeaderValue};
 use serde::Serialize;
 use sluice_broker::{Durability, OnceRefusal, QueueChoice, SendRequest, Sent};
-use sluice_model::{Error, ErrorKind, TopicName};
+use sluice_model::{Error, ErrorKind, MessageId, TopicName};
 use std::error::Error as _;
 
 /// What a location and an answer take, mostly.
@@ -80,7 +79,7 @@ pub(crate) fn send_problem(error: Error) -> Problem {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Published {
-    pub message_id: ByteString,
+    pub message_id: MessageId,
     pub topic: TopicName,
     pub queue: u32,
     /// Absent while a delayed message waits: it has no place in its topic yet.
@@ -121,7 +120,7 @@ impl Published {
     fn write(&self, out: &mut BytesMut) -> serde_json::Result<()> {
         let mut number = itoa::Buffer::new();
         out.put_slice(b"{\"messageId\":");
-        serde_json::to_writer((&mut *out).writer(), &*self.message_id)?;
+        serde_json::to_writer((&mut *out).writer(), &*self.message_id.text())?;
         out.put_slice(b",\"topic\":\"");
         out.put_slice(self.topic.as_str().as_bytes());
         out.put_slice(b"\",\"queue\":");
@@ -195,7 +194,7 @@ pub(crate) fn answer(published: &Published, status: StatusCode, format: &str) ->
     let location = published.location(&mut out);
     let media = match format {
         TEXT => {
-            out.put_slice(published.message_id.as_bytes());
+            out.put_slice(published.message_id.text().as_bytes());
             out.put_u8(b'\n');
             "text/plain; charset=utf-8"
         }

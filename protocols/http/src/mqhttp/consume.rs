@@ -79,7 +79,8 @@ fn shown<'a>(call: &Call, group: &GroupName, delivered: &'a Delivered) -> Shown<
 /// When a message was first delivered to a group. Of one that was first delivered by another wire, or long ago, it is only
 /// known that it was not before it was stored.
 pub(super) fn first_delivery(call: &Call, group: &GroupName, stored: &StoredMessage, attempt: u32) -> Millis {
-    let (key, known) = ((group.as_str(), &*stored.message.id), &call.app.mq.first_delivered);
+    let id = stored.message.id.text();
+    let (key, known) = ((group.as_str(), &*id), &call.app.mq.first_delivered);
     if attempt > 1 {
         return known.recall(key).unwrap_or(stored.stored);
     }
@@ -117,7 +118,7 @@ fn write(call: &Call, shown: &Shown<'_>, document: &mut Document) {
         properties.push(BODY_ENCODING.0, BODY_ENCODING.1);
     }
     let mut omitted = properties.omitted;
-    document.element("MessageId", &carried(&message.id));
+    document.element("MessageId", &carried(&message.id.text()));
     document.element("MessageBodyMD5", &body_digest(body.as_bytes()));
     document.element("MessageBody", &body);
     document.element("ReceiptHandle", &shown.handle);

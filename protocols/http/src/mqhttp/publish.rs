@@ -37,7 +37,7 @@ pub(super) async fn publish(call: &Call) -> Result<Response, Fault> {
         }
     };
     let mut document = Document::new("Message");
-    document.element("MessageId", &sent.id);
+    document.element("MessageId", &sent.id.text());
     document.element("MessageBodyMD5", &digest);
     if let Some(handle) = handle {
         document.element("ReceiptHandle", &handle);

@@ -171,6 +171,7 @@ impl Got {
         self.0.ext.iter().find(|(n, _)| *n == name).map(|(_, value)| match value {
             Value::Static(text) => (*text).to_owned(),
             Value::Text(text) => text.to_string(),
+            Value::Id(id) => id.to_string(),
             Value::Int(n) => n.to_string(),
         })
     }

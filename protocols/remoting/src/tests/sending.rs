@@ -64,7 +64,7 @@ async fn typed_properties_become_typed_fields() {
     let message = peer.node.broker.message_at(&session, locator).await.unwrap().message;
     assert_eq!(message.tag.as_deref(), Some("t"));
     assert_eq!(message.keys.iter().collect::<Vec<_>>(), ["a", "b"]);
-    assert_eq!((&message.id[..], message.ordering_group.as_deref()), ("U", Some("g")));
+    assert_eq!((&*message.id.text(), message.ordering_group.as_deref()), ("U", Some("g")));
     assert_eq!(message.headers.iter().collect::<Vec<_>>(), [("x", Some(&b"1"[..]))]);
     assert_eq!(message.provenance.protocol, Protocol::Remoting);
     assert_eq!(message.provenance.peer, Some("10.0.0.1:50001".parse().unwrap()));

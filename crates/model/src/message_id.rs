@@ -61,6 +61,19 @@ impl MessageId {
         }
     }
 
+    /// Puts its text behind `out`.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        match (&self.0, self.bytes()) {
+            (_, Some(bytes)) => {
+                let mut digits = [0; 2 * IN_PLACE];
+                write_hex(bytes, &mut digits);
+                out.extend_from_slice(digits.get(..2 * bytes.len()).unwrap_or_default());
+            }
+            (Kept::Text(text), None) => out.extend_from_slice(text.as_bytes()),
+            (Kept::Digits { .. }, None) => {}
+        }
+    }
+
     /// Its text, to be kept.
     pub fn to_text(&self) -> ByteString {
         match &self.0 {
@@ -180,6 +193,9 @@ mod tests {
             prop_assert_eq!(&*id.text(), &text);
             prop_assert_eq!((id.to_string(), id.to_text(), id.len()), (text.clone(), text.as_str().into(), text.len()));
             prop_assert!(id == text.as_str() && id == MessageId::from(text.clone()) && id != "another");
+            let mut written = b"x".to_vec();
+            id.write(&mut written);
+            prop_assert_eq!(written, format!("x{text}").into_bytes());
             prop_assert_eq!(&id, &MessageId::from(ByteString::from(text)));
             if let Some(bytes) = id.bytes() {
                 prop_assert_eq!(&id, &MessageId::of_bytes(bytes));

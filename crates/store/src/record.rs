@@ -294,7 +294,7 @@ fn read(bytes: &Bytes, stored: Millis) -> Option<Message> {
         tag: cursor.when(has(bit::TAG), Cursor::text)?,
         ordering_group: cursor.when(has(bit::ORDERING_GROUP), Cursor::text)?,
         id: match has(bit::HEX_ID) {
-            true => MessageId::of_bytes(&cursor.binary()?),
+            true => cursor.id()?,
             false => cursor.when(has(bit::ID), Cursor::text)?.map(MessageId::from).unwrap_or_default(),
         },
         ..Message::default()
@@ -368,6 +368,14 @@ impl Cursor<'_> {
     fn binary(&mut self) -> Option<Bytes> {
         let len = self.number()?.try_into().ok()?;
         self.slice(len)
+    }
+
+    /// An id, which is kept in place: no slice is shared for it.
+    fn id(&mut self) -> Option<MessageId> {
+        let len: usize = self.number()?.try_into().ok()?;
+        let id = self.bytes.get(self.at..self.at.checked_add(len)?)?;
+        self.at += len;
+        Some(MessageId::of_bytes(id))
     }
 
     fn batch_head(&mut self) -> Option<Bytes> {

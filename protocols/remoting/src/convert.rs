@@ -243,7 +243,7 @@ pub(crate) fn add_properties(
     let message = &stored.message;
     // What clients cannot do without comes first: what does not fit is left out.
     list.append(&marks.of_all);
-    list.push(name::UNIQ_KEY, &message.id.text());
+    list.push_id(name::UNIQ_KEY, &message.id);
     if message.kind == MessageType::Transaction {
         list.push(name::TRAN_MSG, "true");
     }
@@ -276,7 +276,7 @@ pub(crate) fn add_properties(
 fn push_origin(list: &mut PropertyList, origin: &Origin, message: &Message, host: SocketAddr) {
     list.push(name::RETRY_TOPIC, origin.position.topic.as_str());
     if origin.locator == UNKNOWN_LOCATOR {
-        list.push(name::ORIGIN_MESSAGE_ID, &message.id.text());
+        list.push_id(name::ORIGIN_MESSAGE_ID, &message.id);
         list.push(name::RECONSUME_TIME, &message.attempt.to_string());
     } else {
         list.push(name::ORIGIN_MESSAGE_ID, &offset_id(host, origin.locator));

@@ -5,6 +5,8 @@
 //!
 //! Which property means what is `convert.rs`.
 
+use sluice_model::MessageId;
+
 /// The most bytes of one list: its length is written in 15 bits.
 pub(crate) const MAX_PROPERTIES: usize = 32_767;
 
@@ -52,30 +54,44 @@ pub(crate) fn parse(list: &str) -> impl Iterator<Item = (&str, &str)> {
 
 /// Writes a list, leaving out what has no spelling or no room.
 #[derive(Debug, Default, Clone)]
-pub(crate) struct PropertyList(String);
+pub(crate) struct PropertyList(Vec<u8>);
 
 impl PropertyList {
     pub(crate) fn with_capacity(bytes: usize) -> Self {
-        Self(String::with_capacity(bytes.min(MAX_PROPERTIES)))
+        Self(Vec::with_capacity(bytes.min(MAX_PROPERTIES)))
     }
 
     /// Adds a pair; false when it cannot be said.
     pub(crate) fn push(&mut self, name: &str, value: &str) -> bool {
-        let fits = self.0.len() + name.len() + value.len() + 2 <= MAX_PROPERTIES;
-        if !fits || name.is_empty() || value.is_empty() || !is_plain(name) || !is_plain(value) {
+        if name.is_empty() || value.is_empty() || !is_plain(name) || !is_plain(value) {
             return false;
         }
-        self.0.push_str(name);
-        self.0.push(NAME_END);
-        self.0.push_str(value);
-        self.0.push(VALUE_END);
-        true
+        self.put(name, value.len(), |out| out.extend_from_slice(value.as_bytes()))
+    }
+
+    /// Adds an id, of which most have no need to be looked through: see [`MessageId`].
+    pub(crate) fn push_id(&mut self, name: &str, id: &MessageId) -> bool {
+        match id.bytes() {
+            Some(_) => self.put(name, id.len(), |out| id.write(out)),
+            None => self.push(name, &id.text()),
+        }
+    }
+
+    fn put(&mut self, name: &str, len: usize, value: impl FnOnce(&mut Vec<u8>)) -> bool {
+        let fits = self.0.len() + name.len() + len + 2 <= MAX_PROPERTIES;
+        if fits {
+            self.0.extend_from_slice(name.as_bytes());
+            self.0.push(NAME_END as u8);
+            value(&mut self.0);
+            self.0.push(VALUE_END as u8);
+        }
+        fits
     }
 
     /// Adds all pairs of another list, when there is room for them.
     pub(crate) fn append(&mut self, other: &Self) {
         if self.0.len() + other.0.len() <= MAX_PROPERTIES {
-            self.0.push_str(&other.0);
+            self.0.extend_from_slice(&other.0);
         }
     }
 
@@ -86,13 +102,14 @@ impl PropertyList {
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8] {
-        self.0.as_bytes()
+        &self.0
     }
 }
 
 /// True when a text has neither separator.
 pub(crate) fn is_plain(text: &str) -> bool {
-    !text.bytes().any(|b| b == 1 || b == 2)
+    // Without an end before the last byte, many are looked at together.
+    !text.bytes().fold(false, |found, b| found | (b == 1) | (b == 2))
 }
 
 #[cfg(test)]

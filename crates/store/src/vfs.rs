@@ -3,6 +3,7 @@
 //! It exists so that a whole log can run over [`crate::sim::SimVfs`], which loses unsynced writes, tears them and fails
 //! on demand. The one idea to know: nothing outside this file touches a file, and every call may fail with any error.
 
+use parking_lot::Mutex;
 use rustix::buffer::spare_capacity;
 use rustix::fs::{
     Advice, FallocateFlags, FlockOperation, OFlags, fadvise, fallocate, fdatasync, flock, statvfs,
@@ -11,8 +12,9 @@ use rustix::io::{Errno, pread};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::num::NonZeroU64;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 /// A file system.
@@ -75,6 +77,16 @@ pub trait VfsFile: Send + Sync {
     /// # Errors
     /// As the system reports.
     fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<()>;
+    /// Writes what follows what was written before, for someone who syncs it at once and keeps it in memory: past the
+    /// system's cache where that is possible, and then no more than the disk's sectors that it reaches into. Behind the
+    /// first `used` bytes are zeros, up to the end of a page of the system's cache, and nothing else is in the file.
+    ///
+    /// # Errors
+    /// As the system reports.
+    fn write_next(&self, bytes: &[u8], used: usize, position: u64) -> io::Result<()> {
+        let _ = used;
+        self.write_at(bytes, position)
+    }
     /// Makes everything written, and the file's length, survive a power cut.
     ///
     /// # Errors
@@ -178,7 +190,7 @@ impl Vfs for OsVfs {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(create).truncate(false);
         options.mode(0o600).custom_flags(OFlags::CLOEXEC.bits() as i32);
-        Ok(Arc::new(OsFile { file: options.open(path)?, path: path.into(), direct: OnceLock::new() }))
+        Ok(Arc::new(OsFile { file: options.open(path)?, direct: OnceLock::new(), next: Mutex::default() }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -224,19 +236,107 @@ impl Vfs for OsVfs {
 
 struct OsFile {
     file: File,
-    /// Where it was when it was opened.
-    path: PathBuf,
     /// The same file past the system's cache, once it was asked for; nothing where the file system has no such way.
     direct: OnceLock<Option<File>>,
+    next: Mutex<Next>,
 }
 
 impl OsFile {
     fn direct(&self) -> Option<&File> {
         let open = || {
             let flags = OFlags::CLOEXEC | OFlags::DIRECT;
-            OpenOptions::new().write(true).custom_flags(flags.bits() as i32).open(&self.path).ok()
+            // By its number: whatever it is called by now.
+            let path = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+            OpenOptions::new().write(true).custom_flags(flags.bits() as i32).open(path).ok()
         };
         self.direct.get_or_init(open).as_ref()
+    }
+}
+
+/// What direct writes that follow each other need: they begin and end where sectors do, and so does their memory.
+struct Next {
+    /// The size of what is written whole: as small as the disk allows.
+    sector: Sector,
+    /// How far the file is written, if what lies before that in its sector is known.
+    end: Option<u64>,
+    /// That.
+    last: Vec<u8>,
+    memory: Vec<u8>,
+}
+
+/// The sizes that there are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sector {
+    Small,
+    Page,
+    /// None of them is right: the file system finds out only with the first write that it cannot.
+    None,
+}
+
+impl Default for Next {
+    fn default() -> Self {
+        Self { sector: Sector::Small, end: None, last: Vec::new(), memory: Vec::new() }
+    }
+}
+
+impl Next {
+    fn unit(&self) -> u64 {
+        if self.sector == Sector::Small { 512 } else { ALIGNMENT as u64 }
+    }
+
+    /// Whether it could be written.
+    fn write(&mut self, direct: &File, bytes: &[u8], position: u64) -> io::Result<bool> {
+        while self.sector != Sector::None {
+            if !position.is_multiple_of(self.unit()) && self.end != Some(position) {
+                return Ok(false);
+            }
+            match self.try_write(direct, bytes, position) {
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                    self.sector = if self.sector == Sector::Small { Sector::Page } else { Sector::None };
+                    self.end = None;
+                }
+                outcome => return outcome.map(|()| true),
+            }
+        }
+        Ok(false)
+    }
+
+    fn try_write(&mut self, direct: &File, mut bytes: &[u8], position: u64) -> io::Result<()> {
+        let unit = self.unit() as usize;
+        if self.memory.is_empty() {
+            self.memory = vec![0; ZEROS + ALIGNMENT];
+        }
+        let start = self.memory.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT);
+        let memory = &mut self.memory[start..start + ZEROS];
+        let mut filled = (position % unit as u64) as usize;
+        memory[..filled].iter_mut().zip(&self.last).for_each(|(to, from)| *to = *from);
+        let mut at = position - filled as u64;
+        while !bytes.is_empty() {
+            let (some, rest) = bytes.split_at(bytes.len().min(ZEROS - filled));
+            memory[filled..filled + some.len()].copy_from_slice(some);
+            let end = filled + some.len();
+            let whole = end.next_multiple_of(unit);
+            memory[end..whole].fill(0);
+            direct.write_all_at(&memory[..whole], at)?;
+            (at, bytes, filled) = (at + whole as u64, rest, 0);
+        }
+        Ok(())
+    }
+
+    /// Remembers what the next one has to write again.
+    fn keep(&mut self, bytes: &[u8], position: u64) {
+        let end = position + bytes.len() as u64;
+        let over = (end % self.unit()) as usize;
+        if over <= bytes.len() {
+            self.last.clear();
+            self.last.extend_from_slice(&bytes[bytes.len() - over..]);
+        } else if self.end == Some(position) && self.last.len() + bytes.len() == over {
+            self.last.extend_from_slice(bytes);
+        } else {
+            self.end = None;
+            return;
+        }
+        self.end = Some(end);
     }
 }
 
@@ -285,6 +385,17 @@ impl VfsFile for OsFile {
         self.file.write_all_at(bytes, position)
     }
 
+    fn write_next(&self, bytes: &[u8], used: usize, position: u64) -> io::Result<()> {
+        let Some(direct) = self.direct() else { return self.write_at(bytes, position) };
+        let mut next = self.next.lock();
+        let new = bytes.get(..used).unwrap_or(bytes);
+        if !next.write(direct, new, position)? {
+            self.write_at(bytes, position)?;
+        }
+        next.keep(new, position);
+        Ok(())
+    }
+
     fn sync(&self) -> io::Result<()> {
         Ok(fdatasync(&self.file)?)
     }
@@ -325,5 +436,77 @@ impl VfsFile for OsFile {
             }
             Some(Ok(())) => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Beside this program, where there is a disk: what is only in memory has no way past the cache.
+    fn folder() -> tempfile::TempDir {
+        let program = std::env::current_exe().unwrap();
+        tempfile::tempdir_in(program.parent().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn what_follows_is_written_as_everything_else_and_nothing_else_is_touched() {
+        const LEN: usize = 4 << 20;
+        let folder = folder();
+        let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+        let file = OsVfs.open(&from, true).unwrap();
+        file.set_len(LEN as u64).unwrap();
+        // As files of the log are: opened under one name, written to under another.
+        OsVfs.rename(&from, &to).unwrap();
+        let mut wanted = vec![0; LEN];
+        let (mut at, mut dice) = (4096, 7u64);
+        let mut roll = |below: u64| {
+            dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (dice >> 33) % below
+        };
+        for n in 0..400u64 {
+            let used = match roll(20) {
+                0 => 300_000 + roll(300_000),
+                1..5 => 1 + roll(30_000),
+                5 => 512 - at as u64 % 512,
+                _ => 1 + roll(1500),
+            } as usize;
+            if at + used + ALIGNMENT > LEN {
+                break;
+            }
+            let mut bytes = vec![n as u8 + 1; used];
+            bytes.resize(used + (at + used).next_multiple_of(ALIGNMENT) - (at + used), 0);
+            match roll(10) {
+                0 => file.write_at(&bytes, at as u64).unwrap(),
+                _ => file.write_next(&bytes, used, at as u64).unwrap(),
+            }
+            wanted[at..at + bytes.len()].copy_from_slice(&bytes);
+            at += used;
+            if roll(4) == 0 {
+                file.sync().unwrap();
+            }
+            if roll(30) == 0 {
+                assert!(file.read_bytes(LEN, 0).unwrap() == wanted, "write {n}");
+            }
+        }
+        assert!(at > LEN / 4);
+        for file in [file, OsVfs.open(&to, false).unwrap()] {
+            assert!(file.read_bytes(LEN, 0).unwrap() == wanted);
+        }
+    }
+
+    #[test]
+    fn the_first_size_that_the_file_system_takes_is_kept() {
+        let folder = folder();
+        let path = folder.path().join("file");
+        // A file that is not open past the cache takes every size, and one that is only read none.
+        let through = OpenOptions::new().write(true).create_new(true).open(&path).unwrap();
+        let mut next = Next::default();
+        assert!(next.write(&through, b"ab", 0).unwrap() && next.sector == Sector::Small);
+        assert!(!next.write(&through, b"c", 5).unwrap(), "nothing is known of what lies before");
+        next.keep(b"ab", 0);
+        assert!(next.write(&through, b"c", 2).unwrap());
+        assert_eq!(fs::read(&path).unwrap(), [b"abc".as_slice(), &[0; 509]].concat());
+        assert!(next.write(&File::open(&path).unwrap(), b"c", 2).is_err(), "other errors are told");
     }
 }

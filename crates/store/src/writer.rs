@@ -186,7 +186,7 @@ impl Writer {
                 self.activate(&roll)?;
                 rolls.push(roll);
             }
-            self.write(piece)?;
+            self.write(piece, staged.sync)?;
         }
         let durability = if staged.sync || self.unsynced >= ASYNC_BYTES {
             self.sync()?;
@@ -205,9 +205,12 @@ impl Writer {
         Ok(())
     }
 
-    fn write(&mut self, piece: &Piece) -> Done {
+    fn write(&mut self, piece: &Piece, and_sync: bool) -> Done {
         let position = piece.segment.position(piece.lsn);
-        let write = |file: Arc<dyn VfsFile>| file.write_at(&piece.bytes, position);
+        let write = |file: Arc<dyn VfsFile>| match and_sync {
+            true => file.write_next(&piece.bytes, piece.len, position),
+            false => file.write_at(&piece.bytes, position),
+        };
         let file = piece.segment.file(&*self.shared.vfs);
         file.and_then(write).map_err(|e| during("write", &piece.segment, e))?;
         self.unsynced += piece.len as u64;

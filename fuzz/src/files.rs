@@ -133,11 +133,15 @@ pub fn reseal(content: &mut [u8], changed: usize) {
         seal(page, 12);
     }
     // A segment's first page says where in the log it begins, and its epoch.
-    let Some(first) = content.first_chunk::<PAGE>().filter(|page| page.starts_with(b"SLUICESG")) else { return };
+    let Some(first) = content.first_chunk::<PAGE>().filter(|page| page.starts_with(b"SLUICESG")) else {
+        return;
+    };
     let (start, epoch) = (u64::from_le_bytes(part(first, 32)), u32::from_le_bytes(part(first, 40)));
     let first = changed.saturating_sub(MAX_HEADER - 1).next_multiple_of(4).max(PAGE);
     for at in (first..=changed).step_by(4) {
-        let Some(fixed) = content.get(at..at + HEADER).filter(|fixed| fixed.starts_with(&SIGNATURE)) else { continue };
+        let Some(fixed) = content.get(at..at + HEADER).filter(|fixed| fixed.starts_with(&SIGNATURE)) else {
+            continue;
+        };
         let words = [fixed[2] >> 5 & 1, fixed[23] >> 6 & 1, fixed[23] >> 7];
         let len = HEADER + 4 * words.iter().map(|word| usize::from(*word)).sum::<usize>();
         if let Some(header) = content.get_mut(at..at + len) {

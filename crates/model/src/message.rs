@@ -1,6 +1,8 @@
 //! A message in its three states: as sent, as stored, as delivered.
 
-use crate::{Error, ErrorKind, Headers, MessageId, Millis, Offset, QueueId, ReceiptHandle, Result, TopicName};
+use crate::{
+    Error, ErrorKind, Headers, MessageId, Millis, Offset, QueueId, ReceiptHandle, Result, TopicName,
+};
 use bytes::Bytes;
 use bytestring::ByteString;
 use std::net::SocketAddr;

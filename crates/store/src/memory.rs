@@ -199,10 +199,8 @@ impl Content {
         // As an index does: what exactly is meant is looked at then.
         let by = SearchBy::KeyOrId;
         let meant = || match stored.encoding {
-            record::NATIVE => {
-                record::decode(&stored.payload, stored.index.stored)
-                    .is_ok_and(|message| keys::is_meant(&message, search.word, by))
-            }
+            record::NATIVE => record::decode(&stored.payload, stored.index.stored)
+                .is_ok_and(|message| keys::is_meant(&message, search.word, by)),
             _ => {
                 let (mut is_meant, hash) = (false, keys::hash_of(search.word));
                 record::each_batch_key(&stored.payload, |key| is_meant |= key == hash);

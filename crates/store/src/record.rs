@@ -27,8 +27,8 @@ use crate::log::{Content, Kind};
 use bytes::{BufMut, Bytes};
 use bytestring::ByteString;
 use sluice_model::{
-    BodyCodec, Error, ErrorKind, Headers, Keys, Message, MessageId, MessageType, Millis, Origin, Position, Protocol,
-    Provenance, QueueId, Result, TopicName,
+    BodyCodec, Error, ErrorKind, Headers, Keys, Message, MessageId, MessageType, Millis, Origin, Position,
+    Protocol, Provenance, QueueId, Result, TopicName,
 };
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 

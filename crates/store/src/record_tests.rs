@@ -41,7 +41,11 @@ fn origin() -> impl Strategy<Value = Option<Box<Origin>>> {
 
 /// As clients make them, and otherwise.
 fn id() -> impl Strategy<Value = ByteString> {
-    prop_oneof![text(), "[0-9A-F]{0,140}".prop_map(ByteString::from), "[0-9A-Fa]{32}".prop_map(ByteString::from)]
+    prop_oneof![
+        text(),
+        "[0-9A-F]{0,140}".prop_map(ByteString::from),
+        "[0-9A-Fa]{32}".prop_map(ByteString::from)
+    ]
 }
 
 /// Often near the time of storing.
@@ -149,11 +153,7 @@ fn what_most_messages_have_takes_little_room() {
         body: Some(Bytes::from_static(b"payload")),
         id: "7F0000010A2B18B4AAC2599E7C3D0001".into(),
         born: STORED - 1000,
-        provenance: Provenance {
-            protocol: Protocol::Remoting,
-            peer: Some(([127, 0, 0, 1], 5000).into()),
-            ..Provenance::default()
-        },
+        provenance: Provenance { peer: Some(([127, 0, 0, 1], 5000).into()), ..Provenance::default() },
         ..Message::default()
     };
     assert_eq!(encoded(&message).len(), 7 + 3 + 2 + 6 + 17);

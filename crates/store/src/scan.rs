@@ -95,7 +95,8 @@ impl Scan {
             let len = WINDOW.min((self.limit - position) as usize);
             let Some(bytes) = self.bytes(position, len)? else { return Ok(None) };
             // Entries lie at multiples of this, and so does the window.
-            if let Some(n) = memmem::find_iter(&bytes, &SIGNATURE).find(|n| n.is_multiple_of(ALIGN as usize)) {
+            if let Some(n) = memmem::find_iter(&bytes, &SIGNATURE).find(|n| n.is_multiple_of(ALIGN as usize))
+            {
                 return Ok(Some(position + n as u64));
             }
             position += (len as u64).next_multiple_of(ALIGN);
@@ -111,9 +112,8 @@ impl Scan {
     fn header_at(&mut self, position: u64) -> io::Result<Option<EntryHeader>> {
         let left = self.limit.saturating_sub(position);
         let Some(head) = self.bytes(position, MAX_HEADER.min(left as usize))? else { return Ok(None) };
-        Ok(EntryHeader::decode(&head, self.start + position).filter(|header| {
-            self.epoch.is_none_or(|epoch| epoch == header.epoch) && header.size() <= left
-        }))
+        Ok(EntryHeader::decode(&head, self.start + position)
+            .filter(|header| self.epoch.is_none_or(|epoch| epoch == header.epoch) && header.size() <= left))
     }
 
     fn entry_at(&mut self, position: u64) -> io::Result<Option<Scanned>> {

@@ -262,7 +262,8 @@ impl Footer {
     /// Entries, blocks and directory follow each other, as `seal` writes them.
     fn is_plausible(&self) -> bool {
         let blocks = u64::from(self.entries).div_ceil(u64::from(PER_BLOCK)) * BLOCK;
-        let entries = self.end.checked_sub(self.start).filter(|len| *len >= PAGE && len.is_multiple_of(ALIGN));
+        let entries =
+            self.end.checked_sub(self.start).filter(|len| *len >= PAGE && len.is_multiple_of(ALIGN));
         self.end <= MAX_LSN
             && entries == Some(self.blocks_at)
             && self.blocks_at.checked_add(blocks) == Some(self.directory_at)

@@ -443,14 +443,7 @@ impl Staging {
 
     /// Appends an entry without content, if there is room. Marks take the newest store time, so that they age with
     /// what they stand behind.
-    pub(crate) fn put_empty(
-        &mut self,
-        kind: EntryKind,
-        flags: u8,
-        queue: u32,
-        offset: Offset,
-        durable: Lsn,
-    ) {
+    pub(crate) fn put_empty(&mut self, kind: EntryKind, flags: u8, queue: u32, offset: Offset, durable: Lsn) {
         let spare = if flags & flag::CLEAN != 0 { 0 } else { MAX_HEADER as u64 };
         if !self.active.fits(self.end, Size { bytes: MAX_HEADER as u64, entries: 0, keys: 0 }, spare) {
             return;

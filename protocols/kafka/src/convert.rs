@@ -86,7 +86,8 @@ pub(crate) fn push_record(writer: &mut BatchWriter, stored: &StoredMessage, limi
     let message = &stored.message;
     let body = body::plain(message, limit)?;
     let from_kafka = message.provenance.protocol == Protocol::Kafka;
-    let (mut headers, id): (Vec<(&str, Option<&[u8]>)>, _) = (Vec::new(), message.id.text());
+    let mut headers: Vec<(&str, Option<&[u8]>)> = Vec::new();
+    let id = message.id.text();
     let key = match (&message.key, &message.ordering_group) {
         (Some(key), _) => Some(&key[..]),
         (None, Some(group)) => Some(text(group)),

@@ -101,7 +101,10 @@ mod tests {
         let ids = BatchIds::new(0xABCD);
         let (a, b) = (ids.next(), ids.next());
         assert_ne!(a.of(1), b.of(1));
-        assert_eq!((a.of(0x12).len(), id_to_find(&a.of(0x12).text()).as_deref()), (LENGTH, Some(&*a.of(0).text())));
+        assert_eq!(
+            (a.of(0x12).len(), id_to_find(&a.of(0x12).text()).as_deref()),
+            (LENGTH, Some(&*a.of(0).text()))
+        );
         for other in ["", "7F000002", "7F00000100000000ABCD000000010012", "7F000002ÄÖÜ00000000000000000000"]
         {
             assert_eq!(id_to_find(other), None, "{other}");

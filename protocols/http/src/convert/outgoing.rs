@@ -17,7 +17,9 @@ use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use serde_json::value::RawValue;
-use sluice_model::{BodyCodec, Delivered, Headers, MessageId, MessageType, Millis, Protocol, StoredMessage, well_known};
+use sluice_model::{
+    BodyCodec, Delivered, Headers, MessageId, MessageType, Millis, Protocol, StoredMessage, well_known,
+};
 use std::collections::HashSet;
 
 /// Shown as fields of their own, or only the business of one wire.

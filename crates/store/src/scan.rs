@@ -38,8 +38,8 @@ pub(crate) struct Scan {
 }
 
 impl Scan {
-    /// Walks from the first entry up to the position `limit` in the file. Entries of another epoch are not good;
-    /// without an epoch the first good entry sets it.
+    /// Walks from the first entry up to the position `limit` in the file. Entries of another epoch are not good; without one
+    /// those of every epoch are.
     pub(crate) fn new(file: Arc<dyn VfsFile>, start: Lsn, epoch: Option<u32>, limit: u64) -> Self {
         Self { file, start, epoch, position: PAGE, limit, window: Bytes::new(), window_at: 0 }
     }
@@ -57,7 +57,6 @@ impl Scan {
     /// The next entry; nothing at the first place where there is no good one.
     pub(crate) fn next(&mut self) -> io::Result<Option<Scanned>> {
         let Some(scanned) = self.entry_at(self.position)? else { return Ok(None) };
-        self.epoch.get_or_insert(scanned.header.epoch);
         self.position += scanned.header.size();
         Ok(Some(scanned))
     }
@@ -88,6 +87,19 @@ impl Scan {
             position = found + ALIGN;
         }
         Ok(None)
+    }
+
+    /// The epoch of the segment, as its entries tell it, behind the present position: as two in a row agree, since a header with
+    /// a wrong bit tells another one and is otherwise good. Where no two do, what the first one says; nothing without entries.
+    pub(crate) fn told_epoch(&mut self) -> io::Result<Option<u32>> {
+        let (mut first, mut last) = (None, None);
+        while let Some(Scanned { header: EntryHeader { epoch, .. }, .. }) = self.search()? {
+            if last.replace(epoch) == Some(epoch) {
+                return Ok(last);
+            }
+            first = first.or(last);
+        }
+        Ok(first)
     }
 
     fn signature_from(&mut self, mut position: u64) -> io::Result<Option<u64>> {

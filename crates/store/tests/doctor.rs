@@ -228,6 +228,24 @@ fn a_missing_segment_a_header_and_the_stores_own_file_are_repaired() {
     }
 }
 
+/// An entry's header whose checksum is wrong tells another epoch, and is good when nothing else says which one is right.
+#[test]
+fn one_entry_alone_does_not_tell_what_a_header_page_said() {
+    let (vfs, sent) = store(60, 3000, true);
+    let path = segments(&vfs)[1].clone();
+    let start = start_of(&path);
+    let first = sent.iter().position(|s| s.placed.lsn >= start).unwrap();
+    let at = (sent[first].placed.lsn - start) as usize;
+    vfs.edit(&path, |bytes| {
+        bytes[40] ^= 1;
+        bytes[at + 24] ^= 1;
+    });
+    let found = look(&vfs);
+    let hurt: Vec<u64> = found.damages.iter().map(|damage| damage.position).collect();
+    assert_eq!(hurt, [0, at as u64], "{:?}", found.damages);
+    repaired(&vfs, &sent, &[first]);
+}
+
 /// What tells which store this is, besides its own file.
 const NAMED_BY: [&str; 4] = ["headers", "footers", "checkpoints", "nothing"];
 

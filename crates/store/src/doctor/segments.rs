@@ -137,11 +137,10 @@ impl<'a> Segments<'a> {
             Page::Good(header) if header.start == start && header.store == self.store => header.epoch,
             Page::Other(found) => return Err(OpenError::OtherFormat { path, found, known: VERSION }),
             Page::Good(_) | Page::Unreadable => {
-                let first = Scan::new(Arc::clone(&file), start, None, len).search().map_err(failed)?;
-                let Some(first) = first else {
+                let told = Scan::new(Arc::clone(&file), start, None, len).told_epoch().map_err(failed)?;
+                let Some(epoch) = told else {
                     return self.without_entries(&path, start, next, found);
                 };
-                let epoch = first.header.epoch;
                 let what = "its header page is not readable; its entries tell what it said";
                 let wound = Wound::Header { path: path.clone(), start, epoch };
                 found.hurt(damage(&path, 0, Some(start), what), wound);

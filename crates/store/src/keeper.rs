@@ -3,7 +3,8 @@
 //! It exists so that an append never takes space and never waits for it. The one idea to know: syncs of blocks that
 //! have been written before are two to four times faster, so a file is written with zeros before it becomes a segment,
 //! unless the log fills segments so fast that zeros would take the disk's time away from messages; then its space is
-//! only allocated. One such file is always there first, and "disk full" is met here alone. The thread sleeps when
+//! only allocated. One such file is always there first, and "disk full" is met here alone. While old segments are
+//! deleted as fast as new ones fill, their files are the next ones: then nothing is prepared. The thread sleeps when
 //! nothing is asked of it.
 
 use crate::log::Lsn;
@@ -49,6 +50,11 @@ struct Tasks {
     last_roll: Instant,
     /// Segments fill faster than zeros are worth it.
     fast: bool,
+    /// A deleted segment's file has come back since the log went to its present segment.
+    came_back: bool,
+    /// One had while the segment before was filled, so another one will: a file prepared now would be for nothing. Where
+    /// none comes, the next roll finds it out, and the one file that is still there.
+    will_come: bool,
 }
 
 impl Tasks {
@@ -75,6 +81,8 @@ impl Keeper {
             refused: false,
             last_roll: Instant::now(),
             fast: false,
+            came_back: false,
+            will_come: false,
         };
         Self {
             tasks: Mutex::new(tasks),
@@ -108,8 +116,14 @@ impl Keeper {
         // By hand nothing depends on how fast a machine is.
         tasks.fast = !self.by_hand && is_fast(filled, now.duration_since(tasks.last_roll));
         tasks.last_roll = now;
+        tasks.will_come = std::mem::take(&mut tasks.came_back);
         tasks.changed = true;
         self.wanted.notify_one();
+    }
+
+    /// Says that a deleted segment's file can be used again.
+    pub(crate) fn came_back(&self) {
+        self.tasks.lock().came_back = true;
     }
 
     /// The segments that were not sealed when the thread ended.
@@ -190,7 +204,8 @@ impl Keeper {
             return Some(Task::Look);
         }
         let wanted = ready < shared.config.ready_segments && (!full || ready == 0 || tasks.hopeful);
-        if !wanted || tasks.refused {
+        let waits = tasks.will_come && ready > 0 && !full;
+        if !wanted || waits || tasks.refused {
             return None;
         }
         Some(if ready == 0 || tasks.fast { Task::Allocate } else { Task::WriteZeros })

@@ -383,7 +383,9 @@ impl Log for LocalLog {
             }
             shared.segments.write().remove(&start);
             shared.queues.write().drop_segment(start, footer.end);
-            seal::recycle(shared, known).map_err(|error| self.fail("delete a segment", error))?;
+            if seal::recycle(shared, known).map_err(|error| self.fail("delete a segment", error))? {
+                self.keeper.came_back();
+            }
             let space = shared.vfs.space(&shared.dir);
             *shared.disk.lock() = space.map_err(|error| self.fail("look at the disk's space", error))?;
         }

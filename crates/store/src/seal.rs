@@ -101,18 +101,21 @@ impl Iterator for LiveEntries<'_> {
 }
 
 /// Takes a deleted segment's file back for later use, in the place of one that was only allocated when there are enough,
-/// or deletes it. A file that a reader still has open is deleted: its bytes must not change below the reader.
-pub(crate) fn recycle(shared: &Shared, known: Known) -> io::Result<()> {
+/// or deletes it. A file that a reader still has open is deleted: its bytes must not change below the reader. Whether it
+/// was taken back.
+pub(crate) fn recycle(shared: &Shared, known: Known) -> io::Result<bool> {
     let path = known.segment.path.clone();
     let segment = Arc::try_unwrap(known.segment).ok();
     let Some(segment) = segment.filter(|segment| segment.len == shared.config.segment_size.0) else {
         shared.vfs.remove(&path)?;
-        return shared.vfs.sync_dir(&log_dir(&shared.dir));
+        shared.vfs.sync_dir(&log_dir(&shared.dir))?;
+        return Ok(false);
     };
     let file = segment.file(&*shared.vfs)?;
     let free = pool_dir(&shared.dir).join(format!("{:016x}.free", shared.vfs.random()));
     shared.vfs.rename(&path, &free)?;
     shared.vfs.sync_dir(&log_dir(&shared.dir))?;
     shared.vfs.sync_dir(&pool_dir(&shared.dir))?;
-    shared.keep_ready(Ready { path: free, file, len: segment.len, written: true })
+    shared.keep_ready(Ready { path: free, file, len: segment.len, written: true })?;
+    Ok(true)
 }

@@ -501,6 +501,55 @@ fn trimmed_files_are_used_again_or_deleted() {
     assert_eq!(open(&vfs).bounds(LogQueue(1)), kept);
 }
 
+/// A file prepared while a deleted segment's comes back would be written for nothing.
+#[test]
+fn nothing_is_prepared_while_deleted_files_come_back() {
+    let vfs = SimVfs::new();
+    let open = LocalLog::open_by_hand(Arc::new(vfs.clone()), Path::new("data"), config(), clock());
+    let log = open.unwrap();
+    let send = || {
+        let filler = message(&"x".repeat(3000));
+        let ticket = log.append(&[append(1, &filler, 1)], Durability::Sync).unwrap();
+        log.commit();
+        ticket.done.wait().unwrap();
+        while log.keep_files() {}
+    };
+    // Fills one segment, as far as the middle of the next.
+    let fill = || {
+        let before = segments(&vfs).pop();
+        while segments(&vfs).pop() == before {
+            send();
+        }
+        (0..8).for_each(|_| send());
+    };
+    let prepared = || {
+        let blank = |bytes: &Vec<u8>| bytes.iter().all(|byte| *byte == 0);
+        let files = vfs.files();
+        let pool: Vec<bool> = files
+            .iter()
+            .filter(|(path, _)| path.starts_with("data/pool"))
+            .map(|(_, bytes)| blank(bytes))
+            .collect();
+        (pool.len(), pool.iter().filter(|blank| **blank).count())
+    };
+    fill();
+    fill();
+    assert_eq!(prepared(), (2, 2), "nothing is deleted: files are prepared");
+    for round in 0..6 {
+        fill();
+        log.write_checkpoint(log.end(), b"state").unwrap();
+        log.write_checkpoint(log.end(), b"state").unwrap();
+        let (ready, blank) = prepared();
+        // The second file is there already in the first round, and the first one is used up in the second.
+        assert!(round < 2 || (ready, blank) == (1, 0), "{round}: {ready} files, {blank} prepared");
+        log.trim(u64::MAX, log.end() - (100 << 10)).unwrap();
+        assert_eq!(prepared().0, 2, "{round}");
+    }
+    fill();
+    fill();
+    assert_eq!(prepared(), (2, 2), "none came back, so files are prepared again");
+}
+
 #[test]
 fn async_queues_move_on_after_an_unclean_stop_only() {
     let vfs = SimVfs::new();

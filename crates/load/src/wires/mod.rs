@@ -16,6 +16,7 @@ pub use remoting_read::{PopAck, Pull};
 pub use stomp::{Stomp, StompCycle};
 
 use crate::{Result, Wire};
+use std::time::UNIX_EPOCH;
 
 /// What a wire may be told beside its name.
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +41,12 @@ pub const NAMES: [&str; 9] = [
     "kafka-fetch",
     "bare",
 ];
+
+/// When a request is made, as clients say it: the same request is sent for a few seconds, so the time of making it is not far
+/// from that of sending it.
+fn born() -> u128 {
+    UNIX_EPOCH.elapsed().unwrap_or_default().as_millis()
+}
 
 /// The wire of this name.
 pub fn named(name: &str, options: Options) -> Result<Box<dyn Wire>> {

@@ -8,7 +8,8 @@ pub struct Remoting;
 impl Wire for Remoting {
     fn request(&self, topic: &str, body: &[u8], out: &mut Vec<u8>) {
         let fields = format!(
-            r#""a":"load","b":"{topic}","c":"TBW102","d":"4","e":"-1","f":"0","g":"1700000000000","h":"0","i":"","j":"0","k":"false","m":"false""#
+            r#""a":"load","b":"{topic}","c":"TBW102","d":"4","e":"-1","f":"0","g":"{}","h":"0","i":"","j":"0","k":"false","m":"false""#,
+            super::born()
         );
         Self::frame(310, 7, &fields, body, out);
     }

@@ -82,7 +82,8 @@ const NOTHING: [i64; 2] = [209, 210];
 impl Wire for PopAck {
     fn request(&self, topic: &str, _body: &[u8], out: &mut Vec<u8>) {
         let fields = format!(
-            r#""consumerGroup":"load-pop","topic":"{topic}","queueId":"-1","maxMsgNums":"32","invisibleTime":"60000","pollTime":"1000","bornTime":"1700000000000","initMode":"0","expType":"TAG","exp":"*","order":"false""#
+            r#""consumerGroup":"load-pop","topic":"{topic}","queueId":"-1","maxMsgNums":"32","invisibleTime":"60000","pollTime":"1000","bornTime":"{}","initMode":"0","expType":"TAG","exp":"*","order":"false""#,
+            super::born()
         );
         Remoting::frame(POP, 0, &fields, &[], out);
     }

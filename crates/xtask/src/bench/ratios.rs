@@ -54,8 +54,10 @@ pub fn measure(folder: &Path, plan: &Plan, results: &mut Results) -> Result {
         }
         results.tables.push(table);
     }
-    let log = log_bytes(&broker)?;
-    results.ratios.push(Ratio::at_most("bytes of log for each byte accepted, 1 KiB", log, AMPLIFICATION));
+    for (at_once, name) in [(32, "32 in flight"), (1, "one in flight")] {
+        let what = format!("bytes of log for each byte accepted, 1 KiB, {name}");
+        results.ratios.push(Ratio::at_most(what, log_bytes(&broker, at_once)?, AMPLIFICATION));
+    }
     one_producer(folder, &broker, plan, results)?;
     fan_out(&broker, plan, results)?;
     leases(&broker, many, plan, results)
@@ -64,24 +66,30 @@ pub fn measure(folder: &Path, plan: &Plan, results: &mut Results) -> Result {
 /// What may be written for each byte, at 1 KiB.
 const AMPLIFICATION: f64 = 1.06;
 
-/// How far the log's end moves for each byte of body: an answer names the place of its message in the log.
-fn log_bytes(broker: &Broker) -> Result<f64> {
-    const MESSAGES: usize = 1000;
+/// How far the log's end moves for each byte of body, when so many are sent at once: an answer names the place of its
+/// message in the log.
+fn log_bytes(broker: &Broker, at_once: usize) -> Result<f64> {
+    const ROUNDS: usize = 1000;
     const BODY: usize = 1024;
     let mut line = Line::open(broker.address("remoting")?)?;
-    let mut request = Vec::new();
-    Remoting.request("bench-log", &[b'x'; BODY], &mut request);
-    let mut place = || -> Result<u64> {
-        line.write(&request)?;
-        let answer = line.read(|bytes| Remoting.answer(bytes))?;
-        let place = Remoting.log_place(&answer);
-        place.ok_or_else(|| "an answer does not name its message's place".into())
-    };
-    let first = place()?;
-    for _ in 1..MESSAGES {
-        place()?;
+    let mut requests = Vec::new();
+    for _ in 0..at_once {
+        Remoting.request("bench-log", &[b'x'; BODY], &mut requests);
     }
-    Ok((place()? - first) as f64 / (MESSAGES * BODY) as f64)
+    let mut last = || -> Result<u64> {
+        line.write(&requests)?;
+        let mut last = None;
+        for _ in 0..at_once {
+            let answer = line.read(|bytes| Remoting.answer(bytes))?;
+            last = last.max(Remoting.log_place(&answer));
+        }
+        last.ok_or_else(|| "no answer names its message's place".into())
+    };
+    let before = last()?;
+    for _ in 1..ROUNDS {
+        last()?;
+    }
+    Ok((last()? - before) as f64 / (ROUNDS * at_once * BODY) as f64)
 }
 
 const PROBE: &str = "group commit, threads";

@@ -10,9 +10,47 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use sluice_model::{Error, ErrorKind, Offset, ReceiptHandle, Result};
 use sluice_store::LogQueue;
+use std::fmt;
 
 const FIELDS: usize = 24;
 const SEAL: usize = 12;
+
+/// The key that handles are sealed with, prepared once: that is half of the work of a seal.
+#[derive(Clone)]
+pub(crate) struct ReceiptKey {
+    secret: [u8; 32],
+    keyed: Hmac<Sha256>,
+}
+
+impl ReceiptKey {
+    pub(crate) fn new(secret: [u8; 32]) -> Self {
+        // HMAC fills a key up to its block of 64 bytes with zeros; doing so here leaves no length to go wrong.
+        let mut block = [0; 64];
+        block[..secret.len()].copy_from_slice(&secret);
+        Self { secret, keyed: <Hmac<Sha256> as KeyInit>::new(&block.into()) }
+    }
+
+    pub(crate) fn secret(&self) -> [u8; 32] {
+        self.secret
+    }
+
+    fn mac(&self, fields: &[u8]) -> Hmac<Sha256> {
+        self.keyed.clone().chain_update(fields)
+    }
+}
+
+impl fmt::Debug for ReceiptKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ReceiptKey")
+    }
+}
+
+/// None yet: the first record of a store, or its checkpoint, tells which one it is.
+impl Default for ReceiptKey {
+    fn default() -> Self {
+        Self::new([0; 32])
+    }
+}
 
 /// What a handle says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,13 +62,13 @@ pub(crate) struct Receipt {
 }
 
 impl Receipt {
-    pub(crate) fn seal(&self, key: &[u8; 32]) -> ReceiptHandle {
+    pub(crate) fn seal(&self, key: &ReceiptKey) -> ReceiptHandle {
         let mut bytes = [0; FIELDS + SEAL];
         bytes[..4].copy_from_slice(&self.group.to_be_bytes());
         bytes[4..8].copy_from_slice(&self.queue.0.to_be_bytes());
         bytes[8..16].copy_from_slice(&self.offset.to_be_bytes());
         bytes[16..FIELDS].copy_from_slice(&self.lease.to_be_bytes());
-        let seal = mac(key, &bytes[..FIELDS]).finalize().into_bytes();
+        let seal = key.mac(&bytes[..FIELDS]).finalize().into_bytes();
         bytes[FIELDS..].copy_from_slice(&seal[..SEAL]);
         ReceiptHandle(URL_SAFE_NO_PAD.encode(bytes).into())
     }
@@ -39,11 +77,11 @@ impl Receipt {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] for a text that is no handle of this broker.
-    pub(crate) fn open(key: &[u8; 32], handle: &ReceiptHandle) -> Result<Self> {
+    pub(crate) fn open(key: &ReceiptKey, handle: &ReceiptHandle) -> Result<Self> {
         let mut bytes = [0; FIELDS + SEAL];
         let whole = URL_SAFE_NO_PAD.decode_slice(handle.as_str(), &mut bytes).is_ok_and(|n| n == bytes.len());
         let (fields, seal) = bytes.split_at(FIELDS);
-        if !whole || mac(key, fields).verify_truncated_left(seal).is_err() {
+        if !whole || key.mac(fields).verify_truncated_left(seal).is_err() {
             return Err(Error::new(
                 ErrorKind::InvalidArgument,
                 "this is not a receipt handle of this broker",
@@ -55,26 +93,17 @@ impl Receipt {
     }
 }
 
-fn mac(key: &[u8; 32], fields: &[u8]) -> Hmac<Sha256> {
-    // HMAC fills a key up to its block of 64 bytes with zeros; doing so here leaves no length to go wrong.
-    let mut block = [0; 64];
-    block[..key.len()].copy_from_slice(key);
-    let mut mac = <Hmac<Sha256> as KeyInit>::new(&block.into());
-    mac.update(fields);
-    mac
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn handles_open_again_and_cannot_be_forged() {
-        let key = [7; 32];
+        let key = ReceiptKey::new([7; 32]);
         let receipt = Receipt { group: 3, queue: LogQueue(17), offset: u64::MAX - 5, lease: 9 << 32 | 4 };
         let handle = receipt.seal(&key);
         assert_eq!(Receipt::open(&key, &handle).unwrap(), receipt);
-        assert!(Receipt::open(&[8; 32], &handle).is_err());
+        assert!(Receipt::open(&ReceiptKey::new([8; 32]), &handle).is_err());
         for i in 0..handle.as_str().len() {
             let mut text = handle.as_str().to_owned().into_bytes();
             text[i] = if text[i] == b'A' { b'B' } else { b'A' };

@@ -14,6 +14,7 @@ use super::spans::{SharedSpans, Spans};
 use super::table::{ProgressKey, ProgressTable};
 use super::timers::{SavedBuckets, Timers};
 use super::transactions::{Saved, Transactions};
+use crate::receipts::ReceiptKey;
 use crate::{GroupSpec, Setting, StartAt, TopicSpec};
 use serde::{Deserialize, Serialize};
 use sluice_auth::Change;
@@ -47,7 +48,7 @@ pub(crate) struct Core {
     /// Shared with who reads the log.
     pub(crate) spans: Arc<SharedSpans>,
     pub(crate) members: Members,
-    pub(crate) receipt_key: [u8; 32],
+    pub(crate) receipt_key: ReceiptKey,
     /// Settings that were changed while the broker ran, each once.
     pub(crate) tuned: Vec<Setting>,
     progress: ProgressTable,
@@ -125,7 +126,7 @@ impl Core {
         let mut effects = Effects::default();
         match record {
             Record::Boot { number } => self.boot = *number,
-            Record::ReceiptKey(key) => self.receipt_key = *key,
+            Record::ReceiptKey(key) => self.receipt_key = ReceiptKey::new(*key),
             Record::Topic { name, spec, queues, created } => {
                 self.catalog.put_topic(name.clone(), spec.clone(), queues, *created);
             }
@@ -310,7 +311,7 @@ impl Core {
         Ok(Saving {
             number: self.saving,
             boot: self.boot,
-            receipt_key: self.receipt_key,
+            receipt_key: self.receipt_key.secret(),
             counters: self.catalog.counters(),
             topics: self.catalog.topics().values().cloned().collect(),
             groups: self.catalog.groups().values().cloned().collect(),
@@ -356,7 +357,11 @@ impl Core {
     /// The state of a checkpoint, and the users and policies to apply.
     pub(crate) fn load(bytes: &[u8]) -> Result<(Self, Vec<Change>)> {
         let (snapshot, rest): (Snapshot, _) = postcard::take_from_bytes(bytes).map_err(unreadable)?;
-        let mut core = Self { boot: snapshot.boot, receipt_key: snapshot.receipt_key, ..Self::default() };
+        let mut core = Self {
+            boot: snapshot.boot,
+            receipt_key: ReceiptKey::new(snapshot.receipt_key),
+            ..Self::default()
+        };
         for (name, spec, queues, created) in snapshot.topics {
             core.catalog.put_topic(name, spec, &queues, created);
         }

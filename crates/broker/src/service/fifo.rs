@@ -152,7 +152,7 @@ impl Inner {
             return Ok(false);
         }
         self.write_look(&mut core, group, source, &look, (id, until), now)?;
-        let key = core.receipt_key;
+        let key = core.receipt_key.clone();
         for (message, attempt) in look.chosen {
             *room = room.saturating_sub(message.size as usize);
             let receipt =

@@ -204,7 +204,7 @@ impl Broker {
     /// What this store is called among all stores, for wires whose clients want to know: for ever the same, and made of
     /// a secret that it does not give away.
     pub fn store_id(&self) -> [u8; 16] {
-        let key = self.0.by_itself().core.lock().receipt_key; // nobody's data: no permit
+        let key = self.0.by_itself().core.lock().receipt_key.secret(); // nobody's data: no permit
         let digest = Sha256::new().chain_update(b"store id").chain_update(key).finalize();
         let mut id = [0; 16];
         id.iter_mut().zip(digest).for_each(|(to, from)| *to = from);

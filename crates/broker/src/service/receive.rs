@@ -549,7 +549,7 @@ impl<'a> Claim<'a> {
             self.core.apply(record);
         }
         self.core.lease(group, queue, next, Some(self.until), self.lease, deliveries);
-        let key = self.core.receipt_key;
+        let key = self.core.receipt_key.clone();
         for (message, attempt) in self.chosen {
             *room = room.saturating_sub(message.size as usize);
             let receipt = Receipt { group, queue, offset: message.offset, lease: self.lease }.seal(&key);

@@ -87,8 +87,8 @@ impl Config {
         if !(1..=100).contains(&self.disk_guard) {
             return Err(format!("disk_guard must be 1 to 100 per cent, not {}", self.disk_guard));
         }
-        if self.max_entry.0 < 1024 || self.max_entry > ByteSize::mib(512) {
-            return Err(format!("max_entry must be 1KiB to 512MiB, not {}", self.max_entry));
+        if self.max_entry.0 < 1024 || self.max_entry > ByteSize::mib(256) {
+            return Err(format!("max_entry must be 1KiB to 256MiB, not {}", self.max_entry));
         }
         if self.max_pending.0 == 0 {
             return Err("max_pending must not be 0".into());

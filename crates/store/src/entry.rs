@@ -8,16 +8,16 @@
 //! Little-endian, at a multiple of 4 in the file:
 //! ```text
 //!  0 signature u16 | 2 kind - 1 (2 bits), flags (6 bits) | 3 offset u56 | 10 stored u48, ms | 16 queue u32
-//! 20 length u32, header included, with the bits TOLD and TAGGED | 24 header crc u32 | 28 payload crc u32
+//! 20 length u32, header included, with the bits TOLD, TAGGED and ALL | 24 header crc u32 | 28 payload crc u32
 //! then, each only where it says something:
 //!   OPAQUE: count u16, encoding u8, 0 | TOLD: durable behind u32 | TAGGED: tag hash u32
 //! ```
 //! - The header's checksum is a CRC32C of the entry's position and the header with 0 in its place, XOR the epoch: who does
 //!   not know the epoch can tell it from an entry. The payload's is a CRC32C, XOR a number made of the position, so that
 //!   an entry of elsewhere fails at both.
-//! - `durable behind` is the distance from the entry back to what was known durable when it was written. Recovery tells
-//!   a torn tail from damage by it: see `recovery`. Entries carry it where there is something new to tell, and after
-//!   [`TOLD_EVERY`] bytes without it.
+//! - `durable behind` is the distance from the entry back to what was known durable when it was written; ALL says without
+//!   a number that everything was. Recovery tells a torn tail from damage by it: see `recovery`. Entries carry it where
+//!   there is something new to tell, and after [`TOLD_EVERY`] bytes without it.
 
 use crate::Lsn;
 use crate::bytes_at::{BytesAt as _, put};
@@ -43,9 +43,11 @@ pub(crate) const MAX_LSN: Lsn = 1 << 62;
 pub(crate) const MAX_OFFSET: Offset = 1 << 55;
 /// No clock shows a later time: it is the year 10889.
 const MAX_STORED: Millis = (1 << 48) - 1;
-/// The bits of the length that say what the header ends with. No entry is as long as 1 GiB: see the limits in `config`.
+/// The bits of the length that say what the header ends with, and that nothing behind the entry can be lost. No entry is as
+/// long as 512 MiB: see the limits in `config`.
 const TOLD: u32 = 1 << 31;
 const TAGGED: u32 = 1 << 30;
+const ALL: u32 = 1 << 29;
 const CRC_AT: usize = 24;
 
 /// What an entry is, on disk.
@@ -151,7 +153,7 @@ impl EntryHeader {
 
     /// How long the header is: where the payload begins.
     pub(crate) fn header_len(&self) -> usize {
-        header_len(self.has(flag::OPAQUE), self.behind().is_some(), self.tag_hash != 0)
+        header_len(self.has(flag::OPAQUE), self.behind().is_some_and(|behind| behind > 0), self.tag_hash != 0)
     }
 
     /// The distance back to what is known to be durable. Where it does not fit, it is not told.
@@ -192,9 +194,13 @@ impl EntryHeader {
             let [low, high] = self.count.to_le_bytes();
             add([low, high, self.encoding, 0]);
         }
-        if let Some(behind) = self.behind() {
-            len |= TOLD;
-            add(behind.to_le_bytes());
+        match self.behind() {
+            None => {}
+            Some(0) => len |= ALL,
+            Some(behind) => {
+                len |= TOLD;
+                add(behind.to_le_bytes());
+            }
         }
         if self.tag_hash != 0 {
             len |= TAGGED;
@@ -225,7 +231,7 @@ impl EntryHeader {
         let is = |bit: u32| marked & bit != 0;
         let end = header_len(flags & flag::OPAQUE != 0, is(TOLD), is(TAGGED));
         let mut words = bytes.get(HEADER..end)?.as_chunks::<4>().0.iter();
-        let len = marked & !(TOLD | TAGGED);
+        let len = marked & !(TOLD | TAGGED | ALL);
         if (len as usize) < end {
             return None;
         }
@@ -240,8 +246,9 @@ impl EntryHeader {
             false => Some(0),
         };
         let (behind, tag_hash) = (word(is(TOLD))?, word(is(TAGGED))?);
-        let durable = if is(TOLD) { lsn.checked_sub(Lsn::from(behind))? } else { 0 };
-        if (durable != 0) != is(TOLD) || (tag_hash != 0) != is(TAGGED) {
+        let durable = if is(TOLD) || is(ALL) { lsn.checked_sub(Lsn::from(behind))? } else { 0 };
+        let is_told_right = durable != 0 && (behind == 0) == is(ALL);
+        if (is(TOLD) || is(ALL)) != is_told_right || (tag_hash != 0) != is(TAGGED) {
             return None;
         }
         Some(Self {
@@ -315,7 +322,8 @@ mod tests {
         let kinds = [EntryKind::State, EntryKind::Mark, EntryKind::Gap].map(empty);
         let tagged = EntryHeader { tag_hash: 1, ..plain() };
         let told = EntryHeader { durable: 4096, lsn: 4096 + (1 << 20), ..plain() };
-        for header in [header(), plain(), tagged, told].into_iter().chain(kinds) {
+        let all = EntryHeader { durable: plain().lsn, ..plain() };
+        for header in [header(), plain(), tagged, told, all].into_iter().chain(kinds) {
             let bytes = encoded(&header);
             assert_eq!(EntryHeader::decode(&bytes, header.lsn), Some(header));
             let more = [bytes.as_slice(), &[1; MAX_HEADER]].concat();
@@ -323,12 +331,12 @@ mod tests {
             assert_eq!(EntryHeader::decode(&bytes[..bytes.len() - 1], header.lsn), None);
         }
         assert_eq!((header().size(), header().header_len()), (104, MAX_HEADER));
-        assert_eq!(plain().header_len(), HEADER);
+        assert_eq!((plain().header_len(), all.header_len()), (HEADER, HEADER));
     }
 
     #[test]
     fn every_flipped_bit_and_every_other_place_is_noticed() {
-        for header in [header(), plain()] {
+        for header in [header(), plain(), EntryHeader { durable: plain().lsn, ..plain() }] {
             let is_good = |bytes: &[u8], lsn| {
                 EntryHeader::decode(bytes, lsn).is_some_and(|read| read.epoch == header.epoch)
             };

@@ -22,8 +22,9 @@ use std::sync::Arc;
 
 /// The size of a header page and of a footer.
 pub(crate) const PAGE: u64 = 4096;
-/// The layout known here. 2: segments have an index of keys. 3: entries have a shorter header, and messages a shorter record.
-pub(crate) const VERSION: u32 = 3;
+/// The layout known here. 2: segments have an index of keys. 3: entries have a shorter header, and messages a shorter record. 4: an
+/// entry says without a word that all before it is durable.
+pub(crate) const VERSION: u32 = 4;
 const MAGIC: [u8; 8] = *b"SLUICESG";
 /// Where a page keeps its checksum.
 pub(crate) const CRC_AT: usize = 12;

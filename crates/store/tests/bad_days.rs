@@ -56,7 +56,7 @@ fn bodies(log: &LocalLog, queue: u32) -> Vec<String> {
 /// How every entry begins.
 const BEGIN: [u8; 2] = [0xFE, 2];
 /// What the mark of an orderly end takes, which tells that everything is durable.
-const MARK: u64 = 36;
+const MARK: u64 = 32;
 
 /// A killed log with five messages, each known to be durable when the next was written, and where they lie.
 fn five() -> (SimVfs, Vec<u64>) {
@@ -81,7 +81,7 @@ fn damage(vfs: &SimVfs) -> Damage {
 fn damage_before_acknowledged_data_is_told_exactly() {
     let (vfs, places) = five();
     let segment = segments(&vfs)[0].clone();
-    for at in [places[1] + 3, places[1] + 26, places[1] + 45] {
+    for at in [places[1] + 3, places[1] + 26, places[1] + 40] {
         let copy = vfs.kill();
         copy.edit(&segment, |bytes| bytes[at as usize] ^= 0x10);
         let damage = damage(&copy);
@@ -96,7 +96,7 @@ fn damage_before_acknowledged_data_is_told_exactly() {
 fn a_torn_end_is_cut_off_and_appending_goes_on() {
     let (vfs, places) = five();
     let segment = segments(&vfs)[0].clone();
-    vfs.edit(&segment, |bytes| bytes[places[4] as usize + 45] ^= 1);
+    vfs.edit(&segment, |bytes| bytes[places[4] as usize + 40] ^= 1);
     let log = open(&vfs);
     assert_eq!(bodies(&log, 1), ["message 0", "message 1", "message 2", "message 3"]);
     assert_eq!(send(&log, 1, "after", 1).offset, 4);
@@ -162,7 +162,7 @@ fn damage_in_a_sealed_segment_is_told_by_the_read() {
     let log = open(&vfs);
     let places: Vec<u64> = (0..5).map(|n| send(&log, 1, &format!("message {n}"), 1).lsn).collect();
     log.close().unwrap();
-    vfs.edit(&segments(&vfs)[0], |bytes| bytes[places[2] as usize + 45] ^= 1);
+    vfs.edit(&segments(&vfs)[0], |bytes| bytes[places[2] as usize + 40] ^= 1);
     let log = open(&vfs);
     let Read::Cold(cold) = log.read(LogQueue(1), 0, &ALL).unwrap() else { panic!("not from the disk") };
     assert_eq!(cold().unwrap_err().kind(), ErrorKind::Corrupt);

@@ -43,7 +43,7 @@ pub(crate) const MAX_LSN: Lsn = 1 << 62;
 pub(crate) const MAX_OFFSET: Offset = 1 << 55;
 /// No clock shows a later time: it is the year 10889.
 const MAX_STORED: Millis = (1 << 48) - 1;
-/// The bits of the length that say what the header ends with, and that nothing behind the entry can be lost. No entry is as
+/// The bits of the length that say what the header ends with, and that all before the entry is durable. No entry is as
 /// long as 512 MiB: see the limits in `config`.
 const TOLD: u32 = 1 << 31;
 const TAGGED: u32 = 1 << 30;

@@ -36,8 +36,6 @@ const PROBES: usize = 21;
 const FASTEST: Duration = Duration::from_micros(20);
 /// A disk that spins and seeks for every sync is faster.
 const SLOWEST: Duration = Duration::from_millis(100);
-/// Less than this of the disk free is said.
-const LITTLE: u64 = 10;
 /// A clock that shows less was never set: the first of January 2025.
 const EARLIEST: u64 = 1_735_689_600_000;
 
@@ -52,7 +50,7 @@ pub fn doctor(config: &Config, print: &mut dyn FnMut(&str) -> Result<(), Failure
     }
     let mut names = QueueNames::default();
     let found = look(dir, &mut names)?;
-    print(&machine(dir).map_err(|source| OpenError::Io { path: dir.clone(), source })?)?;
+    print(&machine(config).map_err(|source| OpenError::Io { path: dir.clone(), source })?)?;
     print(&told(&found, &names))?;
     print(&strangers(dir).map_err(|source| OpenError::Io { path: dir.clone(), source })?)?;
     match found.damages.len() {
@@ -157,11 +155,12 @@ fn strangers(dir: &Path) -> io::Result<String> {
 }
 
 /// What the machine has to say.
-fn machine(dir: &Path) -> io::Result<String> {
+fn machine(config: &Config) -> io::Result<String> {
+    let dir = &config.data_dir;
     let stat = rustix::fs::statfs(dir)?;
     let space = OsVfs.space(dir)?;
     let mut text = format!("file system: {}\n", kind(stat.f_type as u64));
-    text.push_str(&free(space.available, space.total));
+    text.push_str(&free(space.available, space.total, config.store.kept_free(space.total)));
     text.push_str(&sync(sync_time(dir)?));
     if SystemClock.now() < EARLIEST {
         text.push_str("clock: WARNING: it shows a time before this program was written\n");
@@ -169,10 +168,11 @@ fn machine(dir: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// How much of the disk is free.
-fn free(available: u64, total: u64) -> String {
+/// How much of the disk is free, and whether that is less than a broker leaves.
+fn free(available: u64, total: u64, kept: u64) -> String {
     let percent = available.saturating_mul(100) / total.max(1);
-    let little = if percent < LITTLE { " WARNING: messages are refused when the disk is full" } else { "" };
+    let little =
+        if available < kept || available == 0 { " WARNING: a broker refuses messages here" } else { "" };
     format!("free space: {} MiB, {percent}% of the disk{little}\n", available >> 20)
 }
 
@@ -244,10 +244,10 @@ mod tests {
     #[test]
     fn little_space_is_told() {
         let (mib, disk) = (1 << 20, 1000 << 20);
-        assert_eq!(free(100 * mib, disk), "free space: 100 MiB, 10% of the disk\n");
-        let little = free(99 * mib, disk);
-        assert!(little.contains("99 MiB, 9% of the disk WARNING: messages are refused"), "{little}");
-        assert!(free(0, 0).contains("WARNING"));
+        assert_eq!(free(100 * mib, disk, 100 * mib), "free space: 100 MiB, 10% of the disk\n");
+        let little = free(99 * mib, disk, 100 * mib);
+        assert!(little.contains("99 MiB, 9% of the disk WARNING: a broker refuses messages"), "{little}");
+        assert!(free(0, 0, 0).contains("WARNING"));
     }
 
     #[test]

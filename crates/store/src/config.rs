@@ -44,6 +44,8 @@ pub struct Config {
     /// How full the file system may become, in per cent, before messages are refused. What is left is for
     /// acknowledgements and deletions, which free space, and for everyone else on the disk.
     pub disk_guard: u8,
+    /// However large the disk is, messages are not refused while so much of it is free; 0 refuses them when nothing is.
+    pub disk_spare: ByteSize,
     /// How long after the beginning of one look at everything stored the next one begins. Disks lose data that nobody reads;
     /// what is found is in the log, in `/metrics` and at `/v1/damages`.
     pub scrub_interval: Span,
@@ -62,6 +64,7 @@ impl Default for Config {
             max_pending: ByteSize::mib(64),
             max_entry: ByteSize::mib(17),
             disk_guard: 90,
+            disk_spare: ByteSize::mib(4096),
             scrub_interval: Span::secs(24 * 60 * 60),
             scrub_rate: ByteSize::mib(8),
         }
@@ -69,6 +72,12 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Bytes of a file system of `total` bytes that are left free: messages are refused rather than take them.
+    pub fn kept_free(&self, total: u64) -> u64 {
+        let share = u128::from(total) * u128::from(100 - self.disk_guard.min(100)) / 100;
+        self.disk_spare.0.min(share as u64)
+    }
+
     /// Says what is wrong with these settings, if anything is.
     ///
     /// # Errors
@@ -94,5 +103,24 @@ impl Config {
             return Err("max_pending must not be 0".into());
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_disk_keeps_no_more_free_than_a_small_one_needs() {
+        let (gib, config) = (1 << 30, Config::default());
+        for (total, kept) in [(0, 0), (10 * gib, gib), (40 * gib, 4 * gib), (16_384 * gib, 4 * gib)] {
+            assert_eq!(config.kept_free(total), kept, "of {total}");
+        }
+        assert_eq!(Config { disk_guard: 100, ..config.clone() }.kept_free(gib), 0);
+        assert_eq!(Config { disk_spare: ByteSize(0), ..config }.kept_free(gib), 0);
+        assert_eq!(
+            Config { disk_spare: ByteSize(u64::MAX), ..Config::default() }.kept_free(u64::MAX),
+            u64::MAX / 10
+        );
     }
 }

@@ -367,8 +367,7 @@ pub(crate) fn is_full(error: &io::Error) -> bool {
 
 /// Whether taking `more` bytes would go over the guard.
 fn over_guard(shared: &Shared, space: DiskSpace, more: u64) -> bool {
-    let used = space.total.saturating_sub(space.available) + more;
-    u128::from(used) * 100 > u128::from(space.total) * u128::from(shared.config.disk_guard)
+    space.available.saturating_sub(more) < shared.config.kept_free(space.total)
 }
 
 fn set_full(shared: &Shared, full: bool, space: DiskSpace) {

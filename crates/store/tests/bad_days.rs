@@ -450,6 +450,24 @@ fn the_guard_counts_what_others_take() {
 }
 
 #[test]
+fn what_others_take_of_a_large_disk_is_no_reason_to_refuse() {
+    let clock = clock();
+    let vfs = SimVfs::new();
+    vfs.set_capacity(1 << 20);
+    let config = Config { disk_spare: ByteSize::kib(1), ..config() };
+    let log = LocalLog::open_on(Arc::new(vfs.clone()), Path::new("data"), config, clock.clone()).unwrap();
+    send(&log, 1, "x", 1);
+    vfs.set_capacity(vfs.used() * 16 / 15);
+    until("a look", || {
+        clock.advance(1001);
+        send(&log, 1, "y", 1);
+        log.space().used_per_mille > 900
+    });
+    send(&log, 1, "z", 1);
+    assert!(log.space().accepts_messages);
+}
+
+#[test]
 fn too_many_waiting_bytes_are_throttled() {
     let vfs = SimVfs::new();
     let config = Config { max_pending: ByteSize::kib(8), ..config() };

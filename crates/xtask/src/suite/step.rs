@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, se
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// How often a running program is looked at.
@@ -22,6 +22,9 @@ const SHOWN_LINES: usize = 200;
 /// How much of it is said again at the end, and of each line.
 const TOLD_LINES: usize = 20;
 const TOLD_CHARS: usize = 240;
+/// After so long no step is begun any more: who waits for the report may not wait for ever, and everything is slow only
+/// when much has failed.
+const ENOUGH: Duration = Duration::from_secs(70 * 60);
 /// The lowest priority that a process can give itself.
 const LAST: i32 = 19;
 /// How a script ends when a download has failed three times; see `tests/interop/lib.sh`.
@@ -170,6 +173,9 @@ impl Report {
         let started = Instant::now();
         let log = self.logs.join(format!("{}.log", step.name.replace(['/', ' '], "-")));
         let attempted = File::create(&log).map_err(Into::into).and_then(|out| {
+            if self.started.elapsed() > ENOUGH {
+                return Err("it was not begun, because the steps before it took too long".into());
+            }
             let prepared = (step.prepare)()?;
             let ended = attempt(prepared.command, out, step.limit, step.yields);
             drop(prepared.guard);
@@ -251,7 +257,10 @@ fn seconds(time: Duration) -> String {
 /// Runs the program to its end, and says how much processor time it took.
 fn attempt(mut command: Command, out: File, limit: Duration, yields: bool) -> Result<Duration> {
     command.stdin(Stdio::null()).stderr(out.try_clone()?).stdout(out);
-    // A group of its own, so that a step which hangs is ended with everything it started.
+    // What it leaves there goes when it ends: a suite that is killed does not tidy up, and disks are not endless.
+    let temporary = tempfile::Builder::new().prefix("sluice-step-").tempdir()?;
+    command.env("TMPDIR", temporary.path());
+    // A group of its own, so that everything it started ends with it: when it hangs, and when it forgot some of it.
     let mut child = command.process_group(0).spawn().map_err(|error| format!("{command:?}: {error}"))?;
     let id = Pid::from_child(&child);
     if yields {
@@ -261,15 +270,19 @@ fn attempt(mut command: Command, out: File, limit: Duration, yields: bool) -> Re
     let started = Instant::now();
     // Looked at and left there, so that its times can still be read.
     let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-    while waitid(WaitId::Pid(id), look)?.is_none() {
-        if started.elapsed() > limit {
-            end_group(&mut child);
-            return Err(format!("it took longer than {}", seconds(limit)).into());
-        }
+    let mut late = false;
+    while !late && waitid(WaitId::Pid(id), look)?.is_none() {
         std::thread::sleep(LOOK);
+        late = started.elapsed() > limit;
     }
     let worked = processor_time(id);
-    explain(child.wait()?).map(|()| worked)
+    // Before it is waited for: until then no other group can have its number.
+    let _ = kill_process_group(id, Signal::KILL);
+    let status = child.wait()?;
+    if late {
+        return Err(format!("it took longer than {}", seconds(limit)).into());
+    }
+    explain(status).map(|()| worked)
 }
 
 fn explain(status: ExitStatus) -> Result {
@@ -289,13 +302,6 @@ fn processor_time(process: Pid) -> Duration {
     let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(4);
     let ticks: u64 = fields.filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
     Duration::from_millis(ticks * 1000 / TICKS)
-}
-
-fn end_group(child: &mut Child) {
-    if let Some(group) = Pid::from_raw(child.id().cast_signed()) {
-        let _ = kill_process_group(group, Signal::KILL);
-    }
-    let _ = child.wait();
 }
 
 #[cfg(test)]
@@ -357,11 +363,25 @@ mod tests {
         let (report, logs) = report();
         let script = "sleep 60 & echo $!; wait";
         assert!(!report.run(Step::new("hangs", shell(script), Duration::from_millis(300))));
-        let child = fs::read_to_string(logs.path().join("hangs.log")).unwrap();
+        must_end(&fs::read_to_string(logs.path().join("hangs.log")).unwrap());
+    }
+
+    #[test]
+    fn what_a_step_forgot_ends_with_it_and_what_it_left_is_gone() {
+        let (report, logs) = report();
+        let script = "sleep 60 & echo $!; mkdir $TMPDIR/left; echo $TMPDIR";
+        assert!(report.run(Step::new("forgets", shell(script), Duration::from_secs(60))));
+        let log = fs::read_to_string(logs.path().join("forgets.log")).unwrap();
+        let (child, folder) = log.trim().split_once('\n').unwrap();
+        must_end(child);
+        assert!(folder.contains("sluice-step-") && !fs::exists(folder).unwrap(), "{folder}");
+    }
+
+    fn must_end(child: &str) {
         let stat = format!("/proc/{}/stat", child.trim());
-        let gone = |stat: &str| fs::read_to_string(stat).map_or(true, |text| text.contains(") Z "));
+        let gone = || fs::read_to_string(&stat).map_or(true, |text| text.contains(") Z "));
         let started = Instant::now();
-        while !gone(&stat) {
+        while !gone() {
             assert!(started.elapsed() < Duration::from_secs(5), "the child lives on");
             std::thread::sleep(LOOK);
         }

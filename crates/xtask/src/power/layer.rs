@@ -10,6 +10,7 @@ use fuser::{
     ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, Request, WriteFlags,
 };
 use parking_lot::{Mutex, MutexGuard};
+use rustix::mount::{UnmountFlags, unmount};
 use sluice_store::sim::SimVfs;
 use sluice_store::vfs::{Vfs, VfsFile};
 use std::collections::{BTreeMap, HashMap};
@@ -25,6 +26,7 @@ const BLOCK: u32 = 4096;
 
 /// A mounted disk; dropping it unmounts.
 pub struct Mounted {
+    at: PathBuf,
     layer: Arc<Layer>,
     session: Option<BackgroundSession>,
 }
@@ -35,7 +37,7 @@ impl Mounted {
         let mut config = Config::default();
         config.mount_options = vec![MountOption::FSName("power".into()), MountOption::NoAtime];
         let session = fuser::spawn_mount(Calls(Arc::clone(&layer)), at, &config)?;
-        Ok(Self { layer, session: Some(session) })
+        Ok(Self { at: at.to_owned(), layer, session: Some(session) })
     }
 
     /// Cuts the power: what is left of the disk, and how much was not synced.
@@ -48,9 +50,14 @@ impl Mounted {
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        if let Some(session) = self.session.take()
-            && let Err(error) = session.umount_and_join()
-        {
+        let Some(session) = self.session.take() else { return };
+        // Whoever looks through it at the moment (`du`, a backup) does not keep it, as `fusermount -z` has it for those who
+        // may not unmount by themselves.
+        let ended = match unmount(&self.at, UnmountFlags::DETACH) {
+            Ok(()) => session.join(),
+            Err(_) => session.umount_and_join(),
+        };
+        if let Err(error) = ended {
             eprintln!("the disk could not be unmounted: {error}");
         }
     }

@@ -7,6 +7,7 @@ use sluice_model::units::ByteSize;
 use sluice_model::{ErrorKind, ManualClock};
 use sluice_store::sim::{Call, SimVfs};
 use sluice_store::suite::{ALL, append, body, message, patiently, read, read_all, send, state};
+use sluice_store::vfs::Vfs as _;
 use sluice_store::{
     Append, Config, Damage, Durability, LocalLog, Log, LogQueue, LostOffsets, OpenError, Read,
 };
@@ -453,16 +454,15 @@ fn the_guard_counts_what_others_take() {
 fn what_others_take_of_a_large_disk_is_no_reason_to_refuse() {
     let clock = clock();
     let vfs = SimVfs::new();
-    vfs.set_capacity(1 << 20);
+    vfs.open(Path::new("of others"), true).unwrap().set_len(8 << 20).unwrap();
     let config = Config { disk_spare: ByteSize::kib(1), ..config() };
     let log = LocalLog::open_on(Arc::new(vfs.clone()), Path::new("data"), config, clock.clone()).unwrap();
     send(&log, 1, "x", 1);
-    vfs.set_capacity(vfs.used() * 16 / 15);
-    until("a look", || {
-        clock.advance(1001);
-        send(&log, 1, "y", 1);
-        log.space().used_per_mille > 900
-    });
+    // Room for every file that the log may want meanwhile, and far less than a tenth.
+    vfs.set_capacity(vfs.used() + (512 << 10));
+    clock.advance(1001);
+    send(&log, 1, "y", 1);
+    until("a look", || log.space().used_per_mille > 900);
     send(&log, 1, "z", 1);
     assert!(log.space().accepts_messages);
 }
